@@ -122,7 +122,7 @@ func (c *compiler) rule(i int) {
 	}
 	r := &c.compiled[i]
 	r.source, r.number, r.deny = source, int32(i+1), source.Deny
-	r.lifetime = shorter(source.Lifetime, c.roles[source.Role].Lifetime)
+	r.lifetime = minLifetime(source.Lifetime, c.roles[source.Role].Lifetime)
 	r.plain = source.When == nil && r.lifetime == 0
 
 	c.checkName(i)

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// good returns a valid rule, changed by the function change.
-func good(change func(*policy.Rule)) policy.Rule {
+// validRule returns a valid rule, changed by the function change.
+func validRule(change func(*policy.Rule)) policy.Rule {
 	r := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull}
 	change(&r)
 	return r
@@ -75,7 +75,7 @@ func TestInvalidPatterns(t *testing.T) {
 		{strings.Repeat("**/a/", 9) + "b", `has more than 8 parts that are ** or ${claims.NAME}`, ""},
 	} {
 		t.Run(tt.pattern, func(t *testing.T) {
-			_, err := policy.Compile(policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = []string{"fine", tt.pattern} })}})
+			_, err := policy.Compile(policy.Source{Rules: []policy.Rule{validRule(func(r *policy.Rule) { r.Names = []string{"fine", tt.pattern} })}})
 			problems := problemsOf(t, err)
 			if len(problems) != 1 {
 				t.Fatalf("problems: %v", err)
@@ -85,7 +85,7 @@ func TestInvalidPatterns(t *testing.T) {
 				t.Errorf("%+v", p)
 			}
 			if p.Suggestion != "" {
-				policygen.Compile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = []string{p.Suggestion} })}})
+				policygen.Compile(t, policy.Source{Rules: []policy.Rule{validRule(func(r *policy.Rule) { r.Names = []string{p.Suggestion} })}})
 			}
 			// Limit.Check refuses the pattern too.
 			if l := (policy.Limit{Names: []string{tt.pattern}, Actions: scope.Pull}).Check(); len(problemsOf(t, l)) != 1 {
@@ -102,15 +102,15 @@ func TestValidPatterns(t *testing.T) {
 		"registry.example.com:5000/team/**", "[::1]:5000/team", "a_*_b", "a-*", "0/1/2", strings.Repeat("a", 512),
 		strings.Repeat("a/", 62) + "a",
 	}
-	policygen.Compile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = names })}})
+	policygen.Compile(t, policy.Source{Rules: []policy.Rule{validRule(func(r *policy.Rule) { r.Names = names })}})
 	if err := (policy.Limit{Names: names, Actions: scope.Pull}).Check(); err != nil {
 		t.Error(err)
 	}
 }
 
-// pointed is a condition. The test passes a nil pointer to it, as a program could do by
+// pointerCondition is a condition. The test passes a nil pointer to it, as a program could do by
 // accident.
-type pointed struct{ policy.Condition }
+type pointerCondition struct{ policy.Condition }
 
 func TestInvalidRules(t *testing.T) {
 	for _, tt := range []struct {
@@ -122,7 +122,7 @@ func TestInvalidRules(t *testing.T) {
 		{func(r *policy.Rule) { r.Name = "a\nb" }, policy.Problem{Field: "name", Item: -1, Text: "invisible character"}},
 		{func(r *policy.Rule) { r.Name = strings.Repeat("a", 201) }, policy.Problem{Field: "name", Item: -1, Text: "the limit is 200"}},
 
-		{func(r *policy.Rule) { r.When = (*pointed)(nil) }, policy.Problem{Field: "when", Item: -1, Text: "is a nil pointer"}},
+		{func(r *policy.Rule) { r.When = (*pointerCondition)(nil) }, policy.Problem{Field: "when", Item: -1, Text: "is a nil pointer"}},
 
 		{func(r *policy.Rule) { r.Subjects = nil }, policy.Problem{Field: "subjects", Item: -1, Text: "has no subjects"}},
 		{func(r *policy.Rule) { r.Subjects = []string{""} }, policy.Problem{Field: "subjects", Text: "is empty"}},
@@ -172,8 +172,8 @@ func TestInvalidRules(t *testing.T) {
 			_, err := policy.Compile(policy.Source{
 				Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "cataloguer": {Actions: scope.All}},
 				Rules: []policy.Rule{
-					good(func(r *policy.Rule) { r.Name, r.Origin = "first", policy.Origin{File: "policy.yaml", Line: 7} }),
-					good(tt.change),
+					validRule(func(r *policy.Rule) { r.Name, r.Origin = "first", policy.Origin{File: "policy.yaml", Line: 7} }),
+					validRule(tt.change),
 				},
 			})
 			problems := problemsOf(t, err)

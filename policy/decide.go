@@ -18,7 +18,7 @@ import (
 func (p *Policy) Decide(r *Request) Decision {
 	p, r = match.OrZero(p), match.OrZero(r)
 	principal := match.OrZero(r.Principal)
-	ev := evaluator{policy: p, request: r, principal: principal, who: principal.who()}
+	ev := evaluator{policy: p, request: r, principal: principal, who: principal.properties()}
 	most := 0
 	for i := range r.Scopes {
 		most += bits.OnesCount8(uint8(r.Scopes[i].Actions))
@@ -31,7 +31,7 @@ func (p *Policy) Decide(r *Request) Decision {
 		d.Results[i].Asked = r.Scopes[i]
 		d.Results[i].Granted, causes = ev.result(causes)
 		d.Results[i].Causes = causes[begin:len(causes):len(causes)]
-		d.Lifetime = shorter(d.Lifetime, ev.lifetime(d.Results[i].Granted))
+		d.Lifetime = minLifetime(d.Lifetime, ev.lifetime(d.Results[i].Granted))
 	}
 	return d
 }
@@ -183,8 +183,8 @@ func (e *evaluator) walkRare(next []state, n *node, at int, part string, hash ui
 	return next
 }
 
-// addWithDoubleStar appends the node n to states. If n has an edge for **, it also appends the
-// node at the end of this edge, because ** can match zero parts.
+// addWithDoubleStar appends the node n to the list states. If n has an edge for **, it also
+// appends the node at the end of this edge, because ** can match zero parts.
 func addWithDoubleStar(states []state, n *node, at int) []state {
 	states = add(states, n, at)
 	if n.rare != nil && n.rare.deep != nil {
@@ -193,8 +193,8 @@ func addWithDoubleStar(states []state, n *node, at int) []state {
 	return states
 }
 
-// add appends the node n to states, if it is not there already. Only a shared node can be reached
-// in more than one way, so only shared nodes are searched.
+// add appends the node n to the list states if the list does not have it yet. Only a shared node
+// can be reached in more than one way, so only shared nodes are searched.
 func add(states []state, n *node, at int) []state {
 	s := state{n, at}
 	if n.shared {
@@ -289,7 +289,7 @@ func (e *evaluator) applyIfSubject(m *posting, i int) bool {
 // rule may be applied twice.
 func (e *evaluator) applyRule(r *rule) {
 	actions := e.asked.Actions & r.actions
-	if e.denies && !r.deny || !e.found.open(r, actions) {
+	if e.denies && !r.deny || !e.found.canChange(r, actions) {
 		return
 	}
 	if !r.plain && r.source.When != nil {
@@ -310,13 +310,13 @@ func (e *evaluator) applyRule(r *rule) {
 			continue
 		}
 		keepLowest(&e.found.allowed[a], r.number)
-		e.found.lifetime[a] = shorter(e.found.lifetime[a], r.lifetime)
+		e.found.lifetime[a] = minLifetime(e.found.lifetime[a], r.lifetime)
 	}
 }
 
-// open reports whether the rule could still change the findings. If not, the condition of the
+// canChange reports whether the rule could still change the findings. If not, the condition of the
 // rule is not evaluated.
-func (v *findings) open(r *rule, actions scope.Actions) bool {
+func (v *findings) canChange(r *rule, actions scope.Actions) bool {
 	for a := range match.Bits(actions) {
 		switch {
 		case r.deny:
@@ -324,7 +324,7 @@ func (v *findings) open(r *rule, actions scope.Actions) bool {
 				return true
 			}
 		case v.denied[a] != 0:
-		case v.allowed[a] == 0 && r.number != v.failed[a], v.allowed[a] > r.number, shorter(v.lifetime[a], r.lifetime) != v.lifetime[a]:
+		case v.allowed[a] == 0 && r.number != v.failed[a], v.allowed[a] > r.number, minLifetime(v.lifetime[a], r.lifetime) != v.lifetime[a]:
 			return true
 		}
 	}
@@ -332,7 +332,7 @@ func (v *findings) open(r *rule, actions scope.Actions) bool {
 }
 
 // result computes the granted actions from the findings. It appends the cause of each action to
-// causes.
+// the list causes.
 func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
 	left, narrowed := scope.Actions(0), false // the limits' actions, computed at the first allow
@@ -381,7 +381,7 @@ func (p *Policy) numbered(n int32) *Rule {
 
 // withinLimits returns the actions on the asked scope that the credential's limits permit.
 func (e *evaluator) withinLimits() scope.Actions {
-	return e.principal.within(&e.who, e.asked, &e.path)
+	return e.principal.permittedByLimits(&e.who, e.asked, &e.path)
 }
 
 // WithinLimits returns the actions of a scope that the credential's limits permit. It does not
@@ -389,16 +389,16 @@ func (e *evaluator) withinLimits() scope.Actions {
 func (who *Principal) WithinLimits(asked scope.Scope) scope.Actions {
 	var path match.Path
 	who = match.OrZero(who)
-	if facts := who.who(); path.Cut(asked.Name) {
-		return who.within(&facts, &asked, &path)
+	if facts := who.properties(); path.Cut(asked.Name) {
+		return who.permittedByLimits(&facts, &asked, &path)
 	}
 	return 0
 }
 
-// within returns the actions on the asked scope that the limits permit. It parses the limits for
-// each decision. Databases and journals store limits as plain text. If a parsed form were stored,
-// too, it could differ from the text and grant more.
-func (who *Principal) within(facts *match.Who, asked *scope.Scope, path *match.Path) (left scope.Actions) {
+// permittedByLimits returns the actions on the asked scope that the limits permit. It parses the
+// limits for each decision. Databases and journals store limits as plain text. If a parsed form
+// were stored, too, it could differ from the text and grant more.
+func (who *Principal) permittedByLimits(facts *match.Who, asked *scope.Scope, path *match.Path) (left scope.Actions) {
 	if len(who.Limits) == 0 {
 		return asked.Actions
 	}
@@ -415,13 +415,13 @@ func (who *Principal) within(facts *match.Who, asked *scope.Scope, path *match.P
 func (e *evaluator) lifetime(granted scope.Actions) time.Duration {
 	var least time.Duration
 	for a := range match.Bits(granted) {
-		least = shorter(least, e.found.lifetime[a])
+		least = minLifetime(least, e.found.lifetime[a])
 	}
 	return least
 }
 
-// shorter returns the shorter of two lifetimes; 0 means unlimited.
-func shorter(a, b time.Duration) time.Duration {
+// minLifetime returns the shorter of two lifetimes; 0 means unlimited.
+func minLifetime(a, b time.Duration) time.Duration {
 	if a == 0 || b != 0 && b < a {
 		return b
 	}

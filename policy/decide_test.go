@@ -20,10 +20,10 @@ var roles = map[string]policy.Role{
 	"maintainer": {Actions: scope.Repository},
 }
 
-// because returns the causes of a result in one line. "team" means that the rule team allows
-// the action, "!freeze" that the rule freeze denies it, "?hours" that the condition of the rule
-// hours is false or fails, and "-" that no rule matches.
-func because(r policy.Result) string {
+// describeCauses returns the causes of a result in one line. "team" means that the rule team
+// allows the action, "!freeze" that the rule freeze denies it, "?hours" that the condition of the
+// rule hours is false or fails, and "-" that no rule matches.
+func describeCauses(r policy.Result) string {
 	var words []string
 	for _, c := range r.Causes {
 		switch c.Reason {
@@ -125,7 +125,7 @@ func TestDecide(t *testing.T) {
 			if got := d.Results[0].Granted.String(); got != tt.gets {
 				t.Errorf("got %q, want %q", got, tt.gets)
 			}
-			if got := because(d.Results[0]); got != tt.because {
+			if got := describeCauses(d.Results[0]); got != tt.because {
 				t.Errorf("because %q, want %q", got, tt.because)
 			}
 		})
@@ -175,7 +175,7 @@ func TestDecideWhole(t *testing.T) {
 
 func TestZeroPolicyGrantsNothing(t *testing.T) {
 	d := new(policy.Policy).Decide(&policy.Request{Principal: policygen.Principal("ann"), Scopes: policygen.Scopes(t, "repository:a:pull")})
-	if d.Results[0].Granted != 0 || because(d.Results[0]) != "-" {
+	if d.Results[0].Granted != 0 || describeCauses(d.Results[0]) != "-" {
 		t.Error(d)
 	}
 }
@@ -212,27 +212,27 @@ func TestLimits(t *testing.T) {
 			if got := d.Results[0].Granted.String(); got != tt.gets {
 				t.Errorf("got %q, want %q", got, tt.gets)
 			}
-			if got := because(d.Results[0]); got != tt.because {
+			if got := describeCauses(d.Results[0]); got != tt.because {
 				t.Errorf("because %q, want %q", got, tt.because)
 			}
 		})
 	}
 }
 
-// counting is a condition that counts its evaluations.
-type counting struct {
+// countingCondition is a condition that counts its evaluations.
+type countingCondition struct {
 	policy.Condition
 	asked *int
 }
 
-func (c counting) Holds(r *policy.Request) (bool, error) {
+func (c countingCondition) Holds(r *policy.Request) (bool, error) {
 	*c.asked++
 	return c.Condition.Holds(r)
 }
 
 func TestConditionsAreEvaluatedOnlyIfNeeded(t *testing.T) {
 	asked := 0
-	when := counting{policygen.Fixed(true, nil), &asked}
+	when := countingCondition{policygen.Fixed(true, nil), &asked}
 	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "always", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "other subject", Subjects: []string{"user:bob"}, Names: []string{"**"}, Actions: scope.Pull, When: when},

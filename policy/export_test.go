@@ -14,7 +14,7 @@ func Match(text, name string, who *Principal) (matched, ok bool) {
 		return false, false
 	}
 	var p match.Path
-	facts := who.who()
+	facts := who.properties()
 	return p.Cut(name) && parsed.Match(&p, &facts), true
 }
 

@@ -25,7 +25,7 @@ type NameRange struct {
 // principal, which takes some milliseconds for 100,000 rules.
 func (p *Policy) NameRanges(who *Principal, registry string, actions scope.Actions) []NameRange {
 	who = match.OrZero(who)
-	facts := who.who()
+	facts := who.properties()
 	held := make(map[match.Subject]bool, facts.Count())
 	for i := range facts.Count() {
 		held[facts.Subject(i)] = true
@@ -108,8 +108,8 @@ func appendPatternRanges(ranges []NameRange, pattern match.Pattern, who *match.W
 	return ranges
 }
 
-// literals returns the texts that a part of a pattern matches for a principal. literal is false if
-// the part can match other texts, too.
+// literals returns the texts that a part of a pattern matches for a principal. The result literal
+// is false if the part can match other texts, too.
 func literals(part match.Part, who *match.Who) (values []string, literal bool) {
 	switch part.Kind {
 	case match.Literal:

@@ -34,9 +34,9 @@ func (p *postingList) bucket(hash uint32) []posting {
 	return p.entries[p.buckets[b]:p.buckets[b+1]]
 }
 
-// order sorts the postings into buckets. There are about two buckets for each posting. The
-// postings of one subject stay in the order of their rules.
-func (p *postingList) order() {
+// sortIntoBuckets sorts the postings into buckets. There are about two buckets for each posting.
+// The postings of one subject stay in the order of their rules.
+func (p *postingList) sortIntoBuckets() {
 	bits := uint8(1)
 	for 1<<bits < 2*len(p.entries) && bits < 32 {
 		bits++

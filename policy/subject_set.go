@@ -31,8 +31,8 @@ func hashOfSubject(s match.Subject) uint32 {
 	return uint32(hashOf(s.Name)) + hashOffset(s.Kind)
 }
 
-// who returns the properties of the principal that rules depend on.
-func (who *Principal) who() match.Who {
+// properties returns the properties of the principal that rules depend on.
+func (who *Principal) properties() match.Who {
 	return match.Who{Kind: match.SubjectKind(who.Kind), Name: who.Name, Groups: who.Groups, Claims: who.Claims}
 }
 
@@ -85,7 +85,7 @@ type index struct {
 func (who *Principal) Indexed() *Principal {
 	c := *match.OrZero(who)
 	c.Groups = slices.Clone(c.Groups)
-	facts := c.who()
+	facts := c.properties()
 	c.index = &index{*newSubjectSet(&facts), facts.Kind, c.Name, c.Groups, canonicalNames(c.Groups)}
 	return &c
 }
@@ -94,7 +94,7 @@ func (who *Principal) Indexed() *Principal {
 // conditions compare this spelling. The result must not be changed.
 func (who *Principal) CanonicalGroups() []string {
 	who = match.OrZero(who)
-	if facts := who.who(); who.index.fits(&facts) {
+	if facts := who.properties(); who.index.fits(&facts) {
 		return who.index.canonical
 	}
 	return canonicalNames(who.Groups)

@@ -201,7 +201,7 @@ func TestThreatFailingConditionsGrantNothing(t *testing.T) {
 		for deny, want := range map[bool]string{false: "?a", true: "!a"} {
 			p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Deny: deny, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull, When: when}}})
 			d := p.Decide(&policy.Request{Scopes: policygen.Scopes(t, "repository:a:pull")})
-			if got := because(d.Results[0]); got != want || d.Results[0].Granted != 0 {
+			if got := describeCauses(d.Results[0]); got != want || d.Results[0].Granted != 0 {
 				t.Errorf("deny %v, %v: %s, want %s", deny, when, got, want)
 			}
 		}

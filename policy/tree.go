@@ -108,16 +108,16 @@ func (t *indexBuilder) add(root *node, p match.Pattern, r *rule) {
 	n := root
 	for i, part := range p {
 		if part.Kind == match.DoubleStar && i == len(p)-1 {
-			t.post(&n.below, r)
+			t.addPlacement(&n.below, r)
 			return
 		}
 		n = t.child(n, part)
 	}
-	t.post(&n.ends, r)
+	t.addPlacement(&n.ends, r)
 }
 
-// post records that a rule belongs to a list. The method finish creates the postings.
-func (t *indexBuilder) post(at **postingList, r *rule) {
+// addPlacement records that a rule belongs to a list. The method finish creates the postings.
+func (t *indexBuilder) addPlacement(at **postingList, r *rule) {
 	if *at == nil {
 		if len(t.spareLists) == 0 {
 			t.spareLists = make([]postingList, 256)
@@ -213,7 +213,7 @@ func (t *indexBuilder) finish() {
 			p.entries = append(p.entries, posting{hashOfSubject(r.subjects[i]), r.number, uint32(i)})
 		}
 		if len(p.entries) == p.expected && len(p.entries) > maxLinearScan {
-			p.order()
+			p.sortIntoBuckets()
 		}
 	}
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// known compares requests that have credentials with anonymous requests. A cached credential needs
-// no hash and no query, even with a million accounts.
-func (m *measurement) known(ctx context.Context) error {
+// compareCredentials compares requests that have credentials with anonymous requests. A cached
+// credential needs no hash and no query, even with a million accounts.
+func (m *measurement) compareCredentials(ctx context.Context) error {
 	for _, n := range []int{2, m.accounts} {
 		d := deployment{name: fmt.Sprintf("accounts-%d", n), rules: 1, accounts: true, users: noUsers}
-		shown, err := m.people(ctx, d)
+		shown, err := m.startWithAccounts(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -34,7 +34,7 @@ func (m *measurement) known(ctx context.Context) error {
 			return err
 		}
 		for _, d.reuse = range []bool{false, true} {
-			if err := m.warm(ctx, d, what, shown); err != nil {
+			if err := m.compareCached(ctx, d, what, shown); err != nil {
 				return err
 			}
 		}
@@ -47,9 +47,9 @@ type credentials struct {
 	token, robot, secret string
 }
 
-// people starts a server and creates a user and a robot with the commands of Tidewaiter. It
-// returns the credentials of both.
-func (m *measurement) people(ctx context.Context, d deployment) (c credentials, err error) {
+// startWithAccounts starts a server and creates a user and a robot with the commands of
+// Tidewaiter. It returns the credentials of both.
+func (m *measurement) startWithAccounts(ctx context.Context, d deployment) (c credentials, err error) {
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
 		return c, err
@@ -60,13 +60,13 @@ func (m *measurement) people(ctx context.Context, d deployment) (c credentials, 
 
 func (c *credentials) make(ctx context.Context, s *server) (err error) {
 	c.robot = "robot+ci"
-	if _, err = s.tell(ctx, password+"\n", "user", "add", user, "--password-stdin"); err != nil {
+	if _, err = s.runCommand(ctx, password+"\n", "user", "add", user, "--password-stdin"); err != nil {
 		return err
 	}
-	if c.token, err = s.tell(ctx, "", "token", "create", "--user", user, "--name", "laptop"); err != nil {
+	if c.token, err = s.runCommand(ctx, "", "token", "create", "--user", user, "--name", "laptop"); err != nil {
 		return err
 	}
-	c.secret, err = s.tell(ctx, "", "robot", "add", "ci")
+	c.secret, err = s.runCommand(ctx, "", "robot", "add", "ci")
 	return err
 }
 
@@ -97,9 +97,9 @@ func fill(ctx context.Context, url string, n int) (err error) {
 	})
 }
 
-// warm compares requests that present cached credentials with anonymous requests. The kinds of
-// requests take turns.
-func (m *measurement) warm(ctx context.Context, d deployment, what string, c credentials) (err error) {
+// compareCached compares requests that present cached credentials with anonymous requests. The
+// kinds of requests take turns.
+func (m *measurement) compareCached(ctx context.Context, d deployment, what string, c credentials) (err error) {
 	if d.reuse {
 		what += ", with reuse"
 	} else {
@@ -116,7 +116,7 @@ func (m *measurement) warm(ctx context.Context, d deployment, what string, c cre
 		return err
 	}
 	var targets []*drive.Target
-	for _, o := range c.shown(s, refresh) {
+	for _, o := range c.targets(s, refresh) {
 		target, err := drive.NewTarget(ctx, o)
 		if err != nil {
 			return err
@@ -147,8 +147,8 @@ func (m *measurement) warm(ctx context.Context, d deployment, what string, c cre
 	return nil
 }
 
-// shown returns a target with anonymous requests, and one target for each kind of credential.
-func (c *credentials) shown(s *server, refresh string) []drive.TargetOptions {
+// targets returns a target with anonymous requests, and one target for each kind of credential.
+func (c *credentials) targets(s *server, refresh string) []drive.TargetOptions {
 	all := []drive.TargetOptions{
 		{Name: "nobody"},
 		{Name: "a password", User: user, Password: password},

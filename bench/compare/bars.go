@@ -54,8 +54,8 @@ func (b bar) number(v float64) string {
 	return text
 }
 
-// measured formats the value, and its spread if there is one.
-func (b bar) measured() string {
+// formatValue formats the value, and its spread if there is one.
+func (b bar) formatValue() string {
 	text := b.number(b.Value)
 	if b.Spread != (drive.Spread{}) {
 		text += fmt.Sprintf(" (%.*f to %.*f)", b.decimals, b.Spread.Min, b.decimals, b.Spread.Max)
@@ -67,7 +67,7 @@ func writeTable(w io.Writer, bars []bar) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "bar\tmeasured\twanted\t\t")
 	for _, b := range bars {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", b.What, b.measured(), b.wanted(), b.verdict(), b.Beside)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", b.What, b.formatValue(), b.wanted(), b.verdict(), b.Beside)
 	}
 	return table.Flush()
 }
@@ -77,7 +77,7 @@ func writeMarkdown(w io.Writer, bars []bar) error {
 	var b strings.Builder
 	b.WriteString("| bar | measured | wanted | | |\n|---|---|---|---|---|\n")
 	for _, bar := range bars {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", bar.What, bar.measured(), bar.wanted(), bar.verdict(), bar.Beside)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", bar.What, bar.formatValue(), bar.wanted(), bar.verdict(), bar.Beside)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

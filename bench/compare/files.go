@@ -131,15 +131,15 @@ func (d deployment) config(k keys, file, address, metrics string) []byte {
 			b.WriteString("    - { name: everybody reads team, subjects: [anyone], repositories: [\"team/**\"], role: reader }\n")
 			continue
 		}
-		b.WriteString(other(i))
+		b.WriteString(unrelatedRule(i))
 	}
 	return b.Bytes()
 }
 
-// other returns a rule that does not apply to the load: an allow rule for a team, a person or a
-// public repository, or a deny rule. Most rules of a large policy do not apply to a given
+// unrelatedRule returns a rule that does not apply to the load: an allow rule for a team, a person
+// or a public repository, or a deny rule. Most rules of a large policy do not apply to a given
 // request.
-func other(i int) string {
+func unrelatedRule(i int) string {
 	switch i % 4 {
 	case 0:
 		return fmt.Sprintf("    - { name: team %d, subjects: [\"group:team-%d\"], repositories: [\"team-%d/**\"], role: writer }\n", i, i, i)

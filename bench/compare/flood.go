@@ -52,9 +52,9 @@ func (m *measurement) flooded(ctx context.Context, d deployment, connections int
 
 	// For comparison, measure the same requests during other work: a program that keeps one core
 	// busy, like a hash, and 16 more connections with anonymous requests.
-	busy := func(ctx context.Context) (*drive.Result, error) { return nil, occupy(ctx, m.slice+settle) }
+	busy := func(ctx context.Context) (*drive.Result, error) { return nil, occupy(ctx, m.slice+settleTime) }
 	turns := []func(context.Context) (*drive.Result, error){
-		quietTurn: nil, busyTurn: busy, moreTurn: m.beside(anonymous), guessTurn: m.beside(guesses),
+		quietTurn: nil, busyTurn: busy, moreTurn: m.background(anonymous), guessTurn: m.background(guesses),
 	}
 	c := &drive.Comparison{Targets: make([]drive.Compared, len(turns))}
 	var guessed drive.Result
@@ -99,26 +99,27 @@ const (
 	guessTurn
 )
 
-// settle is the time between the start of the background work and the start of the measurement.
-const settle = 300 * time.Millisecond
+// settleTime is the time between the start of the background work and the start of the
+// measurement.
+const settleTime = 300 * time.Millisecond
 
-// beside returns a function for the parameter beside of turn. The function sends requests to t
-// over 16 connections for one turn.
-func (m *measurement) beside(t *drive.Target) func(context.Context) (*drive.Result, error) {
+// background returns a function for the parameter background of the method turn. The function
+// sends requests to t over 16 connections for one turn.
+func (m *measurement) background(t *drive.Target) func(context.Context) (*drive.Result, error) {
 	return func(ctx context.Context) (*drive.Result, error) {
-		return drive.Run(ctx, t, drive.Options{Connections: 16, Duration: m.slice + settle})
+		return drive.Run(ctx, t, drive.Options{Connections: 16, Duration: m.slice + settleTime})
 	}
 }
 
-// turn measures the target while the function beside runs, and returns when both have ended.
-// beside may be nil.
-func (m *measurement) turn(ctx context.Context, t *drive.Target, connections int, beside func(context.Context) (*drive.Result, error)) (result, other *drive.Result, err error) {
+// turn measures the target while the function background runs, and returns when both have ended.
+// The parameter background may be nil.
+func (m *measurement) turn(ctx context.Context, t *drive.Target, connections int, background func(context.Context) (*drive.Result, error)) (result, other *drive.Result, err error) {
 	var failed error
 	var both sync.WaitGroup
-	if beside != nil {
-		both.Go(func() { other, failed = beside(ctx) })
+	if background != nil {
+		both.Go(func() { other, failed = background(ctx) })
 	}
-	result, err = drive.Run(ctx, t, drive.Options{Connections: connections, Duration: m.slice, Settle: settle})
+	result, err = drive.Run(ctx, t, drive.Options{Connections: connections, Duration: m.slice, Settle: settleTime})
 	both.Wait()
 	return result, other, errors.Join(err, failed)
 }
@@ -134,21 +135,21 @@ func occupy(ctx context.Context, d time.Duration) error {
 	return fmt.Errorf("keeping a core busy: %w", err)
 }
 
-// names measures the memory that a million names take.
-func (m *measurement) names(ctx context.Context) (err error) {
+// measureNames measures the memory that a million names take.
+func (m *measurement) measureNames(ctx context.Context) (err error) {
 	d := deployment{name: "named", reuse: true, rules: 1}
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if _, err := answer(ctx, s.address, ""); err != nil {
+	if _, err := fetchToken(ctx, s.address, ""); err != nil {
 		return err
 	}
-	if err := rest(ctx, quiet); err != nil {
+	if err := rest(ctx, quietTime); err != nil {
 		return err
 	}
-	before, err := s.resident()
+	before, err := s.residentMemory()
 	if err != nil {
 		return err
 	}
@@ -168,16 +169,16 @@ func (m *measurement) names(ctx context.Context) (err error) {
 			return err
 		}
 		all.Add(result)
-		now, err := s.resident()
+		now, err := s.residentMemory()
 		if err != nil {
 			return err
 		}
 		most = max(most, now)
 	}
-	if err := rest(ctx, quiet); err != nil {
+	if err := rest(ctx, quietTime); err != nil {
 		return err
 	}
-	after, err := s.resident()
+	after, err := s.residentMemory()
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	home := place(peoplePlaces, 0)
+	home := networkAddress(peoplePlaces, 0)
 	alice := func() (int, error) {
 		v := newVisitor(home)
 		defer v.close()
@@ -52,7 +52,7 @@ func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns
 			return err
 		}
 		for range n {
-			v := newVisitor(place(guessPlaces, made))
+			v := newVisitor(networkAddress(guessPlaces, made))
 			status, _, err := v.signIn(ctx, s.address, user, fmt.Sprint("guess ", made), noProxy)
 			v.close()
 			if err != nil {

@@ -152,16 +152,16 @@ func measure(ctx context.Context, s settings, progress io.Writer) (bars []bar, e
 // steps returns the functions that measure a group, or nil if there is no such group.
 func steps(group string) []func(*measurement, context.Context) error {
 	return map[string][]func(*measurement, context.Context) error{
-		"tokens":    {(*measurement).size, (*measurement).starting, (*measurement).load},
-		"accounts":  {(*measurement).known},
+		"tokens":    {(*measurement).measureSize, (*measurement).measureStarts, (*measurement).measureLoad},
+		"accounts":  {(*measurement).compareCredentials},
 		"flood":     {(*measurement).flood},
-		"names":     {(*measurement).names},
-		"replicas":  {(*measurement).replicas},
-		"swaps":     {(*measurement).swaps},
+		"names":     {(*measurement).measureNames},
+		"replicas":  {(*measurement).measureReplicas},
+		"swaps":     {(*measurement).measureSwaps},
 		"spray":     {(*measurement).spray},
-		"refusals":  {(*measurement).refusals},
+		"refusals":  {(*measurement).measureRefusals},
 		"lockout":   {(*measurement).lockout},
 		"intake":    {(*measurement).intake},
-		"recording": {(*measurement).recording},
+		"recording": {(*measurement).measureRecording},
 	}[group]
 }

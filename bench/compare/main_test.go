@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 // builtIn is the folder of the programs. It is "" until a test needs them.
 var builtIn string
 
-// built builds the programs once for all tests.
-var built = sync.OnceValues(func() (p programs, err error) {
+// buildOnce builds the programs once for all tests.
+var buildOnce = sync.OnceValues(func() (p programs, err error) {
 	if builtIn, err = os.MkdirTemp("", "tidewaiter-bench-"); err != nil {
 		return p, err
 	}
@@ -45,7 +45,7 @@ var built = sync.OnceValues(func() (p programs, err error) {
 // newMeasurement returns a measurement with the programs and a new folder.
 func newMeasurement(t *testing.T, s settings) *measurement {
 	t.Helper()
-	p, err := built()
+	p, err := buildOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 		}
 		defer stopped(t, s)
 		for _, name := range []string{"", user} {
-			if _, err := answer(t.Context(), s.address, name); err != nil {
+			if _, err := fetchToken(t.Context(), s.address, name); err != nil {
 				t.Errorf("%s, asked by %q: %v", d.name, name, err)
 			}
 		}
@@ -85,7 +85,7 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 		if lost, err := s.count(t.Context(), "tidewaiter_journal_lost_total"); err != nil || lost != 0 {
 			t.Errorf("%s: %g decisions lost: %v", d.name, lost, err)
 		}
-		if bytes, err := s.resident(); err != nil || bytes == 0 {
+		if bytes, err := s.residentMemory(); err != nil || bytes == 0 {
 			t.Errorf("%s: %d bytes resident: %v", d.name, bytes, err)
 		}
 	}
@@ -95,7 +95,7 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 func TestAccountsAnswerUnderLoad(t *testing.T) {
 	m := newMeasurement(t, settings{})
 	d := deployment{name: "accounts", rules: 1, accounts: true, users: noUsers, proxied: true}
-	c, err := m.people(t.Context(), d)
+	c, err := m.startWithAccounts(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,10 +111,10 @@ func TestAccountsAnswerUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range c.shown(s, refresh) {
+	for _, o := range c.targets(s, refresh) {
 		load(t, o)
 	}
-	people, err := s.tell(t.Context(), "", "user", "list", "--output", "json")
+	people, err := s.runCommand(t.Context(), "", "user", "list", "--output", "json")
 	if err != nil || !strings.Contains(people, `"person-100"`) {
 		t.Errorf("people: %s: %v", people, err)
 	}
@@ -138,13 +138,13 @@ func load(t *testing.T, o drive.TargetOptions) {
 func stopped(t *testing.T, s *server) {
 	t.Helper()
 	if err := s.stop(); err != nil {
-		t.Errorf("stopping %s: %v\n%s", s.command.Path, err, s.said())
+		t.Errorf("stopping %s: %v\n%s", s.command.Path, err, s.outputStart())
 	}
 }
 
 func TestServerThatExitsAtOnceIsReported(t *testing.T) {
 	folder := t.TempDir()
-	address, err := free()
+	address, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestGroupsOnSignInsReport(t *testing.T) {
 	}
 	want := []string{"2", "", "", "2", "", "", "2", "", "", "1", "5"} // the empty ones are times
 	ldaptest.Need(t)
-	if err := m.refusals(t.Context()); err != nil {
+	if err := m.measureRefusals(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want = append(want, "", "", "")

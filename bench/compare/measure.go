@@ -33,8 +33,8 @@ func scaled(s drive.Spread, by float64) drive.Spread {
 	return drive.Spread{Min: s.Min * by, Median: s.Median * by, Max: s.Max * by}
 }
 
-// size measures the program's file.
-func (m *measurement) size(context.Context) error {
+// measureSize measures the program's file.
+func (m *measurement) measureSize(context.Context) error {
 	file, err := os.Stat(m.programs.tidewaiter)
 	if err != nil {
 		return fmt.Errorf("measuring the program: %w", err)
@@ -43,9 +43,9 @@ func (m *measurement) size(context.Context) error {
 	return nil
 }
 
-// starting measures how long servers take from start to listening. Each server starts several
+// measureStarts measures how long servers take from start to listening. Each server starts several
 // times with the same database.
-func (m *measurement) starting(ctx context.Context) error {
+func (m *measurement) measureStarts(ctx context.Context) error {
 	for _, one := range []struct {
 		deployment
 		most float64 // ms
@@ -61,9 +61,9 @@ func (m *measurement) starting(ctx context.Context) error {
 	return nil
 }
 
-// startOf measures how long it takes to start the server of a deployment. The first start
-// creates the database, so it is not part of the median. The bar shows it separately, labeled
-// with the parameter first.
+// startOf measures how long it takes to start the server of a deployment. The first start creates
+// the database, so it is not part of the median. The bar shows it separately, labeled with the
+// text in the parameter first.
 func (m *measurement) startOf(ctx context.Context, d deployment, what string, most float64, first string) error {
 	fmt.Fprintf(m.progress, "starting with %s, %d times …\n", what, m.starts)
 	var took []float64
@@ -93,8 +93,9 @@ func plural(n int, word string) string {
 	return word + "s"
 }
 
-// load starts all servers, puts them under load in turn, and reads their memory and journals.
-func (m *measurement) load(ctx context.Context) (err error) {
+// measureLoad starts all servers, puts them under load in turn, and reads their memory and
+// journals.
+func (m *measurement) measureLoad(ctx context.Context) (err error) {
 	var running []*server
 	defer func() {
 		for _, s := range running {
@@ -117,12 +118,12 @@ func (m *measurement) load(ctx context.Context) (err error) {
 		running = append(running, s)
 		byName[d.name] = s
 	}
-	if err := m.idle(ctx, byName); err != nil {
+	if err := m.measureIdle(ctx, byName); err != nil {
 		return err
 	}
 	for _, d := range deployments {
 		for _, name := range []string{"", user} {
-			n, err := answer(ctx, byName[d.name].address, name)
+			n, err := fetchToken(ctx, byName[d.name].address, name)
 			if err != nil {
 				return fmt.Errorf("requesting a token of %s before the load: %w", d.name, err)
 			}
@@ -143,12 +144,12 @@ func (m *measurement) load(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return m.after(ctx, deployments, byName)
+	return m.measureAfterLoad(ctx, deployments, byName)
 }
 
-// answer requests a token, checks the answer, and returns its length. The load generator does
+// fetchToken requests a token, checks the answer, and returns its length. The load generator does
 // not check answers.
-func answer(ctx context.Context, address, name string) (int, error) {
+func fetchToken(ctx context.Context, address, name string) (int, error) {
 	secret := ""
 	if name != "" {
 		secret = password
@@ -236,13 +237,13 @@ func (m *measurement) turns(ctx context.Context, g group, limit *server, byName 
 	return nil
 }
 
-// quiet is the pause before memory is read. In this time, the server completes the remaining work,
-// notices the end of the load (after at most 10 s), and releases memory.
-const quiet = 12 * time.Second
+// quietTime is the pause before memory is read. In this time, the server completes the remaining
+// work, notices the end of the load (after at most 10 s), and releases memory.
+const quietTime = 12 * time.Second
 
-// idle measures the memory of idle servers.
-func (m *measurement) idle(ctx context.Context, byName map[string]*server) error {
-	if err := rest(ctx, quiet); err != nil {
+// measureIdle measures the memory of idle servers.
+func (m *measurement) measureIdle(ctx context.Context, byName map[string]*server) error {
+	if err := rest(ctx, quietTime); err != nil {
 		return err
 	}
 	if err := m.memory("resident, idle", byName["reusing"], number(40)); err != nil {
@@ -251,10 +252,10 @@ func (m *measurement) idle(ctx context.Context, byName map[string]*server) error
 	return m.memory(fmt.Sprintf("resident, idle, %d rules", m.rules), byName["reusing-many"], nil)
 }
 
-// after measures how much memory the servers use after the load, and how many journal entries
-// were lost.
-func (m *measurement) after(ctx context.Context, deployments []deployment, byName map[string]*server) error {
-	if err := rest(ctx, quiet); err != nil {
+// measureAfterLoad measures how much memory the servers use after the load, and how many journal
+// entries were lost.
+func (m *measurement) measureAfterLoad(ctx context.Context, deployments []deployment, byName map[string]*server) error {
+	if err := rest(ctx, quietTime); err != nil {
 		return err
 	}
 	for _, d := range deployments {
@@ -284,7 +285,7 @@ func (m *measurement) after(ctx context.Context, deployments []deployment, byNam
 }
 
 func (m *measurement) memory(what string, s *server, most *float64) error {
-	bytes, err := s.resident()
+	bytes, err := s.residentMemory()
 	if err != nil {
 		return err
 	}

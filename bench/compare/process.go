@@ -25,9 +25,9 @@ type programs struct {
 	tidewaiter, limit string
 }
 
-// build compiles a program as for a release: static and stripped. from is the program's folder
-// in the repository. The go.mod file for that folder defines the versions of the dependencies. more
-// are options of go build.
+// build compiles a program as for a release: static and stripped. The parameter from is the
+// program's folder in the repository. The go.mod file for that folder defines the versions of the
+// dependencies. The parameter more has options of go build.
 func build(ctx context.Context, from, to string, more ...string) error {
 	main, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/tidewaiter/tidewaiter").Output()
 	if err != nil {
@@ -55,7 +55,7 @@ type server struct {
 
 // startLimit starts bench/limit, whose answers have the given number of bytes.
 func startLimit(ctx context.Context, program, folder string, bytes int) (*server, error) {
-	address, err := free()
+	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -65,11 +65,11 @@ func startLimit(ctx context.Context, program, folder string, bytes int) (*server
 // startTidewaiter starts a deployment in its own folder. If the deployment has a database from
 // an earlier start, the server uses that database.
 func startTidewaiter(ctx context.Context, program, folder string, d deployment, k keys) (*server, error) {
-	address, err := free()
+	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := free()
+	metrics, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (s *server) await(ctx context.Context, address string) error {
 		}
 		select {
 		case err := <-s.ended:
-			return fmt.Errorf("the server ended before it listened at %s: %w\n%s", address, err, s.said())
+			return fmt.Errorf("the server ended before it listened at %s: %w\n%s", address, err, s.outputStart())
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-try.C:
@@ -109,8 +109,8 @@ func (s *server) await(ctx context.Context, address string) error {
 	}
 }
 
-// tell runs a Tidewaiter command with the server's config and returns its output.
-func (s *server) tell(ctx context.Context, input string, arguments ...string) (string, error) {
+// runCommand runs a Tidewaiter command with the server's config and returns its output.
+func (s *server) runCommand(ctx context.Context, input string, arguments ...string) (string, error) {
 	command := exec.CommandContext(ctx, s.command.Path, append(arguments, "--config", s.config)...)
 	var errs bytes.Buffer
 	command.Stdin, command.Stderr = strings.NewReader(input), &errs
@@ -121,9 +121,9 @@ func (s *server) tell(ctx context.Context, input string, arguments ...string) (s
 	return strings.TrimSpace(string(out)), nil
 }
 
-// free returns an address with a free port. The port stays reserved until this program ends:
-// otherwise another program could take the port before the server listens.
-func free() (string, error) {
+// freeAddress returns an address with a free port. The port stays reserved until this program
+// ends: otherwise another program could take the port before the server listens.
+func freeAddress() (string, error) {
 	port, _, err := loopback.Hold()
 	if err != nil {
 		return "", err
@@ -163,12 +163,12 @@ func start(ctx context.Context, address, log, program string, arguments ...strin
 		}
 		select {
 		case err := <-s.ended:
-			return nil, fmt.Errorf("%s ended before it listened: %w\n%s", program, err, s.said())
+			return nil, fmt.Errorf("%s ended before it listened: %w\n%s", program, err, s.outputStart())
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), s.stop())
 		case <-try.C:
 			if time.Since(begin) > patience {
-				return nil, errors.Join(fmt.Errorf("%s does not listen after %s\n%s", program, patience, s.said()), s.stop())
+				return nil, errors.Join(fmt.Errorf("%s does not listen after %s\n%s", program, patience, s.outputStart()), s.stop())
 			}
 		}
 	}
@@ -176,8 +176,8 @@ func start(ctx context.Context, address, log, program string, arguments ...strin
 
 func (s *server) process() int { return s.command.Process.Pid }
 
-// said returns the beginning of the server's output.
-func (s *server) said() string {
+// outputStart returns the beginning of the server's output.
+func (s *server) outputStart() string {
 	file, err := os.Open(s.log)
 	if err != nil {
 		return err.Error()
@@ -214,8 +214,8 @@ func (s *server) stop() error {
 	}
 }
 
-// resident returns the server's resident memory in bytes: VmRSS on Linux.
-func (s *server) resident() (int64, error) {
+// residentMemory returns the server's resident memory in bytes: VmRSS on Linux.
+func (s *server) residentMemory() (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process()))
 	if err != nil {
 		return 0, fmt.Errorf("reading the resident memory: %w", err)

@@ -15,10 +15,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// recording measures what recording decisions costs: the extra processor time of an answer, in
-// percent of its processor time in a program without recording. The cost includes the journal, its
-// tree and its index. It does not include log lines, because neither server writes them.
-func (m *measurement) recording(ctx context.Context) error {
+// measureRecording measures the cost of recording decisions: the extra processor time of an answer,
+// in percent of its processor time in a program without recording. The cost includes the journal,
+// its tree and its index. It does not include log lines, because neither server writes them.
+func (m *measurement) measureRecording(ctx context.Context) error {
 	unrecorded := filepath.Join(m.folder, "unrecorded")
 	if err := buildUnrecorded(ctx, m.folder, unrecorded); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (m *measurement) recordingOf(ctx context.Context, unrecorded, what, outcome
 		}
 		servers, targets = append(servers, s), append(targets, target)
 	}
-	before, err := used(servers)
+	before, err := processorTimes(servers)
 	if err != nil {
 		return err
 	}
@@ -65,11 +65,11 @@ func (m *measurement) recordingOf(ctx context.Context, unrecorded, what, outcome
 		return err
 	}
 	began := time.Now()
-	if err := indexed(ctx, servers[1]); err != nil {
+	if err := awaitIndex(ctx, servers[1]); err != nil {
 		return err
 	}
 	took := time.Since(began)
-	after, err := used(servers)
+	after, err := processorTimes(servers)
 	if err != nil {
 		return err
 	}
@@ -92,8 +92,8 @@ func (m *measurement) recordingOf(ctx context.Context, unrecorded, what, outcome
 	return nil
 }
 
-// used returns the processor times that servers have used.
-func used(servers []*server) (all []time.Duration, err error) {
+// processorTimes returns the processor times that servers have used.
+func processorTimes(servers []*server) (all []time.Duration, err error) {
 	for _, s := range servers {
 		t, err := drive.Usage(s.process())
 		if err != nil {
@@ -104,8 +104,8 @@ func used(servers []*server) (all []time.Duration, err error) {
 	return all, nil
 }
 
-// indexed waits until a server has indexed its journal, but for the last group.
-func indexed(ctx context.Context, s *server) error {
+// awaitIndex waits until a server has indexed its journal, but for the last group.
+func awaitIndex(ctx context.Context, s *server) error {
 	for {
 		behind, err := s.count(ctx, `tidewaiter_projection_behind{projection="search"}`)
 		if err != nil || behind < 512 {

@@ -26,16 +26,16 @@ import (
 // directoryAway is the network round trip to the directory.
 const directoryAway = 20 * time.Millisecond
 
-// refusals measures whether the time of a rejection reveals which users exist. It compares unknown
-// names, wrong passwords, disabled accounts and expired accounts, with one sign-in of each kind in
-// turn. Each name is tried twice, from its own address.
-func (m *measurement) refusals(ctx context.Context) (err error) {
+// measureRefusals measures whether the time of a rejection reveals which users exist. It compares
+// unknown names, wrong passwords, disabled accounts and expired accounts, with one sign-in of each
+// kind in turn. Each name is tried twice, from its own address.
+func (m *measurement) measureRefusals(ctx context.Context) (err error) {
 	directory, err := ldaptest.Start()
 	if err != nil {
 		return err
 	}
 	defer directory.Stop()
-	if err := directory.Load(staff(m.tries)); err != nil {
+	if err := directory.Load(directoryUsers(m.tries)); err != nil {
 		return err
 	}
 	far, err := newDistance(directory.Address, directoryAway/2)
@@ -148,8 +148,8 @@ func comparedRefusals(what string, kinds []string, took map[string][]float64) ba
 	}
 }
 
-// staff returns LDIF that adds users to a directory: n users of each kind.
-func staff(n int) []byte {
+// directoryUsers returns LDIF that adds users to a directory: n users of each kind.
+func directoryUsers(n int) []byte {
 	var b strings.Builder
 	for i := range n {
 		for _, kind := range []string{"wrong", "disabled", "expired"} {
@@ -233,13 +233,13 @@ func (d *distance) accept() {
 		d.mu.Lock()
 		d.conns[near], d.conns[far] = true, true
 		d.mu.Unlock()
-		d.running.Go(func() { d.carry(near, far) })
-		d.running.Go(func() { d.carry(far, near) })
+		d.running.Go(func() { d.copyData(near, far) })
+		d.running.Go(func() { d.copyData(far, near) })
 	}
 }
 
-// carry forwards what one side sends, until either side ends.
-func (d *distance) carry(from, to net.Conn) {
+// copyData sends the data of one side to the other side, until either side ends.
+func (d *distance) copyData(from, to net.Conn) {
 	type parcel struct {
 		bytes []byte
 		due   time.Time

@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// replicas measures two servers on one PostgreSQL: how fast both notice revocations, and what
-// clients get while the database is down.
-func (m *measurement) replicas(ctx context.Context) (err error) {
+// measureReplicas measures two servers on one PostgreSQL: how fast both notice revocations, and
+// what clients get while the database is down.
+func (m *measurement) measureReplicas(ctx context.Context) (err error) {
 	p, err := newPostgres(ctx)
 	if err != nil {
 		return err
@@ -34,18 +34,18 @@ func (m *measurement) replicas(ctx context.Context) (err error) {
 	if err := c.make(ctx, both[0]); err != nil {
 		return err
 	}
-	if err := m.taking(ctx, both); err != nil {
+	if err := m.measureRevocations(ctx, both); err != nil {
 		return err
 	}
-	if err := m.ruling(ctx, both); err != nil {
+	if err := m.measureRuleChanges(ctx, both); err != nil {
 		return err
 	}
 	return m.outage(ctx, p, both, c)
 }
 
-// taking revokes tokens and disables users repeatedly. It measures how long after each command
-// a server still issues a token for them.
-func (m *measurement) taking(ctx context.Context, both []*server) error {
+// measureRevocations revokes tokens and disables users repeatedly. It measures how long after each
+// command a server still issues a token for them.
+func (m *measurement) measureRevocations(ctx context.Context, both []*server) error {
 	for what, do := range map[string]func(who, token string) []string{
 		"revoking":  func(who, token string) []string { return []string{"token", "revoke", "--user", who} },
 		"disabling": func(who, token string) []string { return []string{"user", "disable", who} },
@@ -54,10 +54,10 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 		var took []float64
 		for i := range 10 {
 			who := fmt.Sprintf("%s-%d", what, i)
-			if _, err := both[0].tell(ctx, "", "user", "add", who, "--no-password"); err != nil {
+			if _, err := both[0].runCommand(ctx, "", "user", "add", who, "--no-password"); err != nil {
 				return err
 			}
-			token, err := both[0].tell(ctx, "", "token", "create", "--user", who, "--name", "laptop")
+			token, err := both[0].runCommand(ctx, "", "token", "create", "--user", who, "--name", "laptop")
 			if err != nil {
 				return err
 			}
@@ -67,11 +67,11 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 				}
 			}
 			begin := time.Now() // before the command, so that the result is not too short
-			if _, err := both[i%2].tell(ctx, "", do(who, token)...); err != nil {
+			if _, err := both[i%2].runCommand(ctx, "", do(who, token)...); err != nil {
 				return err
 			}
 			for _, s := range both {
-				if err := refused(ctx, s.address, who, token, http.StatusUnauthorized); err != nil {
+				if err := awaitRefusal(ctx, s.address, who, token, http.StatusUnauthorized); err != nil {
 					return err
 				}
 			}
@@ -86,9 +86,9 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 	return nil
 }
 
-// ruling adds, changes and deletes rules by commands, which use the configs of the two servers in
-// turn. It measures the time until both servers use the new policy.
-func (m *measurement) ruling(ctx context.Context, both []*server) error {
+// measureRuleChanges adds, changes and deletes rules by commands, which use the configs of the two
+// servers in turn. It measures the time until both servers use the new policy.
+func (m *measurement) measureRuleChanges(ctx context.Context, both []*server) error {
 	fmt.Fprintln(m.progress, "changing rules, with two replicas …")
 	allowing := []string{"--subject", "user:" + user, "--repository", "ruled/**", "--actions", "pull"}
 	denying := []string{"--deny", "--repository", "ruled/**", "--actions", "pull"}
@@ -114,11 +114,11 @@ func (m *measurement) ruling(ctx context.Context, both []*server) error {
 				return err
 			}
 			begin := time.Now() // before the command, so that the result is not too short
-			if _, err := both[(i+n)%2].tell(ctx, "", do...); err != nil {
+			if _, err := both[(i+n)%2].runCommand(ctx, "", do...); err != nil {
 				return err
 			}
 			for _, s := range both { // both had the same version before
-				if err := s.leaves(ctx, before); err != nil {
+				if err := s.awaitNewVersion(ctx, before); err != nil {
 					return err
 				}
 			}
@@ -133,8 +133,8 @@ func (m *measurement) ruling(ctx context.Context, both []*server) error {
 	return nil
 }
 
-// leaves waits until the version of the active policy is no longer the given version.
-func (s *server) leaves(ctx context.Context, version string) error {
+// awaitNewVersion waits until the version of the active policy is no longer the given version.
+func (s *server) awaitNewVersion(ctx context.Context, version string) error {
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if now, err := s.version(ctx); err != nil || now != version {
 			return err
@@ -160,11 +160,11 @@ func (s *server) version(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-// refused sends requests until an answer is not 200, and requires that this answer has the
-// status want.
-func refused(ctx context.Context, address, who, secret string, want int) error {
+// awaitRefusal sends requests until an answer is not 200, and requires that this answer has the
+// wanted status.
+func awaitRefusal(ctx context.Context, address, who, secret string, want int) error {
 	for {
-		status, _, err := asking(ctx, address, who, secret)
+		status, _, err := requestToken(ctx, address, who, secret)
 		if err != nil {
 			return err
 		}
@@ -180,8 +180,8 @@ func refused(ctx context.Context, address, who, secret string, want int) error {
 	}
 }
 
-// asking sends one request and returns the status and Retry-After.
-func asking(ctx context.Context, address, who, secret string) (status int, after string, err error) {
+// requestToken sends one request and returns the status and Retry-After.
+func requestToken(ctx context.Context, address, who, secret string) (status int, after string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+asked, nil)
 	if err != nil {
 		return 0, "", err
@@ -195,12 +195,12 @@ func asking(ctx context.Context, address, who, secret string) (status int, after
 	return answer.StatusCode, answer.Header.Get("Retry-After"), errors.Join(err, answer.Body.Close())
 }
 
-// away is how long the database is down.
-const away = 30 * time.Second
+// downtime is how long the database is down.
+const downtime = 30 * time.Second
 
 // outage stops the database while the servers are under load.
 func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c credentials) error {
-	fmt.Fprintf(m.progress, "stopping PostgreSQL for %s under load …\n", away)
+	fmt.Fprintf(m.progress, "stopping PostgreSQL for %s under load …\n", downtime)
 	// The credential of ann is cached. The credential of the robot is not.
 	warm, cold := both[0].address, both[1].address
 	target, err := drive.NewTarget(ctx, drive.TargetOptions{URL: warm + asked, User: user, Password: c.token})
@@ -219,7 +219,7 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 	var failed error
 	go func() {
 		var r *drive.Result
-		r, failed = drive.Run(ctx, target, drive.Options{Connections: m.connections, Settle: time.Second, Duration: away + 12*time.Second})
+		r, failed = drive.Run(ctx, target, drive.Options{Connections: m.connections, Settle: time.Second, Duration: downtime + 12*time.Second})
 		load <- r
 	}()
 	if err := rest(ctx, 3*time.Second); err != nil {
@@ -230,10 +230,10 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 	}
 	answers := make(map[string]int) // of requests that are not cached
 	var longest time.Duration
-	for end := time.Now().Add(away); time.Now().Before(end); {
+	for end := time.Now().Add(downtime); time.Now().Before(end); {
 		for _, one := range []struct{ who, secret string }{{c.robot, c.secret}, {user, "a wrong password"}, {user, password}} {
 			begin := time.Now()
-			status, after, err := asking(ctx, cold, one.who, one.secret)
+			status, after, err := requestToken(ctx, cold, one.who, one.secret)
 			if err != nil {
 				return err
 			}
@@ -254,7 +254,7 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 	back := time.Now()
 	var well time.Duration
 	for {
-		status, _, err := asking(ctx, cold, c.robot, c.secret)
+		status, _, err := requestToken(ctx, cold, c.robot, c.secret)
 		if err != nil {
 			return err
 		}
@@ -274,7 +274,7 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 		want        int
 	}{{user, password, 200}, {user, c.token, 200}, {c.robot, c.secret, 200}, {user, "a wrong password", 401}, {c.robot, c.token, 401}} {
 		for _, s := range both {
-			if status, _, err := asking(ctx, s.address, one.who, one.secret); err != nil || status != one.want {
+			if status, _, err := requestToken(ctx, s.address, one.who, one.secret); err != nil || status != one.want {
 				return fmt.Errorf("after the outage %s is answered %d, not %d: %w", one.who, status, one.want, err)
 			}
 		}
@@ -294,7 +294,7 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 		}
 	}
 	m.add(bar{
-		What: fmt.Sprintf("PostgreSQL down for %s: cached requests that failed", away), Value: float64(r.Failed()), AtMost: number(0),
+		What: fmt.Sprintf("PostgreSQL down for %s: cached requests that failed", downtime), Value: float64(r.Failed()), AtMost: number(0),
 		Beside: fmt.Sprintf("%.0f/s; p99 %.0f µs; answered %v; %.0f decisions lost and counted", r.Rate(), drive.P99(r), r.Status, lost),
 	})
 	m.add(bar{

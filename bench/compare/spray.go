@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// The kinds of addresses; see place.
+// The kinds of addresses; see networkAddress.
 const (
 	sprayPlaces  = 16
 	peoplePlaces = 32
@@ -30,8 +30,8 @@ const spraySettles = 5 * time.Second
 type sprayCase struct {
 	what  string
 	names func(connection, attempt int) string
-	// known means that the other users have signed in from their addresses before the flood,
-	// and that the server was restarted after that.
+	// If known is true, the other users have signed in from their addresses before the flood,
+	// and the server was restarted after these sign-ins.
 	known bool
 }
 
@@ -68,7 +68,7 @@ func (m *measurement) besideSpray(ctx context.Context, name string, c sprayCase,
 	defer func() { err = errors.Join(err, s.stop()) }()
 	visitors := make([]*visitor, people)
 	for i := range visitors {
-		visitors[i] = newVisitor(place(peoplePlaces, i))
+		visitors[i] = newVisitor(networkAddress(peoplePlaces, i))
 		defer visitors[i].close()
 	}
 	if c.known {
@@ -175,7 +175,7 @@ func startSpray(ctx context.Context, server string, c sprayCase, connections int
 	f := &sprayFlood{statuses: map[int]int{}}
 	for i := range connections {
 		f.connections.Go(func() {
-			v := newVisitor(place(sprayPlaces, i))
+			v := newVisitor(networkAddress(sprayPlaces, i))
 			defer v.close()
 			for n := 0; ctx.Err() == nil; n++ {
 				status, _, err := v.signIn(ctx, server, c.names(i, n), fmt.Sprintf("wrong %d %d", i, n), noProxy)

@@ -17,10 +17,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// swaps measures how reloading a large policy each second slows down anonymous requests. It
+// measureSwaps measures how reloading a large policy each second slows down anonymous requests. It
 // measures two kinds of reloads: after a changed rule in the database, with unchanged files, and
 // after SIGHUP, when the server reads the whole config again.
-func (m *measurement) swaps(ctx context.Context) (err error) {
+func (m *measurement) measureSwaps(ctx context.Context) (err error) {
 	d := deployment{name: "swapped", reuse: true, rules: m.swapped}
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
@@ -54,7 +54,7 @@ func (m *measurement) swaps(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if err := rest(ctx, quiet); err != nil {
+	if err := rest(ctx, quietTime); err != nil {
 		return err
 	}
 	return m.memory(fmt.Sprintf("resident, %d rules, after the swaps", m.swapped), s, nil)
@@ -69,8 +69,8 @@ func (m *measurement) swapping(ctx context.Context, s *server, p *swapper, conne
 	}
 	turns := []func(context.Context) (*drive.Result, error){
 		nil,
-		func(ctx context.Context) (*drive.Result, error) { return nil, occupy(ctx, m.slice+settle) },
-		func(ctx context.Context) (*drive.Result, error) { return nil, p.run(ctx, m.slice+settle) },
+		func(ctx context.Context) (*drive.Result, error) { return nil, occupy(ctx, m.slice+settleTime) },
+		func(ctx context.Context) (*drive.Result, error) { return nil, p.run(ctx, m.slice+settleTime) },
 	}
 	const still, busy, swapped = 0, 1, 2
 	c := &drive.Comparison{Targets: make([]drive.Compared, len(turns))}
@@ -124,7 +124,7 @@ func newReader(s *server, rules int) (*swapper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the config again: %w", err)
 	}
-	longer := append(slices.Clone(text), other(4*rules)...)
+	longer := append(slices.Clone(text), unrelatedRule(4*rules)...)
 	change := func(_ context.Context, more bool) error {
 		next, written := text, s.config+".new"
 		if more {

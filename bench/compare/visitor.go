@@ -24,9 +24,9 @@ func newVisitor(from netip.Addr) *visitor {
 	}}
 }
 
-// signIn requests a token and returns the status and the time it took. forwarded is the client
-// address in the header X-Forwarded-For. If it is the zero value, the request does not have this
-// header.
+// signIn requests a token and returns the status and the time it took. The parameter forwarded is
+// the client address in the header X-Forwarded-For. If it is the zero value, the request does not
+// have this header.
 func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwarded netip.Addr) (status int, took time.Duration, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+asked, nil)
 	if err != nil {
@@ -50,8 +50,8 @@ func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwa
 
 func (v *visitor) close() { v.client.CloseIdleConnections() }
 
-// place returns the first address of the loopback /24 network with this number. Each kind of
-// address has a separate range of networks.
-func place(kind byte, network int) netip.Addr {
+// networkAddress returns the first address of the loopback /24 network with the given number. Each
+// kind of address has a separate range of networks.
+func networkAddress(kind byte, network int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, kind + byte(network>>8), byte(network), 1})
 }

@@ -86,7 +86,7 @@ func newHandler(root *token.Root, service string, now func() time.Time) (http.Ha
 	if err != nil {
 		return nil, err
 	}
-	leaves := leaves{root: root}
+	leaves := leafIssuer{root: root}
 	return tokenserver.New(tokenserver.Options{
 		Issuer: "shop", Services: []string{service}, Authenticate: signIn,
 		Policy: func() *policy.Policy { return compiled },
@@ -96,16 +96,16 @@ func newHandler(root *token.Root, service string, now func() time.Time) (http.Ha
 	})
 }
 
-// leaves issues a new signing key every half day. The root certifies each key, and registries
+// leafIssuer creates a new signing key every half day. The root certifies each key, and registries
 // trust the root. So a new key needs no change in the registries.
-type leaves struct {
+type leafIssuer struct {
 	root  *token.Root
 	mu    sync.Mutex
 	leaf  *token.Signer
 	until time.Time // when the next leaf is issued
 }
 
-func (l *leaves) signer(now time.Time) (*token.Signer, error) {
+func (l *leafIssuer) signer(now time.Time) (*token.Signer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.leaf != nil && now.Before(l.until) {

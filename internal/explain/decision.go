@@ -48,8 +48,8 @@ func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (
 }
 
 // policies returns the policy with the given id and the current policy. If the policy with the
-// given id is not stored, the result then is nil.
-func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today *policy.Policy, err error) {
+// given id is not stored, the result decided is nil.
+func policies(ctx context.Context, b *rulebook.Rulebook, id string) (decided, today *policy.Policy, err error) {
 	today = b.Policy()
 	if id == today.ID() {
 		return today, today, nil

@@ -46,9 +46,9 @@ func (a *Answer) FindPeople(ctx context.Context, q *PeopleQuery) error {
 		var err error
 		switch {
 		case login != "":
-			a.People[i], err = q.account(ctx, login)
+			a.People[i], err = q.lookUpAccount(ctx, login)
 		case group != "" && q.Max > 0:
-			a.People[i], err = q.members(ctx, a, g, group)
+			a.People[i], err = q.lookUpMembers(ctx, a, g, group)
 		}
 		if err != nil {
 			return err
@@ -81,8 +81,8 @@ func accountsOf(g *ask.Grantee) (login, group string) {
 	return "", group
 }
 
-// account looks up the user or robot with a login.
-func (q *PeopleQuery) account(ctx context.Context, login string) (found People, err error) {
+// lookUpAccount looks up the user or robot with the given login.
+func (q *PeopleQuery) lookUpAccount(ctx context.Context, login string) (found People, err error) {
 	account, err := accounts.Account{}, admin.ErrNotFound
 	if q.Accounts != nil {
 		account, err = q.Accounts.Account(ctx, q.Caller, login)
@@ -94,12 +94,12 @@ func (q *PeopleQuery) account(ctx context.Context, login string) (found People, 
 		})
 		return found, nil
 	}
-	found.Blocked = q.blocked(&account)
+	found.Blocked = q.blockReason(&account)
 	return found, err
 }
 
-// blocked returns the reason why an account cannot sign in, or "" if it can sign in.
-func (q *PeopleQuery) blocked(a *accounts.Account) string {
+// blockReason returns the reason why an account cannot sign in, or "" if it can sign in.
+func (q *PeopleQuery) blockReason(a *accounts.Account) string {
 	switch {
 	case a.Disabled:
 		return "disabled"
@@ -109,8 +109,8 @@ func (q *PeopleQuery) blocked(a *accounts.Account) string {
 	return ""
 }
 
-// members looks up the members of a group who may perform the action of the answer.
-func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, group string) (found People, err error) {
+// lookUpMembers looks up the members of a group who may perform the action of the answer.
+func (q *PeopleQuery) lookUpMembers(ctx context.Context, a *Answer, g *ask.Grantee, group string) (found People, err error) {
 	var logins []string
 	page := admin.Page{Limit: 1000}
 	for more := q.Accounts != nil; more && len(logins) <= maxScanned; more = page.After != "" {
@@ -136,7 +136,7 @@ func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, gr
 		if err != nil {
 			return People{}, err
 		}
-		if q.blocked(&account) == "" {
+		if q.blockReason(&account) == "" {
 			found.add(&policy.Principal{
 				Kind: account.Kind, Name: account.Name, Source: accounts.Source, ID: account.ID, Groups: account.Groups,
 			}, a, g, q.Max)

@@ -14,8 +14,8 @@ import (
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// own returns a secret of Tidewaiter, of the kind that has this letter (package secret).
-func own(letter byte) string {
+// ownSecret returns a secret of Tidewaiter, of the kind that has this letter (package secret).
+func ownSecret(letter byte) string {
 	return string(secret.AppendSum([]byte(secret.Prefix + string(letter) + strings.Repeat("0a", secret.RandomLength/2))))
 }
 
@@ -44,16 +44,16 @@ func TestClassifyGoesByShape(t *testing.T) {
 		{"", signed + "\n", identity.IDToken},
 		{"ann", " \t" + signed, identity.IDToken},
 		{"ann", signed + strings.Repeat("A", identity.MaxToken), identity.Password},
-		{"ann", own('a'), identity.AccessToken},
-		{"", own('b'), identity.AccessToken},
-		{"ann", "\n" + own('a'), identity.AccessToken},
-		{"ann", own('a')[:30], identity.AccessToken}, // truncated, and never a password
-		{"ann", own('c'), identity.AccessToken},      // a session, which is refused, too
-		{"ann", own('r'), identity.RefreshToken},
-		{"<token>", own('r'), identity.RefreshToken},
+		{"ann", ownSecret('a'), identity.AccessToken},
+		{"", ownSecret('b'), identity.AccessToken},
+		{"ann", "\n" + ownSecret('a'), identity.AccessToken},
+		{"ann", ownSecret('a')[:30], identity.AccessToken}, // truncated, and never a password
+		{"ann", ownSecret('c'), identity.AccessToken},      // a session, which is refused, too
+		{"ann", ownSecret('r'), identity.RefreshToken},
+		{"<token>", ownSecret('r'), identity.RefreshToken},
 		{"ann", "twp_x", identity.Password},
-		{"ann", "TWP_" + own('a')[4:], identity.Password},
-		{"ann", `"` + own('a') + `"`, identity.Misplaced},
+		{"ann", "TWP_" + ownSecret('a')[4:], identity.Password},
+		{"ann", `"` + ownSecret('a') + `"`, identity.Misplaced},
 		{"ann", "Bearer " + signed, identity.Misplaced},
 		{"ann", `{"value":"` + signed + `"}`, identity.Misplaced},
 		{"twp_x", "wonderland", identity.Password},
@@ -168,7 +168,7 @@ func look(t *testing.T, where, canary, text string) {
 
 func BenchmarkClassify(b *testing.B) {
 	signed := b64(`{"alg":"ES256","kid":"k"}`) + "." + b64(`{"sub":"ann"}`) + ".c2ln"
-	for what, secret := range map[string]string{"password": "wonderland", "token": own('a'), "JWT": signed} {
+	for what, secret := range map[string]string{"password": "wonderland", "token": ownSecret('a'), "JWT": signed} {
 		b.Run(what, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

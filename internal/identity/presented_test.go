@@ -17,9 +17,9 @@ func TestWhatIsSentAsARefreshToken(t *testing.T) {
 		{"eyJhbGciOiJFUzI1NiJ9.e30.AAAA", identity.IDToken},
 		{" eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n", identity.IDToken},
 		{`"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`, identity.Misplaced},
-		{own('r'), identity.RefreshToken},
-		{own('a'), identity.RefreshToken}, // access tokens are not accepted as refresh tokens
-		{own('b'), identity.RefreshToken},
+		{ownSecret('r'), identity.RefreshToken},
+		{ownSecret('a'), identity.RefreshToken}, // access tokens are not accepted as refresh tokens
+		{ownSecret('b'), identity.RefreshToken},
 		{"a password", identity.RefreshToken},
 		{strings.Repeat("x", 20_000), identity.RefreshToken},
 		{"", identity.RefreshToken},

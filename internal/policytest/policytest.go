@@ -106,7 +106,8 @@ func run(p *policyfile.Compiled, t *policyfile.Test, strict bool) Result {
 	return r
 }
 
-// Lines returns a line with its place for each failure and each warning. bold formats a place.
+// Lines returns a line with its place for each failure and each warning. The function bold formats
+// a place.
 func (r *Result) Lines(bold func(string) string) (failures, warnings []string) {
 	name := ""
 	if !r.Unnamed {

@@ -21,14 +21,14 @@ var errPolicyStale = errors.New("rights are being changed")
 // actors have changed rights in the meantime.
 const maxAttempts = 5
 
-// change runs f in a transaction, journals the change, and then activates it. f checks the actor's
-// rights. If the policy in memory was not the newest, change calls f again, because the actor
-// could have lost a right a moment ago. If f returns no change, nothing was changed.
+// commitChange runs f in a transaction, journals the change, and then activates it. f checks the
+// actor's rights. If the policy in memory was not the newest, commitChange calls f again, because
+// the actor could have lost a right in the meantime. If f returns no change, nothing was changed.
 //
-// A topic is a counter of changes in the database. If the transaction also raises the counters
-// of other topics (the parameter locked), change locks those topics first. Every transaction
+// A topic is a counter of changes in the database. If the transaction also raises the counters of
+// other topics (the parameter locked), commitChange locks those topics first. Every transaction
 // that raises several counters uses this order.
-func (b *Rulebook) change(ctx context.Context, by admin.Actor, f func(*sql.Tx) (*journal.Change, error), locked ...string) error {
+func (b *Rulebook) commitChange(ctx context.Context, by admin.Actor, f func(*sql.Tx) (*journal.Change, error), locked ...string) error {
 	if by.Restricted() {
 		return admin.ErrRestricted
 	}

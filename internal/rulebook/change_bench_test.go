@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// large is a harness with 10,000 namespaces that have 100,000 members.
-func large(b *testing.B) *harness {
+// newLargeHarness returns a harness with 10,000 namespaces that have 100,000 members.
+func newLargeHarness(b *testing.B) *harness {
 	d := openHarness(b, storetest.SQLite().New(b), file())
 	err := d.db.Write(b.Context(), "rulebook", func(tx *sql.Tx) error {
 		for n := range 10_000 {
@@ -42,7 +42,7 @@ func large(b *testing.B) *harness {
 // BenchmarkChange measures adding a member: writing, reading the database, compiling and
 // activating the policy, without a cooldown.
 func BenchmarkChange(b *testing.B) {
-	d := large(b)
+	d := newLargeHarness(b)
 	d.SetWait(func(context.Context, time.Duration) error { return nil })
 	n := 0
 	for b.Loop() {
@@ -56,7 +56,7 @@ func BenchmarkChange(b *testing.B) {
 // BenchmarkChangesOfMany measures adding members by 16 concurrent owners, with cooldowns. It
 // reports the number of policies per change.
 func BenchmarkChangesOfMany(b *testing.B) {
-	d := large(b)
+	d := newLargeHarness(b)
 	before := d.policies()
 	var n atomic.Int64
 	b.SetParallelism(8)

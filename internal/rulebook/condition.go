@@ -8,38 +8,38 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// unreadable is a condition in the database that cannot be compiled, because another version of
-// Tidewaiter stored it. The condition fails for every request: an allow rule with it never
-// matches, and a deny rule with it always matches. So the policy with the other rules can still be
-// compiled.
-type unreadable struct {
+// unreadableCondition is a condition in the database that cannot be compiled, because another
+// version of Tidewaiter stored it. The condition fails for every request: an allow rule with it
+// never matches, and a deny rule with it always matches. So the policy with the other rules can
+// still be compiled.
+type unreadableCondition struct {
 	text string
 	err  error
 }
 
 // Holds implements policy.Condition.
-func (u *unreadable) Holds(*policy.Request) (bool, error) {
+func (u *unreadableCondition) Holds(*policy.Request) (bool, error) {
 	return false, fmt.Errorf("the condition cannot be read: %w", u.err)
 }
 
 // Explain implements policy.Condition.
-func (u *unreadable) Explain(*policy.Request) []policy.Value { return nil }
+func (u *unreadableCondition) Explain(*policy.Request) []policy.Value { return nil }
 
 // String implements policy.Condition.
-func (u *unreadable) String() string { return u.text }
+func (u *unreadableCondition) String() string { return u.text }
 
 // Unreadable returns the error because of which a condition of the database cannot be compiled. If
 // there is no such error, it returns nil.
 func Unreadable(c policy.Condition) error {
-	if u, ok := c.(*unreadable); ok {
+	if u, ok := c.(*unreadableCondition); ok {
 		return u.err
 	}
 	return nil
 }
 
-// stored converts a rule of the database to a policy rule. If only its condition is invalid, the
-// condition becomes unreadable.
-func stored(c *Content, when func(string) (policy.Condition, error)) (policy.Rule, error) {
+// policyRule converts a rule of the database to a policy rule. If only its condition is invalid,
+// the condition becomes unreadable.
+func policyRule(c *Content, when func(string) (policy.Condition, error)) (policy.Rule, error) {
 	r, err := c.Policy(when)
 	problems, _ := errors.AsType[ruleset.Problems](err)
 	if len(problems) == 0 || when == nil {
@@ -53,7 +53,7 @@ func stored(c *Content, when func(string) (policy.Condition, error)) (policy.Rul
 	without := *c
 	without.When = ""
 	if r, err = without.Policy(when); err == nil {
-		r.When = &unreadable{c.When, problems}
+		r.When = &unreadableCondition{c.When, problems}
 	}
 	return r, err
 }

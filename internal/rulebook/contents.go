@@ -38,11 +38,11 @@ type namespace struct {
 func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 	c.roles = make(roles, len(c.sharedRoles))
 	for i := range c.sharedRoles {
-		c.roles[c.sharedRoles[i].Name] = c.sharedRoles[i].compiled()
+		c.roles[c.sharedRoles[i].Name] = c.sharedRoles[i].policyRole()
 	}
 	c.rules = make([]policy.Rule, len(c.storedRules))
 	for i := range c.storedRules {
-		r, err := stored(&c.storedRules[i].Content, when)
+		r, err := policyRule(&c.storedRules[i].Content, when)
 		if err != nil {
 			return fmt.Errorf("reading the rule %q of the database: %w", c.storedRules[i].Name, err)
 		}

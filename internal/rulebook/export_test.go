@@ -29,7 +29,7 @@ const RightsTopic = rightsTopic
 
 // Pack returns the JSON of a version as it is stored.
 func Pack(source policy.Source) (string, error) {
-	packed, err := pack(shortened(source), gzip.DefaultCompression)
+	packed, err := pack(storedForm(source), gzip.DefaultCompression)
 	if err != nil {
 		return "", err
 	}

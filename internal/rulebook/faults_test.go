@@ -20,7 +20,7 @@ var errFault = errors.New("on purpose")
 // the whole change must be stored with its journal entry and be in force, or no part of the
 // change. Deletions come last, because the other changes need the deleted objects.
 func TestWritesAreAtomic(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))

@@ -91,7 +91,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	case last == files.ID:
 		return nil
 	}
-	after := shortened(files.Source)
+	after := storedForm(files.Source)
 	packed, err := pack(after, gzip.BestSpeed)
 	if err != nil {
 		return err
@@ -130,8 +130,8 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	})
 }
 
-// filesChange returns the journal entry for a change of the rules of files. before has the rules
-// that were in force, and after has the new rules.
+// filesChange returns the journal entry for a change of the rules of files. The parameter before
+// has the rules that were in force. The parameter after has the new rules.
 func filesChange(before, after storedSource) *journal.Change {
 	to := map[string]any{"rules": len(after.Rules)}
 	name := func(key string, names []string) {
@@ -177,8 +177,8 @@ func filesChange(before, after storedSource) *journal.Change {
 	return &journal.Change{Actor: systemActor, Action: loadAction, Target: target, To: to}
 }
 
-// difference returns three lists: the names that are only in after, the names whose values
-// differ, and the names that are only in before.
+// difference returns three lists: the names that only the map after has, the names whose values
+// differ, and the names that only the map before has.
 func difference[T any](before, after map[string]T, equal func(a, b T) bool) (added, changed, removed []string) {
 	for name, now := range after {
 		if then, ok := before[name]; !ok {

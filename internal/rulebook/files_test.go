@@ -18,21 +18,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// written returns the content of files, with its digest.
-func written(t testing.TB, roles map[string]policy.Role, rules ...policy.Rule) rulebook.Files {
+// filesWith returns the content of files, with its digest.
+func filesWith(t testing.TB, roles map[string]policy.Role, rules ...policy.Rule) rulebook.Files {
 	t.Helper()
 	source := policy.Source{Roles: roles, Rules: rules}
 	p := ok[*policy.Policy](t)(policy.Compile(source))
 	return rulebook.Files{Services: []string{"registry.example.com"}, Source: source, ID: p.ID()}
 }
 
-// in returns a rule for a repository, in a file.
-func in(file string, line int, name, repository string) policy.Rule {
+// ruleInFile returns a rule for a repository, in a file.
+func ruleInFile(file string, line int, name, repository string) policy.Rule {
 	return policy.Rule{Name: name, Subjects: []string{"anyone"}, Names: []string{repository}, Actions: scope.Pull, Origin: policy.Origin{File: file, Line: line}}
 }
 
-// loads returns the journal entries about rules of files, without their digests.
-func (d *harness) loads() (list []journal.Change) {
+// loadEntries returns the journal entries about rules of files, without their digests.
+func (d *harness) loadEntries() (list []journal.Change) {
 	d.t.Helper()
 	for e, err := range d.journal.Read(d.t.Context(), 0) {
 		if err != nil {
@@ -54,12 +54,12 @@ func (d *harness) loads() (list []journal.Change) {
 // differ, and their files. There is only one entry, even if several processes read the files, and
 // read them several times.
 func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		reader := map[string]policy.Role{"reader": {Actions: scope.Pull}}
-		named := in("tidewaiter.yaml", 7, "b", "b/**")
+		named := ruleInFile("tidewaiter.yaml", 7, "b", "b/**")
 		named.Actions, named.Role = 0, "reader"
-		first := written(t, reader, in("tidewaiter.yaml", 6, "a", "a/**"), named, in("policy/c.yaml", 1, "c", "c/**"))
+		first := filesWith(t, reader, ruleInFile("tidewaiter.yaml", 6, "a", "a/**"), named, ruleInFile("policy/c.yaml", 1, "c", "c/**"))
 		change := func(target string, to map[string]any) journal.Change {
 			return journal.Change{Actor: "tidewaiter", Action: "policy.load", Target: target, From: map[string]any{}, To: to}
 		}
@@ -76,23 +76,23 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 		}{
 			{"the first start", first, &start},
 			{"a reload of the same files", first, nil},
-			{"lines that moved", written(t, reader, in("tidewaiter.yaml", 16, "a", "a/**"), named, in("policy/other.yaml", 1, "c", "c/**")), nil},
+			{"lines that moved", filesWith(t, reader, ruleInFile("tidewaiter.yaml", 16, "a", "a/**"), named, ruleInFile("policy/other.yaml", 1, "c", "c/**")), nil},
 			{
-				"a new rule, a changed rule and a removed rule", written(t, reader, in("tidewaiter.yaml", 6, "a", "a/**"), in("tidewaiter.yaml", 7, "b", "other/**"), in("policy/d.yaml", 1, "d", "d/**")),
+				"a new rule, a changed rule and a removed rule", filesWith(t, reader, ruleInFile("tidewaiter.yaml", 6, "a", "a/**"), ruleInFile("tidewaiter.yaml", 7, "b", "other/**"), ruleInFile("policy/d.yaml", 1, "d", "d/**")),
 				new(change("policy/c.yaml, policy/d.yaml, tidewaiter.yaml", map[string]any{
 					"rules": float64(3), "added": names("d"), "changed": names("b"), "removed": names("c"), "files": names("policy/c.yaml", "policy/d.yaml", "tidewaiter.yaml"),
 				})),
 			},
 			{
-				"a role that changed", written(t, map[string]policy.Role{"reader": {Actions: scope.Pull | scope.Push}}, in("tidewaiter.yaml", 6, "a", "a/**"), in("tidewaiter.yaml", 7, "b", "other/**"), in("policy/d.yaml", 1, "d", "d/**")),
+				"a role that changed", filesWith(t, map[string]policy.Role{"reader": {Actions: scope.Pull | scope.Push}}, ruleInFile("tidewaiter.yaml", 6, "a", "a/**"), ruleInFile("tidewaiter.yaml", 7, "b", "other/**"), ruleInFile("policy/d.yaml", 1, "d", "d/**")),
 				new(change("files", map[string]any{"rules": float64(3), "roles_changed": names("reader")})),
 			},
 			{
-				"another order", written(t, map[string]policy.Role{"reader": {Actions: scope.Pull | scope.Push}}, in("tidewaiter.yaml", 6, "b", "other/**"), in("tidewaiter.yaml", 7, "a", "a/**"), in("policy/d.yaml", 1, "d", "d/**")),
+				"another order", filesWith(t, map[string]policy.Role{"reader": {Actions: scope.Pull | scope.Push}}, ruleInFile("tidewaiter.yaml", 6, "b", "other/**"), ruleInFile("tidewaiter.yaml", 7, "a", "a/**"), ruleInFile("policy/d.yaml", 1, "d", "d/**")),
 				new(change("files", map[string]any{"rules": float64(3), "reordered": true})),
 			},
 			{
-				"no rules", written(t, nil),
+				"no rules", filesWith(t, nil),
 				new(change("policy/d.yaml, tidewaiter.yaml", map[string]any{
 					"rules": float64(0), "removed": names("a", "b", "d"), "roles_removed": names("reader"), "files": names("policy/d.yaml", "tidewaiter.yaml"),
 				})),
@@ -118,7 +118,7 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 			if step.wants != nil {
 				want = append(want, *step.wants)
 			}
-			if diff := cmp.Diff(want, d.loads()); diff != "" {
+			if diff := cmp.Diff(want, d.loadEntries()); diff != "" {
 				t.Fatalf("%s (-want +got):\n%s", step.what, diff)
 			}
 		}
@@ -128,12 +128,12 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 // The entry has the digests of the old and the new files, and the version of the policy that
 // decisions refer to.
 func TestRecordOfFilesHasTheDigests(t *testing.T) {
-	d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil, in("a.yaml", 1, "a", "a")))
+	d := openHarness(t, storetest.SQLite().Ready(t), filesWith(t, nil, ruleInFile("a.yaml", 1, "a", "a")))
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	d.RecordFiles(t.Context())
-	one, two := written(t, nil, in("a.yaml", 1, "a", "a")), written(t, nil, in("a.yaml", 1, "a", "b"))
+	one, two := filesWith(t, nil, ruleInFile("a.yaml", 1, "a", "a")), filesWith(t, nil, ruleInFile("a.yaml", 1, "a", "b"))
 	if err := d.Reload(t.Context(), two, func(*policy.Policy) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -162,21 +162,21 @@ func TestRecordOfFilesHasTheDigests(t *testing.T) {
 func TestRecordOfFilesIsBounded(t *testing.T) {
 	var many []policy.Rule
 	for i := range 500 {
-		many = append(many, in(fmt.Sprintf("%03d%s.yaml", i, strings.Repeat("f", 200)), 1, fmt.Sprintf("%03d%s", i, strings.Repeat("n", 100)), "a"))
+		many = append(many, ruleInFile(fmt.Sprintf("%03d%s.yaml", i, strings.Repeat("f", 200)), 1, fmt.Sprintf("%03d%s", i, strings.Repeat("n", 100)), "a"))
 	}
-	d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil))
+	d := openHarness(t, storetest.SQLite().Ready(t), filesWith(t, nil))
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	d.RecordFiles(t.Context())
-	if loads := d.loads(); len(loads) > 0 {
+	if loads := d.loadEntries(); len(loads) > 0 {
 		t.Errorf("no files, and %+v", loads)
 	}
-	if err := d.Reload(t.Context(), written(t, nil, many...), func(*policy.Policy) {}); err != nil {
+	if err := d.Reload(t.Context(), filesWith(t, nil, many...), func(*policy.Policy) {}); err != nil {
 		t.Fatal(err)
 	}
 	d.RecordFiles(t.Context())
-	loads := d.loads()
+	loads := d.loadEntries()
 	if len(loads) != 1 {
 		t.Fatalf("%d entries", len(loads))
 	}
@@ -190,7 +190,7 @@ func TestRecordOfFilesIsBounded(t *testing.T) {
 // stored but reported as failed.
 func TestRecordOfFilesIsRepeated(t *testing.T) {
 	for _, kept := range []bool{false, true} {
-		d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil, in("a.yaml", 1, "a", "a")))
+		d := openHarness(t, storetest.SQLite().Ready(t), filesWith(t, nil, ruleInFile("a.yaml", 1, "a", "a")))
 		if err := d.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -208,14 +208,14 @@ func TestRecordOfFilesIsRepeated(t *testing.T) {
 			}
 		})
 		d.RecordFiles(t.Context())
-		if n := len(d.loads()); kept != (n == 1) {
+		if n := len(d.loadEntries()); kept != (n == 1) {
 			t.Errorf("stored %v: %d entries", kept, n)
 		}
 		failing.Store(false)
 		d.run()
-		soon(t, "the entry", func() bool { return len(d.loads()) == 1 })
+		waitFor(t, "the entry", func() bool { return len(d.loadEntries()) == 1 })
 		d.RecordFiles(t.Context())
-		if n := len(d.loads()); n != 1 {
+		if n := len(d.loadEntries()); n != 1 {
 			t.Errorf("stored %v: %d entries in the end", kept, n)
 		}
 	}

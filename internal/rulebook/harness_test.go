@@ -22,14 +22,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if killed() {
+	if runIfKilled() {
 		return
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
-// each runs a test on each database.
-func each(t *testing.T, f func(*testing.T, *harness)) {
+// onEachDatabase runs a test on each database.
+func onEachDatabase(t *testing.T, f func(*testing.T, *harness)) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.Ready(t))) })
 }
 
@@ -107,11 +107,11 @@ func (d *harness) run() {
 	d.t.Cleanup(func() { stop(); <-done })
 }
 
-// soon waits until a condition holds.
-func soon(t testing.TB, what string, holds func() bool) {
+// waitFor waits until the function condition returns true.
+func waitFor(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	await.Until(t, what, func(context.Context) error {
-		if !holds() {
+		if !condition() {
 			return errors.New("the condition never became true")
 		}
 		return nil
@@ -126,8 +126,8 @@ func actor(name string, groups ...string) admin.Actor {
 	return admin.Actor{Principal: user(name, groups...)}
 }
 
-// may returns the granted actions of a scope, and the rule that decides.
-func (d *harness) may(who *policy.Principal, asks string) (granted, rule string) {
+// grantedActions returns the granted actions of a scope, and the rule that decides.
+func (d *harness) grantedActions(who *policy.Principal, asks string) (granted, rule string) {
 	d.t.Helper()
 	asked, _, err := scope.Parse([]string{asks})
 	if err != nil || len(asked) != 1 {
@@ -142,10 +142,10 @@ func (d *harness) may(who *policy.Principal, asks string) (granted, rule string)
 	return result.Granted.String(), rule
 }
 
-// grants fails the test if the principal does not get exactly the wanted actions.
-func (d *harness) grants(who *policy.Principal, asks, want string) {
+// requireGrant fails the test if the principal does not get exactly the wanted actions.
+func (d *harness) requireGrant(who *policy.Principal, asks, want string) {
 	d.t.Helper()
-	if got, rule := d.may(who, asks); got != want {
+	if got, rule := d.grantedActions(who, asks); got != want {
 		d.t.Errorf("%s requested %s and was granted %q by %s, want %q", who, asks, got, rule, want)
 	}
 }
@@ -168,8 +168,8 @@ func wants(t testing.TB, err, want error) {
 	}
 }
 
-// invalid checks that an error is an InvalidError of a field.
-func invalid(t testing.TB, err error, field string) {
+// requireInvalid checks that an error is an InvalidError of a field.
+func requireInvalid(t testing.TB, err error, field string) {
 	t.Helper()
 	if problems, ok := errors.AsType[ruleset.Problems](err); ok && problems[0].Field == field {
 		return

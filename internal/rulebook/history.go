@@ -167,11 +167,11 @@ func (b *Rulebook) current() Period {
 	return Period{Policy: s.Policy.ID(), Since: s.Loaded, Source: b.source, Compiled: s.Policy}
 }
 
-// dated sets Since of the current policy to the time at which it took effect according to the
+// setSince sets Since of the current policy to the time at which it took effect according to the
 // history. This can be before the start of this process. If the history does not have this time
 // and the rulebook has no journal, Since becomes zero. A rulebook without a journal does not
 // serve, so its policy was possibly never in force.
-func (b *Rulebook) dated(ctx context.Context, past Period) (Period, error) {
+func (b *Rulebook) setSince(ctx context.Context, past Period) (Period, error) {
 	p, err := b.period(ctx, "since = (SELECT max(since) FROM rulebook_history WHERE policy = $1)", past.Policy)
 	switch {
 	case err == nil && p.Until.IsZero():
@@ -215,7 +215,7 @@ func (b *Rulebook) Find(ctx context.Context, id string) (Period, error) {
 	past, found, err := b.inMemory(func(p Period) bool { return id == "" || id == p.Policy })
 	switch {
 	case found && b.o.DB != nil:
-		return b.dated(ctx, past)
+		return b.setSince(ctx, past)
 	case found || err != nil:
 		return past, err
 	case b.o.DB == nil:

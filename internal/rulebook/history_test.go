@@ -19,8 +19,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// timed opens a rulebook that uses the given clock, compiles conditions and has no cooldown.
-func timed(t *testing.T, d *harness, clock *clocktest.Clock, files rulebook.Files) *rulebook.Rulebook {
+// openWithClock opens a rulebook that uses the given clock, compiles conditions and has no
+// cooldown.
+func openWithClock(t *testing.T, d *harness, clock *clocktest.Clock, files rulebook.Files) *rulebook.Rulebook {
 	t.Helper()
 	b := ok[*rulebook.Rulebook](t)(rulebook.New(rulebook.Options{
 		DB: d.db, Journal: d.journal, Now: clock.Now, When: when.NewCompiler().Compile,
@@ -36,7 +37,7 @@ func timed(t *testing.T, d *harness, clock *clocktest.Clock, files rulebook.File
 // must be the same. This must be so after changes of files, rules, roles and namespaces, after a
 // time in which nothing could be stored, and in another process.
 func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		type decision struct {
 			at      time.Time
 			id      string
@@ -44,7 +45,7 @@ func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 			results []policy.Result
 		}
 		ctx, clock, random := t.Context(), clocktest.Noon(), rand.New(rand.NewPCG(1, 2))
-		b := timed(t, d, clock, file())
+		b := openWithClock(t, d, clock, file())
 		repository := func() string { return fmt.Sprintf("%c/x", 'a'+random.IntN(4)) }
 		actions := func() []string { return [][]string{{"pull"}, {"push"}, {"pull", "push"}}[random.IntN(3)] }
 		var decisions []decision
@@ -80,7 +81,7 @@ func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 				return err
 			},
 			func() error {
-				files := written(t, nil, in("a.yaml", random.IntN(9), "in a file", repository()), in("a.yaml", 20, "another", repository()))
+				files := filesWith(t, nil, ruleInFile("a.yaml", random.IntN(9), "in a file", repository()), ruleInFile("a.yaml", 20, "another", repository()))
 				return b.Reload(ctx, files, func(*policy.Policy) {})
 			},
 			func() error { return b.StoreActivations(ctx) },
@@ -113,7 +114,7 @@ func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 			t.Fatal(err)
 		}
 		clock.Pass(time.Minute)
-		other := timed(t, d, clock, written(t, nil))
+		other := openWithClock(t, d, clock, filesWith(t, nil))
 		check("another process", other)
 
 		// Each period of the history ends where the next period begins, and no period is on two
@@ -158,10 +159,10 @@ func sameCause(a, b policy.Cause) bool {
 // A query for a time before the history, or for a policy whose rules were deleted, returns an
 // error with this reason.
 func TestPoliciesThatWereNotRecorded(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx, clock := t.Context(), clocktest.Noon()
 		begin := clock.Now()
-		b := timed(t, d, clock, file())
+		b := openWithClock(t, d, clock, file())
 		text := func(at time.Time) string {
 			_, err := b.At(ctx, at)
 			wants(t, err, admin.ErrNotFound)
@@ -196,23 +197,23 @@ func TestPoliciesThatWereNotRecorded(t *testing.T) {
 // Replicas and restarts with the same policy add nothing to the history. If a clock is set back,
 // the order does not change.
 func TestHistoryHasEachChangeOnce(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx, clock := t.Context(), clocktest.Noon()
 		begin := clock.Now()
-		one, two := written(t, nil, in("a.yaml", 1, "a", "a")), written(t, nil, in("a.yaml", 1, "a", "b"))
+		one, two := filesWith(t, nil, ruleInFile("a.yaml", 1, "a", "a")), filesWith(t, nil, ruleInFile("a.yaml", 1, "a", "b"))
 		var ids []string
 		for i, files := range []rulebook.Files{one, one, two, two, one} {
 			if i == 4 {
 				clock.Set(-24 * time.Hour)
 			}
-			b := timed(t, d, clock, files)
+			b := openWithClock(t, d, clock, files)
 			if err := b.StoreActivations(ctx); err != nil {
 				t.Fatal(err)
 			}
 			ids = append(ids, b.Policy().ID())
 			clock.Pass(time.Minute)
 		}
-		b := timed(t, d, clock, one)
+		b := openWithClock(t, d, clock, one)
 		list, next, err := b.History(ctx, admin.Page{})
 		if err != nil || next != "" {
 			t.Fatal(next, err)
@@ -235,6 +236,6 @@ func TestHistoryHasEachChangeOnce(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		_, _, err = b.History(ctx, admin.Page{After: "x"})
-		invalid(t, err, "after")
+		requireInvalid(t, err, "after")
 	})
 }

@@ -24,9 +24,9 @@ var kinds = []string{
 	"user.delete",
 }
 
-// killed reports whether this process is one of those that the test kills. If so, it runs a
+// runIfKilled reports whether this process is one of those that the test kills. If so, it runs a
 // rulebook, and workers that change the rulebook until the process is killed.
-func killed() bool {
+func runIfKilled() bool {
 	return storetest.Killed(3, func(ctx context.Context, db *store.DB) (func(storetest.Worker) error, error) {
 		a, j, err := accountstest.Open(db)
 		if err != nil {

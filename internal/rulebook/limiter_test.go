@@ -40,7 +40,7 @@ func (d *harness) policies() int {
 // All changes during a cooldown are compiled into one policy. Each call returns when its change is
 // in force.
 func TestChangesAreCollected(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		team(t, d, "team", "user:olga")
 		before, release := d.policies(), d.block()
 		const many = 20
@@ -51,10 +51,10 @@ func TestChangesAreCollected(t *testing.T) {
 				if _, err := d.SetMember(t.Context(), actor("olga"), "team", "user:"+name, rulebook.Reader, 0); err != nil {
 					t.Error(err)
 				}
-				d.grants(user(name), "repository:team/app:pull", "pull")
+				d.requireGrant(user(name), "repository:team/app:pull", "pull")
 			})
 		}
-		soon(t, "all changes are in force", func() bool {
+		waitFor(t, "all changes are in force", func() bool {
 			n, err := d.Namespace(t.Context(), operator, "team")
 			return err == nil && n.Size == many+1
 		})
@@ -91,22 +91,22 @@ func TestCooldownDependsOnCompileTime(t *testing.T) {
 // A call that changes nothing compiles no policy in any process, even if an owner repeats the
 // call in a loop.
 func TestUnchangedObjectsCompileNoPolicy(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
-		policies, counted := d.policies(), d.counted("rulebook")
+		policies, counted := d.policies(), d.changeCounter("rulebook")
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
 		ok[rulebook.Namespace](t)(d.SetVisibility(ctx, operator, "team", rulebook.Private, 0))
 		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", "user:nobody", 0))
-		if p, c := d.policies(), d.counted("rulebook"); p != policies || c != counted {
+		if p, c := d.policies(), d.changeCounter("rulebook"); p != policies || c != counted {
 			t.Errorf("%d more policies and %d more changes", p-policies, c-counted)
 		}
 	})
 }
 
-// counted returns the database's counter of changes.
-func (d *harness) counted(topic string) (n int) {
+// changeCounter returns the database's counter of changes.
+func (d *harness) changeCounter(topic string) (n int) {
 	d.t.Helper()
 	if err := d.db.Read().QueryRowContext(d.t.Context(), "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&n); err != nil {
 		d.t.Fatal(err)
@@ -117,7 +117,7 @@ func (d *harness) counted(topic string) (n int) {
 // A check of rights waits for a new policy only if a change could have altered rights. Other
 // changes, such as new readers of a namespace, do not delay a check.
 func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		content := func(name string, rights ...string) rulebook.Content {
 			c := rulebook.Content{Name: name, Subjects: []string{"user:bob"}, Tidewaiter: rights, Actions: []string{"read"}}
@@ -162,9 +162,9 @@ func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
 			}},
 			{"a namespace that is deleted", true, func() error { return d.DeleteNamespace(ctx, operator, "team", 0) }},
 		} {
-			before := d.counted(rulebook.RightsTopic)
+			before := d.changeCounter(rulebook.RightsTopic)
 			wants(t, tt.change(), nil)
-			if altered := d.counted(rulebook.RightsTopic) != before; altered != tt.alters {
+			if altered := d.changeCounter(rulebook.RightsTopic) != before; altered != tt.alters {
 				t.Errorf("%s: altered rights: %t, want %t", tt.what, altered, tt.alters)
 			}
 		}
@@ -174,7 +174,7 @@ func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
 // An owner can make changes even if no policy can be compiled in this process and another
 // replica adds and removes readers at the same time.
 func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		other := openHarness(t, d.url, file())
@@ -182,20 +182,20 @@ func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
 		release := d.block()
 		done := make(chan error)
 		go func() { done <- second(d.SetVisibility(ctx, actor("olga"), "team", rulebook.Public, 0)) }()
-		soon(t, "her change is in force", func() bool {
+		waitFor(t, "her change is in force", func() bool {
 			n, err := d.Namespace(ctx, operator, "team")
 			return err == nil && n.Visibility == rulebook.Public
 		})
 		release()
 		wants(t, <-done, nil)
-		d.grants(user("bob"), "repository:team/app:pull", "pull")
+		d.requireGrant(user("bob"), "repository:team/app:pull", "pull")
 	})
 }
 
 // If others change rights faster than a policy is compiled, a change fails, because the actor
 // cannot be checked with the newest policy.
 func TestChangeFailsWithoutTheLatestPolicy(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		other, n := openHarness(t, d.url, file()), 0
@@ -209,7 +209,7 @@ func TestChangeFailsWithoutTheLatestPolicy(t *testing.T) {
 		})
 		_, err := d.SetVisibility(ctx, actor("olga"), "team", rulebook.Public, 0)
 		wants(t, err, store.ErrBusy)
-		d.grants(&policy.Principal{}, "repository:team/app:pull", "")
+		d.requireGrant(&policy.Principal{}, "repository:team/app:pull", "")
 		if n < 2 {
 			t.Error("the check of rights was not repeated")
 		}
@@ -221,7 +221,7 @@ func TestChangeFailsWithoutTheLatestPolicy(t *testing.T) {
 // A change of the database during a failed reload is not lost. It takes effect with the previous
 // files.
 func TestFailedReloadLosesNoChange(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		other := openHarness(t, d.url, file())
 		ok[rulebook.Rule](t)(other.AddRule(t.Context(), operator, freeze()))
 		broken := file()
@@ -230,6 +230,6 @@ func TestFailedReloadLosesNoChange(t *testing.T) {
 			t.Error("Reload accepted invalid files")
 		}
 		d.run()
-		soon(t, "the freeze", func() bool { got, _ := d.may(user("ann"), "repository:library/app:pull"); return got == "" })
+		waitFor(t, "the freeze", func() bool { got, _ := d.grantedActions(user("ann"), "repository:library/app:pull"); return got == "" })
 	})
 }

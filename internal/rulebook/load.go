@@ -28,7 +28,7 @@ func (b *Rulebook) Load(ctx context.Context) error {
 		return err
 	}
 	defer b.limiter.release()
-	c, err := b.latest(ctx)
+	c, err := b.latestContents(ctx)
 	if err != nil {
 		return fmt.Errorf("loading the policy: %w", err)
 	}
@@ -40,17 +40,17 @@ func (b *Rulebook) Load(ctx context.Context) error {
 	return nil
 }
 
-// Reload compiles a policy of new files and the current database. It calls swap with the new
-// policy before the policy is visible. No other policy is activated during this call. On an error,
-// Reload does not call swap and nothing changes. If the database does not answer, Reload uses the
-// content that was read before.
+// Reload compiles a policy of new files and the current database. It calls the function swap with
+// the new policy before the policy is visible. No other policy is activated during this call. On
+// an error, Reload does not call swap and nothing changes. If the database does not answer, Reload
+// uses the content that was read before.
 func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Policy)) error {
 	if err := b.limiter.acquire(ctx); err != nil {
 		return err
 	}
 	defer b.limiter.release()
 	reading, end := context.WithTimeout(ctx, readTimeout)
-	c, err := b.latest(reading)
+	c, err := b.latestContents(reading)
 	end()
 	if err != nil && b.known == nil {
 		return fmt.Errorf("loading the policy: %w", err)
@@ -115,14 +115,14 @@ func (b *Rulebook) refresh(ctx context.Context, changes int64) error {
 	if b.known == nil || b.known.changes >= changes {
 		return nil // Load was not called yet, or another call has already compiled the changes
 	}
-	if stale, err := b.stale(ctx); err != nil || !stale {
+	if stale, err := b.databaseChanged(ctx); err != nil || !stale {
 		return err
 	}
 	if err := b.limiter.cooldown(ctx); err != nil {
 		return err
 	}
 	defer b.limiter.startCooldown(time.Now())
-	c, err := b.latest(ctx)
+	c, err := b.latestContents(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,8 +139,8 @@ func (b *Rulebook) refresh(ctx context.Context, changes int64) error {
 	return nil
 }
 
-// stale reports whether the database has changed since it was read.
-func (b *Rulebook) stale(ctx context.Context) (bool, error) {
+// databaseChanged reports whether the database has changed since it was read.
+func (b *Rulebook) databaseChanged(ctx context.Context) (bool, error) {
 	if b.known == nil {
 		return true, nil
 	}
@@ -148,15 +148,15 @@ func (b *Rulebook) stale(ctx context.Context) (bool, error) {
 	return now != b.known.counters, err
 }
 
-// latest returns the current content of the database.
-func (b *Rulebook) latest(ctx context.Context) (*contents, error) {
+// latestContents returns the current content of the database.
+func (b *Rulebook) latestContents(ctx context.Context) (*contents, error) {
 	if b.o.DB == nil {
 		return new(contents), nil
 	}
-	if stale, err := b.stale(ctx); err != nil || !stale {
+	if stale, err := b.databaseChanged(ctx); err != nil || !stale {
 		return b.known, err
 	}
-	c, err := read(ctx, b.o.DB)
+	c, err := readContents(ctx, b.o.DB)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, sub
 	defer admin.Wrap(&err, "making %.80q a member of %.130q", subject, namespace)
 	subject = canonicalSubject(subject)
 	return b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
-		if err := cmp.Or(b.mayBeMember(by, subject, n.Name), hasRole(ctx, tx, n, role)); err != nil {
+		if err := cmp.Or(b.mayBeMember(by, subject, n.Name), requireAssignable(ctx, tx, n, role)); err != nil {
 			return nil, err
 		}
 		note := &journal.Change{Action: "namespace.member.set", Target: n.Name, To: map[string]any{"member": subject, "role": role}}
@@ -97,8 +97,8 @@ func (b *Rulebook) mayBeMember(by admin.Actor, subject, namespace string) error 
 	return nil
 }
 
-// hasRole returns an error if a member cannot have the role.
-func hasRole(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
+// requireAssignable returns an error if a member cannot have the role.
+func requireAssignable(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
 	if builtInRole(role) != 0 {
 		return nil
 	}

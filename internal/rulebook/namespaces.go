@@ -20,7 +20,7 @@ import (
 func (b *Rulebook) AddNamespace(ctx context.Context, by admin.Actor, n NewNamespace) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "adding namespace %.130q", n.Name)
 	made := Namespace{Version: 1, Name: n.Name, Visibility: cmp.Or(n.Visibility, Private), Size: len(n.Owners)}
-	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+	err = b.commitChange(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := cmp.Or(b.requireRight(by, admin.RightNamespaces, scope.Write), checkNamespace(n.Name), made.Visibility.check()); err != nil {
 			return nil, err
 		}
@@ -166,7 +166,7 @@ func (b *Rulebook) SetVisibility(ctx context.Context, by admin.Actor, name strin
 // changeNamespace changes a namespace or its roles or members, if the actor may write it. f
 // returns the change to journal, or nil if f changed nothing.
 func (b *Rulebook) changeNamespace(ctx context.Context, by admin.Actor, name string, version int64, f func(*sql.Tx, *Namespace) (*journal.Change, error)) (n Namespace, err error) {
-	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+	err = b.commitChange(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.requireRight(by, admin.RightNamespace+name, scope.Write); err != nil {
 			return nil, err
 		}
@@ -192,7 +192,7 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by admin.Actor, name str
 	if b.o.OnNamespaceDeleted != nil {
 		defer b.o.OnNamespaceDeleted() // also after an error, because a failed commit can be stored
 	}
-	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+	return b.commitChange(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.requireRight(by, admin.RightNamespaces, scope.Write); err != nil {
 			return nil, err
 		}

@@ -23,36 +23,36 @@ func team(t testing.TB, d *harness, name string, owners ...string) rulebook.Name
 
 // Owners manage their namespace without being administrators.
 func TestOwnersManageTheirNamespace(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx, olga := t.Context(), actor("olga")
 		team(t, d, "team", "user:olga")
-		d.grants(user("olga"), "repository:team/app:pull,push,delete", "pull,push,delete")
-		d.grants(user("olga"), "repository:team:pull", "")
-		d.grants(user("olga"), "repository:teams/app:pull", "")
-		d.grants(user("bob"), "repository:team/app:pull", "")
+		d.requireGrant(user("olga"), "repository:team/app:pull,push,delete", "pull,push,delete")
+		d.requireGrant(user("olga"), "repository:team:pull", "")
+		d.requireGrant(user("olga"), "repository:teams/app:pull", "")
+		d.requireGrant(user("bob"), "repository:team/app:pull", "")
 
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:bob", rulebook.Writer, 0))
-		got, rule := d.may(user("bob"), "repository:team/a/b:pull,push,delete")
+		got, rule := d.grantedActions(user("bob"), "repository:team/a/b:pull,push,delete")
 		if got != "pull,push" || rule != `"namespace team: writer" (namespace team)` {
 			t.Errorf("got %q by %s", got, rule)
 		}
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "group:dev", rulebook.Reader, 0))
-		d.grants(user("carl", "dev"), "repository:team/app:pull,push", "pull")
+		d.requireGrant(user("carl", "dev"), "repository:team/app:pull,push", "pull")
 
 		ok[rulebook.Role](t)(d.AddRole(ctx, olga, "team", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "robot:broom", "cleaner", 0))
 		broom := &policy.Principal{Kind: policy.Robot, Name: "broom", ID: "1"}
-		d.grants(broom, "repository:team/app:pull,delete", "delete")
-		invalid(t, d.DeleteRole(ctx, olga, "team", "cleaner", 0), "name")
+		d.requireGrant(broom, "repository:team/app:pull,delete", "delete")
+		requireInvalid(t, d.DeleteRole(ctx, olga, "team", "cleaner", 0), "name")
 
 		ok[rulebook.Namespace](t)(d.SetVisibility(ctx, olga, "team", rulebook.Internal, 0))
-		d.grants(user("dan"), "repository:team/app:pull,push", "pull")
-		d.grants(&policy.Principal{}, "repository:team/app:pull", "")
+		d.requireGrant(user("dan"), "repository:team/app:pull,push", "pull")
+		d.requireGrant(&policy.Principal{}, "repository:team/app:pull", "")
 		n := ok[rulebook.Namespace](t)(d.SetVisibility(ctx, olga, "team", rulebook.Public, 0))
-		d.grants(&policy.Principal{}, "repository:team/app:pull,push", "pull")
+		d.requireGrant(&policy.Principal{}, "repository:team/app:pull,push", "pull")
 
 		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, olga, "team", "user:bob", n.Version))
-		d.grants(user("bob"), "repository:team/app:push", "")
+		d.requireGrant(user("bob"), "repository:team/app:push", "")
 		_, err := d.RemoveMember(ctx, olga, "team", "group:dev", n.Version)
 		wants(t, err, admin.ErrChanged)
 
@@ -74,7 +74,7 @@ func TestOwnersManageTheirNamespace(t *testing.T) {
 
 // If another replica has just removed an owner, the owner has no rights in this replica.
 func TestOwnerIsCheckedByTheLatestPolicy(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		other := openHarness(t, d.url, file())
@@ -90,27 +90,27 @@ func TestOwnerIsCheckedByTheLatestPolicy(t *testing.T) {
 // A group of a directory is one member, even if the DN is added and removed in different
 // spellings.
 func TestSpellingsOfAMemberAreOneMember(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", `group:CN=Ops\2C EU,DC=example,DC=com`)
 		ann := user("ann")
 		ann.Groups = []string{`cn=ops\, eu,dc=example,dc=com`}
-		d.grants(ann, "repository:team/app:pull,push", "pull,push")
+		d.requireGrant(ann, "repository:team/app:pull,push", "pull,push")
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", `group:cn="OPS, EU", dc=example, dc=com`, rulebook.Reader, 0))
-		d.grants(ann, "repository:team/app:pull,push", "pull")
+		d.requireGrant(ann, "repository:team/app:pull,push", "pull")
 		n := ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", `group:cn=ops\, EU,dc=example,dc=com`, 0))
-		d.grants(ann, "repository:team/app:pull,push", "")
+		d.requireGrant(ann, "repository:team/app:pull,push", "")
 		if n.Size != 0 {
 			t.Errorf("%d members are left", n.Size)
 		}
 		_, err := d.AddNamespace(ctx, operator, rulebook.NewNamespace{Name: "x", Owners: []string{"group:CN=a,DC=b", "group:cn=a,dc=b"}})
-		invalid(t, err, "owners")
+		requireInvalid(t, err, "owners")
 	})
 }
 
 // No namespace is inside another namespace, and the names of namespaces are canonical.
 func TestNamespacesDoNotOverlap(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "shop/web", "group:web")
 		team(t, d, "shop-2", "group:two")
@@ -121,19 +121,19 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 		}
 		wants(t, add("shop/web"), admin.ErrExists)
 		for _, name := range []string{"shop", "shop/web/api", "shop/web/api/v1"} {
-			invalid(t, add(name), "name")
+			requireInvalid(t, add(name), "name")
 		}
 		for _, name := range []string{
 			"", "/", "Team", "team/", "/team", "a//b", "a.b", "a b", "*", "**", "a/*", "a/**", "${user}", "a_/b", "-a", "a--b", "тeam", "host:5000/a", "..", strings.Repeat("a", 65), strings.Repeat("a/", 70) + "a",
 		} {
-			invalid(t, add(name), "name")
+			requireInvalid(t, add(name), "name")
 		}
 		_, err := d.AddNamespace(ctx, operator, rulebook.NewNamespace{Name: "x", Visibility: "secret"})
-		invalid(t, err, "visibility")
+		requireInvalid(t, err, "visibility")
 		_, err = d.AddNamespace(ctx, operator, rulebook.NewNamespace{Name: "x", Owners: []string{"anyone"}})
-		invalid(t, err, "owners")
+		requireInvalid(t, err, "owners")
 		_, err = d.AddNamespace(ctx, operator, rulebook.NewNamespace{Name: "x", Owners: []string{"user:a", "user:a"}})
-		invalid(t, err, "owners")
+		requireInvalid(t, err, "owners")
 	})
 }
 
@@ -141,7 +141,7 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 // from a deleted namespace of the same name. Members of the deleted namespace have no rights in
 // the new one.
 func TestNamespaceInheritsNothingFromADeletedOne(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		before := team(t, d, "team", "user:olga")
 		team(t, d, "other", "user:otto")
@@ -153,15 +153,15 @@ func TestNamespaceInheritsNothingFromADeletedOne(t *testing.T) {
 		if err := d.DeleteNamespace(ctx, operator, "team", 0); err != nil {
 			t.Fatal(err)
 		}
-		d.grants(user("olga"), "repository:team/app:pull", "")
+		d.requireGrant(user("olga"), "repository:team/app:pull", "")
 		after := team(t, d, "team", "user:olivia")
 		if after.ID == before.ID {
 			t.Error("an id was reused")
 		}
-		d.grants(user("olivia"), "repository:team/app:delete", "delete")
-		d.grants(user("olga"), "repository:team/app:pull", "")
-		d.grants(user("bob"), "repository:team/app:delete", "")
-		d.grants(&policy.Principal{}, "repository:team/app:pull", "")
+		d.requireGrant(user("olivia"), "repository:team/app:delete", "delete")
+		d.requireGrant(user("olga"), "repository:team/app:pull", "")
+		d.requireGrant(user("bob"), "repository:team/app:delete", "")
+		d.requireGrant(&policy.Principal{}, "repository:team/app:pull", "")
 		_, err := d.SetMember(ctx, actor("olga"), "team", "user:olga", rulebook.Owner, 0)
 		wants(t, err, admin.ErrNotFound)
 		_, err = d.Role(ctx, operator, "team", "cleaner")
@@ -176,7 +176,7 @@ func TestNamespaceInheritsNothingFromADeletedOne(t *testing.T) {
 // Harbor, Quay: object ids without an owner check. Every call returns ErrNotFound to an actor
 // without a right to the namespace.
 func TestForeignNamespaceIsNotFound(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx, otto := t.Context(), actor("otto")
 		team(t, d, "team", "user:olga")
 		team(t, d, "other", "user:otto")
@@ -262,7 +262,7 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 		var all strings.Builder
 		for _, who := range people {
 			for _, ask := range asks {
-				granted, rule := d.may(who, ask)
+				granted, rule := d.grantedActions(who, ask)
 				fmt.Fprintln(&all, who, ask, granted, rule)
 			}
 		}
@@ -280,7 +280,7 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 			t.Fatal(cmp.Diff(before, after))
 		}
 		for _, who := range people {
-			if granted, rule := d.may(who, "repository:team/app:pull,push,delete"); granted != "" && !strings.HasSuffix(rule, "(namespace team)") {
+			if granted, rule := d.grantedActions(who, "repository:team/app:pull,push,delete"); granted != "" && !strings.HasSuffix(rule, "(namespace team)") {
 				t.Fatalf("%s has %s in the namespace by %s", who, granted, rule)
 			}
 		}
@@ -293,14 +293,14 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 
 // A file can have a rule with the name of a rule of a namespace. Both rules are then in force.
 func TestNoNameOfARuleCanBreakThePolicy(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		team(t, d, "team", "user:olga")
 		files := file()
 		files.Source.Rules = append(files.Source.Rules, policy.Rule{Name: "namespace team: owner", Subjects: []string{"user:x"}, Names: []string{"x"}, Actions: scope.Pull})
 		if err := d.Reload(t.Context(), files, func(*policy.Policy) {}); err != nil {
 			t.Fatal(err)
 		}
-		if got, rule := d.may(user("olga"), "repository:team/app:pull"); got != "pull" || rule != `"namespace team: owner (2)" (namespace team)` {
+		if got, rule := d.grantedActions(user("olga"), "repository:team/app:pull"); got != "pull" || rule != `"namespace team: owner (2)" (namespace team)` {
 			t.Errorf("got %q by %s", got, rule)
 		}
 	})

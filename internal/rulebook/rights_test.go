@@ -29,12 +29,12 @@ func TestRulesNameTheRightsThatAreChecked(t *testing.T) {
 	}
 }
 
-// night is a condition that never holds, or that fails.
-type night struct{ err error }
+// nightCondition is a condition that never holds, or that fails.
+type nightCondition struct{ err error }
 
-func (n night) Holds(*policy.Request) (bool, error)  { return false, n.err }
-func (night) Explain(*policy.Request) []policy.Value { return nil }
-func (night) String() string                         { return "false" }
+func (n nightCondition) Holds(*policy.Request) (bool, error)  { return false, n.err }
+func (nightCondition) Explain(*policy.Request) []policy.Value { return nil }
+func (nightCondition) String() string                         { return "false" }
 
 // The answers of who-can, what-can and explain about rights must agree with May. The policy has
 // rules of all kinds in addition to the built-in rules.
@@ -54,9 +54,9 @@ func TestAnswersAgreeWithMay(t *testing.T) {
 		},
 		"a deny for all": {rule("nobody", true, everything, []string{"**"}, nil, "anyone")},
 		"under conditions": {
-			rule("never", true, everything, []string{"policy"}, night{}, "anyone"),
-			rule("unclear", true, everything, []string{"namespaces"}, night{policy.Problems{}}, "anyone"),
-			rule("not yet", false, everything, []string{"**"}, night{}, "user:ann"),
+			rule("never", true, everything, []string{"policy"}, nightCondition{}, "anyone"),
+			rule("unclear", true, everything, []string{"namespaces"}, nightCondition{policy.Problems{}}, "anyone"),
+			rule("not yet", false, everything, []string{"**"}, nightCondition{}, "user:ann"),
 		},
 		"an allow for others": {rule("owners", false, everything, []string{"namespace/*"}, nil, "group:shop")},
 	} {
@@ -77,7 +77,7 @@ func TestAnswersAgreeWithMay(t *testing.T) {
 			} {
 				for _, right := range allRights {
 					for _, action := range []scope.Actions{scope.Read, scope.Write} {
-						agree(t, b, who, scope.Scope{Type: scope.TypeTidewaiter, Name: right, Actions: action})
+						compareWithMay(t, b, who, scope.Scope{Type: scope.TypeTidewaiter, Name: right, Actions: action})
 					}
 				}
 			}
@@ -85,8 +85,8 @@ func TestAnswersAgreeWithMay(t *testing.T) {
 	}
 }
 
-// agree compares the answers about a right with May.
-func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scope.Scope) {
+// compareWithMay compares the answers about a right with May.
+func compareWithMay(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scope.Scope) {
 	t.Helper()
 	may := b.May(admin.Actor{Principal: who}, asked.Name, asked.Actions)
 	r := &policy.Request{Principal: who, Registry: "registry.example.com", Scopes: []scope.Scope{asked}, Now: time.Unix(0, 0)}
@@ -106,7 +106,7 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 // Answers name built-in rules like all other rules, but Policy.Len does not count built-in
 // rules.
 func TestBuiltInRules(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		written := freeze()
 		written.Name = admin.Auditors // the name of a built-in rule may be used
 		ok[rulebook.Rule](t)(d.AddRule(t.Context(), operator, written))

@@ -47,8 +47,8 @@ func builtInRole(name string) scope.Actions {
 // roles maps names to roles, in the form of policy.Source.
 type roles = map[string]policy.Role
 
-// compiled returns the role in the form that package policy uses.
-func (r *Role) compiled() policy.Role { return policy.Role{Actions: r.Actions, Lifetime: r.Lifetime} }
+// policyRole returns the role in the form that package policy uses.
+func (r *Role) policyRole() policy.Role { return policy.Role{Actions: r.Actions, Lifetime: r.Lifetime} }
 
 const maxName = 64
 

@@ -39,7 +39,7 @@ func (b *Rulebook) AddRole(ctx context.Context, by admin.Actor, namespace string
 		}
 		r.ID, r.Created = b.writer.NewID(), b.writer.Time()
 		r.Changed = r.Created
-		return &journal.Change{Action: "role.add", To: r.journaled()}, insertRole(ctx, tx, in.ID, &r)
+		return &journal.Change{Action: "role.add", To: r.journalForm()}, insertRole(ctx, tx, in.ID, &r)
 	})
 	return r, err
 }
@@ -59,7 +59,7 @@ func (b *Rulebook) SetRole(ctx context.Context, by admin.Actor, namespace string
 			r.Unchanged = true
 			return nil, nil
 		}
-		from := r.journaled()
+		from := r.journalForm()
 		r.Actions, r.Lifetime, r.Changed = role.Actions, role.Lifetime, b.writer.Time()
 		r.Version++
 		if err := updateRole(ctx, tx, &r); err != nil {
@@ -68,7 +68,7 @@ func (b *Rulebook) SetRole(ctx context.Context, by admin.Actor, namespace string
 		if namespace == "" {
 			err = b.checkUses(ctx, tx, &r)
 		}
-		return &journal.Change{Action: "role.set", From: from, To: r.journaled()}, err
+		return &journal.Change{Action: "role.set", From: from, To: r.journalForm()}, err
 	})
 	return r, err
 }
@@ -89,7 +89,7 @@ func (b *Rulebook) DeleteRole(ctx context.Context, by admin.Actor, namespace, na
 			return nil, admin.Invalid("name", "the role is still used by %s", strings.Join(users, ", "))
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_roles WHERE id = $1", r.ID)
-		return &journal.Change{Action: "role.delete", From: r.journaled()}, err
+		return &journal.Change{Action: "role.delete", From: r.journalForm()}, err
 	})
 }
 
@@ -148,7 +148,7 @@ func (b *Rulebook) changeRole(ctx context.Context, by admin.Actor, namespace str
 		})
 		return err
 	}
-	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+	return b.commitChange(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := cmp.Or(b.requireRight(by, admin.RightPolicy, scope.Write), b.mayGrantActions(by, r.Actions)); err != nil {
 			return nil, err
 		}
@@ -186,7 +186,7 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 		return err
 	}
 	for i := range rules {
-		compiled, err := stored(&rules[i].Content, b.o.When)
+		compiled, err := policyRule(&rules[i].Content, b.o.When)
 		if err == nil {
 			err = ruleset.Compiled(compiled, known, compiled.Registries)
 		}
@@ -241,8 +241,8 @@ func membersWith(ctx context.Context, tx *sql.Tx, role string) ([]string, error)
 		ORDER BY n.name, m.subject LIMIT 5`, role)
 }
 
-// journaled returns the role as the journal records it.
-func (r *Role) journaled() map[string]any {
+// journalForm returns the role as the journal records it.
+func (r *Role) journalForm() map[string]any {
 	words := map[string]any{"id": r.ID, "role": r.Name, "actions": r.Actions.String()}
 	if r.Lifetime > 0 {
 		words["lifetime"] = r.Lifetime.String()

@@ -100,16 +100,16 @@ func unmarshal(c *Content, text string) error {
 	return err
 }
 
-// same reports whether two rules are equal.
-func same(a, b *Content) bool {
+// equalContents reports whether two rules are equal.
+func equalContents(a, b *Content) bool {
 	x, y := *a, *b
 	x.Effect, y.Effect = cmp.Or(x.Effect, ruleset.Allow), cmp.Or(y.Effect, ruleset.Allow)
-	return reflect.DeepEqual(journaled(&x), journaled(&y))
+	return reflect.DeepEqual(journalForm(&x), journalForm(&y))
 }
 
-// journaled returns a rule in the form in which the journal records it. This is also the stored
+// journalForm returns a rule in the form in which the journal records it. This is also the stored
 // form.
-func journaled(c *Content) any {
+func journalForm(c *Content) any {
 	var words map[string]any
 	text, err := marshal(c)
 	if err == nil {

@@ -19,7 +19,7 @@ import (
 func (b *Rulebook) AddRule(ctx context.Context, by admin.Actor, c Content) (_ Rule, err error) {
 	defer admin.Wrap(&err, "adding rule %.80q", c.Name)
 	r := Rule{Version: 1, Content: c}
-	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+	err = b.commitChange(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.mayWriteRule(by, &c); err != nil {
 			return nil, err
 		}
@@ -28,7 +28,7 @@ func (b *Rulebook) AddRule(ctx context.Context, by admin.Actor, c Content) (_ Ru
 		}
 		r.ID, r.Created = b.writer.NewID(), b.writer.Time()
 		r.Changed = r.Created
-		return &journal.Change{Action: "rule.add", Target: c.Name, To: map[string]any{"id": r.ID, "rule": journaled(&c)}}, insertRule(ctx, tx, &r)
+		return &journal.Change{Action: "rule.add", Target: c.Name, To: map[string]any{"id": r.ID, "rule": journalForm(&c)}}, insertRule(ctx, tx, &r)
 	})
 	return r, err
 }
@@ -37,7 +37,7 @@ func (b *Rulebook) AddRule(ctx context.Context, by admin.Actor, c Content) (_ Ru
 // nothing is written.
 func (b *Rulebook) SetRule(ctx context.Context, by admin.Actor, name string, c Content, version int64) (r Rule, err error) {
 	defer admin.Wrap(&err, "changing rule %.80q", name)
-	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+	err = b.commitChange(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.mayWriteRule(by, &c); err != nil {
 			return nil, err
 		}
@@ -52,11 +52,11 @@ func (b *Rulebook) SetRule(ctx context.Context, by admin.Actor, name string, c C
 				return nil, errors.Join(err, admin.ErrExists)
 			}
 		}
-		if same(&r.Content, &c) {
+		if equalContents(&r.Content, &c) {
 			r.Unchanged = true
 			return nil, nil
 		}
-		note := &journal.Change{Action: "rule.set", Target: name, From: map[string]any{"rule": journaled(&r.Content)}, To: map[string]any{"id": r.ID, "rule": journaled(&c)}}
+		note := &journal.Change{Action: "rule.set", Target: name, From: map[string]any{"rule": journalForm(&r.Content)}, To: map[string]any{"id": r.ID, "rule": journalForm(&c)}}
 		r.Content, r.Changed = c, b.writer.Time()
 		r.Version++
 		return note, updateRule(ctx, tx, &r)
@@ -67,13 +67,13 @@ func (b *Rulebook) SetRule(ctx context.Context, by admin.Actor, name string, c C
 // DeleteRule deletes a rule from the database.
 func (b *Rulebook) DeleteRule(ctx context.Context, by admin.Actor, name string, version int64) (err error) {
 	defer admin.Wrap(&err, "deleting rule %.80q", name)
-	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+	return b.commitChange(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		r, err := b.ruleToChange(ctx, tx, by, name, version)
 		if err != nil {
 			return nil, err
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_rules WHERE id = $1", r.ID)
-		return &journal.Change{Action: "rule.delete", Target: name, From: map[string]any{"id": r.ID, "rule": journaled(&r.Content)}}, err
+		return &journal.Change{Action: "rule.delete", Target: name, From: map[string]any{"id": r.ID, "rule": journalForm(&r.Content)}}, err
 	})
 }
 
@@ -142,7 +142,7 @@ func currentRoles(ctx context.Context, tx *sql.Tx, files Files) (roles, error) {
 	}
 	known := make(roles, len(list)+len(files.Source.Roles))
 	for i := range list {
-		known[list[i].Name] = list[i].compiled()
+		known[list[i].Name] = list[i].policyRole()
 	}
 	maps.Copy(known, files.Source.Roles)
 	return known, nil

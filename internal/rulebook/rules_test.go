@@ -23,19 +23,19 @@ func freeze() rulebook.Content {
 
 // A deny rule of the database overrides an allow rule of a file, and its origin is the database.
 func TestDenyOfTheDatabaseOverridesFiles(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
-		d.grants(user("ann"), "repository:library/app:pull", "pull")
+		d.requireGrant(user("ann"), "repository:library/app:pull", "pull")
 		made := ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
-		got, rule := d.may(user("ann"), "repository:library/app:pull")
+		got, rule := d.grantedActions(user("ann"), "repository:library/app:pull")
 		if got != "" || rule != `"freeze" (the database)` {
 			t.Errorf("got %q by %s", got, rule)
 		}
 		changed := freeze()
 		changed.Repositories = []string{"library/old/**"}
 		set := ok[rulebook.Rule](t)(d.SetRule(ctx, operator, "freeze", changed, made.Version))
-		d.grants(user("ann"), "repository:library/app:pull", "pull")
-		d.grants(user("ann"), "repository:library/old/app:pull", "")
+		d.requireGrant(user("ann"), "repository:library/app:pull", "pull")
+		d.requireGrant(user("ann"), "repository:library/old/app:pull", "")
 
 		_, err := d.SetRule(ctx, operator, "freeze", freeze(), made.Version)
 		wants(t, err, admin.ErrChanged)
@@ -46,7 +46,7 @@ func TestDenyOfTheDatabaseOverridesFiles(t *testing.T) {
 		if err := d.DeleteRule(ctx, operator, "freeze", set.Version); err != nil {
 			t.Fatal(err)
 		}
-		d.grants(user("ann"), "repository:library/old/app:pull", "pull")
+		d.requireGrant(user("ann"), "repository:library/old/app:pull", "pull")
 		wants(t, d.DeleteRule(ctx, operator, "freeze", 0), admin.ErrNotFound)
 	})
 }
@@ -54,7 +54,7 @@ func TestDenyOfTheDatabaseOverridesFiles(t *testing.T) {
 // A rule that does not compile is refused before it is stored, and the error lists all problems
 // with their fields.
 func TestDatabaseStoresNoInvalidRule(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		for _, tt := range []struct {
 			name string
@@ -148,8 +148,8 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 		if err := late.Load(ctx); err != nil {
 			t.Fatalf("loading conditions of another version: %v", err)
 		}
-		late.grants(user("ann"), "repository:library/app:pull", "")
-		late.grants(user("ann"), "repository:old/app:pull", "")
+		late.requireGrant(user("ann"), "repository:library/app:pull", "")
+		late.requireGrant(user("ann"), "repository:old/app:pull", "")
 		for _, r := range late.Policy().Rules() {
 			if bad := rulebook.Unreadable(r.When); (bad != nil) != (r.Name == "freeze" || r.Name == "open") {
 				t.Errorf("the rule %q: %v", r.Name, bad)
@@ -176,20 +176,20 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 // If rules use a role, the role cannot be deleted, and cannot be changed in a way that makes a
 // rule invalid.
 func TestRolesInUseAreProtected(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		_, err := d.AddRole(ctx, operator, "", rulebook.Role{Name: "publisher", Actions: scope.Pull})
 		wants(t, err, admin.ErrExists) // the name is in the file
 		role := ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull | scope.Delete}))
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "clean", Subjects: []string{"robot:broom"}, Repositories: []string{"**"}, Role: "cleaner"}))
 		broom := &policy.Principal{Kind: policy.Robot, Name: "broom", ID: "1"}
-		d.grants(broom, "repository:a/b:pull,delete", "pull,delete")
+		d.requireGrant(broom, "repository:a/b:pull,delete", "pull,delete")
 
-		invalid(t, d.DeleteRole(ctx, operator, "", "cleaner", 0), "name")
+		requireInvalid(t, d.DeleteRole(ctx, operator, "", "cleaner", 0), "name")
 		_, err = d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Read}, 0)
-		invalid(t, err, "actions")
+		requireInvalid(t, err, "actions")
 		ok[rulebook.Role](t)(d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}, role.Version))
-		d.grants(broom, "repository:a/b:pull,delete", "delete")
+		d.requireGrant(broom, "repository:a/b:pull,delete", "delete")
 		_, err = d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull}, role.Version)
 		wants(t, err, admin.ErrChanged)
 
@@ -208,7 +208,7 @@ func TestRolesInUseAreProtected(t *testing.T) {
 
 // Actors with the right to write rules cannot use it to become administrators.
 func TestNobodyPromotesThemselvesByARule(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx, pat := t.Context(), actor("pat", "policy")
 		ok[rulebook.Rule](t)(d.AddRule(ctx, pat, freeze()))
 		own := rulebook.Content{Name: "own", Subjects: []string{"user:pat"}, Tidewaiter: []string{"**"}, Actions: []string{"read", "write"}}
@@ -239,7 +239,7 @@ func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 // A file that is in conflict with the database does not take effect. It takes effect when the file
 // or the database is corrected.
 func TestLastValidPolicyStays(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "publish", Subjects: []string{"user:ann"}, Repositories: []string{"a/**"}, Role: "publisher"}))
@@ -275,7 +275,7 @@ func TestLastValidPolicyStays(t *testing.T) {
 // Two processes may have different files for a while. A change by one process can be in
 // conflict with the file of the other process, until the change is undone.
 func TestConflictWithTheFileOfAnotherReplica(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		other := openHarness(t, d.url, rulebook.Files{Source: policy.Source{Rules: []policy.Rule{
 			{Name: "freeze", Subjects: []string{"anyone"}, Names: []string{"b/**"}, Actions: scope.Pull},
@@ -286,20 +286,20 @@ func TestConflictWithTheFileOfAnotherReplica(t *testing.T) {
 		other.run()
 		before := other.Policy()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
-		soon(t, "the contradiction", func() bool { return other.Status().Problem != nil })
+		waitFor(t, "the contradiction", func() bool { return other.Status().Problem != nil })
 		if other.Policy() != before {
 			t.Error("the policy has changed")
 		}
 		if err := d.DeleteRule(ctx, operator, "freeze", 0); err != nil {
 			t.Fatal(err)
 		}
-		soon(t, "the conflict ends", func() bool { return other.Status().Problem == nil })
+		waitFor(t, "the conflict ends", func() bool { return other.Status().Problem == nil })
 	})
 }
 
 // A change by one process takes effect in other processes.
 func TestReplicasApplyChanges(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		other := openHarness(t, d.url, file())
 		if err := other.Load(ctx); err != nil {
@@ -307,7 +307,10 @@ func TestReplicasApplyChanges(t *testing.T) {
 		}
 		other.run()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
-		soon(t, "the freeze", func() bool { got, _ := other.may(user("ann"), "repository:library/app:pull"); return got == "" })
+		waitFor(t, "the freeze", func() bool {
+			got, _ := other.grantedActions(user("ann"), "repository:library/app:pull")
+			return got == ""
+		})
 		if d.Policy().ID() != other.Policy().ID() {
 			t.Error("two replicas with the same files and database have different policies")
 		}
@@ -317,7 +320,7 @@ func TestReplicasApplyChanges(t *testing.T) {
 // Before the database is read, there is no policy. If the database is unavailable later, the rules
 // that were read before stay in force.
 func TestNoPolicyWithoutTheDatabase(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		fresh := openHarness(t, d.url, file())
@@ -332,24 +335,24 @@ func TestNoPolicyWithoutTheDatabase(t *testing.T) {
 		if err := fresh.Reload(ctx, file(), func(*policy.Policy) { t.Error("a policy without the database") }); err == nil {
 			t.Error("Reload succeeded although the database was never read")
 		}
-		fresh.grants(user("ann"), "repository:library/app:pull", "") // there is no policy at all
+		fresh.requireGrant(user("ann"), "repository:library/app:pull", "") // there is no policy at all
 		if err := d.Reload(ctx, file(), func(*policy.Policy) {}); err != nil {
 			t.Error(err)
 		}
-		d.grants(user("ann"), "repository:library/app:pull", "")
+		d.requireGrant(user("ann"), "repository:library/app:pull", "")
 	})
 }
 
 // The source of a policy that was in force is stored, and compiles to the same policy.
 func TestVersionsAreStored(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		d.run()
 		id := d.Policy().ID()
 		var source policy.Source
-		soon(t, "the version", func() bool {
+		waitFor(t, "the version", func() bool {
 			var err error
 			source, err = d.Version(ctx, id)
 			return err == nil
@@ -369,7 +372,7 @@ func TestVersionsAreStored(t *testing.T) {
 // Harbor 2026: a later object can have the name and the version of a deleted object. So a change
 // of one object must not change a later object of the same name.
 func TestChangesApplyToTheObjectThatWasSeen(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		made := func() map[string]string {
 			cleaner := rulebook.Role{Name: "cleaner", Actions: scope.Delete}
@@ -432,7 +435,7 @@ func TestChangesApplyToTheObjectThatWasSeen(t *testing.T) {
 // A call that changes nothing writes no journal entry and no new version, and compiles no
 // policy.
 func TestUnchangedObjectsAreNotWritten(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
@@ -477,7 +480,7 @@ func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 			if got := d.count() - before; err != nil || unchanged || got != 1 {
 				t.Errorf("%s: unchanged %t, %d entries, %v", tt.what, unchanged, got, err)
 			}
-			counter, id := d.counted("rulebook"), d.Policy().ID()
+			counter, id := d.changeCounter("rulebook"), d.Policy().ID()
 			if tt.again == nil {
 				tt.again = tt.do
 			}
@@ -485,7 +488,7 @@ func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 			if got := d.count() - before; err != nil || !unchanged || again != version || got != 1 {
 				t.Errorf("%s again: unchanged %t, version %d after %d, %d entries, %v", tt.what, unchanged, again, version, got, err)
 			}
-			if d.counted("rulebook") != counter || d.Policy().ID() != id {
+			if d.changeCounter("rulebook") != counter || d.Policy().ID() != id {
 				t.Errorf("%s again: a new policy was compiled", tt.what)
 			}
 		}

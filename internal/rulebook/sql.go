@@ -21,8 +21,8 @@ func count(ctx context.Context, q store.Querier) (c counters, err error) {
 		FROM changes WHERE topic IN ($1, $2)`, topic, rightsTopic).Scan(&c.changes, &c.rights)
 }
 
-// read reads the whole content of the database.
-func read(ctx context.Context, db *store.DB) (*contents, error) {
+// readContents reads the whole content of the database.
+func readContents(ctx context.Context, db *store.DB) (*contents, error) {
 	c := new(contents)
 	err := db.Snapshot(ctx, func(tx *sql.Tx) (err error) {
 		if c.counters, err = count(ctx, tx); err != nil {
@@ -55,7 +55,7 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	}
 	_, err = store.Collect(ctx, tx, func(row store.Row) (none struct{}, err error) {
 		var id string
-		r, err := scanRole(prefixed{row, &id})
+		r, err := scanRole(prefixedRow{row, &id})
 		if n := byID[id]; n != nil {
 			n.roles = append(n.roles, r)
 		}
@@ -76,14 +76,14 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	return err
 }
 
-// prefixed is a row with an additional first column. Its Scan reads this column into first, and
-// the other columns into the given places.
-type prefixed struct {
+// prefixedRow is a row with an additional first column. Its Scan reads this column into the field
+// first, and the other columns into the given places.
+type prefixedRow struct {
 	store.Row
 	first *string
 }
 
-func (p prefixed) Scan(places ...any) error {
+func (p prefixedRow) Scan(places ...any) error {
 	return p.Row.Scan(append([]any{p.first}, places...)...)
 }
 

@@ -31,7 +31,7 @@ const (
 )
 
 func TestStoredFormOfARule(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		content := rulebook.Content{
 			Name: "ci", Effect: ruleset.Allow, Subjects: []string{"user:ann"}, Registries: []string{"registry.example.com"},
@@ -65,12 +65,12 @@ func TestStoredFormOfARule(t *testing.T) {
 		if err := again.Load(ctx); err != nil {
 			t.Fatal(err)
 		}
-		again.grants(user("ann"), "repository:team/app:pull,push", "pull,push")
+		again.requireGrant(user("ann"), "repository:team/app:pull,push", "pull,push")
 	})
 }
 
 func TestStoredFormOfAVersion(t *testing.T) {
-	each(t, func(t *testing.T, d *harness) {
+	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		var packed bytes.Buffer
 		z := gzip.NewWriter(&packed)

@@ -47,7 +47,7 @@ func (b *Rulebook) Version(ctx context.Context, id string) (_ policy.Source, err
 	if err != nil {
 		return policy.Source{}, admin.Named(err, "policy", id)
 	}
-	return b.unpacked(packed)
+	return b.unpackSource(packed)
 }
 
 // activation is a policy that took effect and is not stored yet.
@@ -140,7 +140,7 @@ func (b *Rulebook) storeActivation(ctx context.Context, a activation) error {
 	var packed []byte
 	if known == 0 && a.source != nil {
 		var err error
-		if packed, err = pack(shortened(*a.source), gzip.DefaultCompression); err != nil {
+		if packed, err = pack(storedForm(*a.source), gzip.DefaultCompression); err != nil {
 			return err
 		}
 	}
@@ -238,8 +238,8 @@ type shortFields struct {
 	Origin     policy.Origin    `json:"-"`
 }
 
-// shortened returns the stored form of a source.
-func shortened(source policy.Source) storedSource {
+// storedForm returns the stored form of a source.
+func storedForm(source policy.Source) storedSource {
 	stored := storedSource{Roles: make(map[string]shortRole, len(source.Roles)), Rules: make([]shortRule, len(source.Rules))}
 	for name, role := range source.Roles {
 		stored.Roles[name] = shortRole(role)
@@ -274,8 +274,8 @@ func unpack(packed []byte) (stored storedSource, err error) {
 	return stored, err
 }
 
-// unpacked returns the source that pack has compressed.
-func (b *Rulebook) unpacked(packed []byte) (policy.Source, error) {
+// unpackSource returns the source that pack has compressed.
+func (b *Rulebook) unpackSource(packed []byte) (policy.Source, error) {
 	stored, err := unpack(packed)
 	if err != nil {
 		return policy.Source{}, err
@@ -296,7 +296,7 @@ func (b *Rulebook) unpacked(packed []byte) (policy.Source, error) {
 			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not supported here", r.Name)
 		}
 		if source.Rules[i].When, err = b.o.When(r.When); err != nil {
-			source.Rules[i].When = &unreadable{r.When, err} // a condition of another version
+			source.Rules[i].When = &unreadableCondition{r.When, err} // a condition of another version
 		}
 	}
 	return source, nil

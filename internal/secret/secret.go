@@ -280,7 +280,7 @@ func (s *scanner[T]) next() (Found, bool) {
 		if plain || s.run-i < minEncoded {
 			continue
 		}
-		if f, ok := s.decoded(i, s.run); ok {
+		if f, ok := s.findDecoded(i, s.run); ok {
 			f.Begin, f.End, f.Hidden = i, s.run, true
 			return f, true
 		}
@@ -416,19 +416,19 @@ func endOf[T string | []byte](text T, begin int) int {
 }
 
 // inPart reports whether a byte can be in a part of a token.
-func inPart(c byte) bool { return value[c] != none }
+func inPart(c byte) bool { return value[c] != notBase64 }
 
 // isHex reports whether a byte can be in a digest or a UUID.
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c == '-' }
 
-// none is the value of bytes that are not base64.
-const none = 0xff
+// notBase64 is the value of bytes that are not base64.
+const notBase64 = 0xff
 
 // value maps a byte to the six bits that it stands for in base64, in either of the two
 // alphabets. It maps all other bytes to none.
 var value = func() (v [256]byte) {
 	for i := range v {
-		v[i] = none
+		v[i] = notBase64
 	}
 	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") {
 		v[c] = byte(i)
@@ -437,10 +437,10 @@ var value = func() (v [256]byte) {
 	return v
 }()
 
-// decoded finds a secret in a run of letters and digits that is base64, such as the name and
+// findDecoded finds a secret in a run of letters and digits that is base64, such as the name and
 // secret of Basic authentication. Other letters can precede the base64, such as the end of "%20",
 // or the word Basic before a line break.
-func (s *scanner[T]) decoded(begin, end int) (Found, bool) {
+func (s *scanner[T]) findDecoded(begin, end int) (Found, bool) {
 	text := s.text
 	var buf [1 << 10]byte
 	for shift := range 4 {

@@ -57,7 +57,7 @@ func whoIs(p *policy.Principal) match.Who {
 	return match.Who{Kind: match.SubjectKind(p.Kind), Name: p.Name, Groups: p.Groups, Claims: p.Claims}
 }
 
-// ask sets the scope of the question. The other methods of q compare rules with this scope. It
+// ask sets the scope of the question. The other methods of q compare rules with this scope. ask
 // returns false if no rule can match the scope's name, for example because the name has an empty
 // part.
 func (q *question) ask(asked *scope.Scope) bool {
@@ -83,10 +83,10 @@ func appliesAt(r *policy.Rule, registry string) bool {
 	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }
 
-// holds reports whether the rule's condition lets the rule match. It returns true for a rule
-// without a condition, and for a condition that is true. If the evaluation of the condition
+// conditionHolds reports whether the rule's condition lets the rule match. It returns true for a
+// rule without a condition, and for a condition that is true. If the evaluation of the condition
 // fails, it returns true for a deny rule and false for an allow rule.
-func holds(r *policy.Rule, of *policy.Request) bool {
+func conditionHolds(r *policy.Rule, of *policy.Request) bool {
 	if r.When == nil {
 		return true
 	}

@@ -107,9 +107,9 @@ func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uin
 	return positions
 }
 
-// bind returns n with the additional requirement that the pattern part p stands for the parts
-// of the name from index from up to index to. If p is ${user} and n already requires another
-// user name, possible is false.
+// bind returns n with the additional requirement that the pattern part p stands for the parts of
+// the name with the indexes in [from, to). If p is ${user} and n already requires another user
+// name, possible is false.
 func (n requirement) bind(p match.Part, name *match.Path, from, to int) (_ requirement, possible bool) {
 	switch p.Kind {
 	case match.UserPlaceholder:

@@ -26,9 +26,9 @@ func newDenyIndex(denied []Grantee) denyIndex {
 	return b
 }
 
-// covering returns a rule that denies the action to all principals of g, or nil if it finds no
+// findCovering returns a rule that denies the action to all principals of g, or nil if it finds no
 // such rule.
-func (b *denyIndex) covering(g *Grantee) *policy.Rule {
+func (b *denyIndex) findCovering(g *Grantee) *policy.Rule {
 	for _, s := range append([]match.Subject{{Kind: match.Anyone}, {Kind: match.SignedIn}}, g.subjects...) {
 		for _, denied := range b.bySubject[s] {
 			if b.left--; b.left < 0 {

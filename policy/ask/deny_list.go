@@ -12,26 +12,26 @@ import (
 type denyList struct {
 	all      []Right
 	registry string // "": all registries
-	// left is the number of comparisons that are still allowed. When it is used up, the remaining
-	// rights are listed as allowed with exceptions. It is then not checked whether a deny covers a
-	// right or overlaps with it.
-	left int
+	// remaining is the number of comparisons that are still allowed. When it is used up, the
+	// remaining rights are listed as allowed with exceptions. It is then not checked whether a
+	// deny covers a right or overlaps with it.
+	remaining int
 }
 
-// subtract returns the actions of the right from, without the actions that an unconditional deny
+// subtract returns the actions of the given right, without the actions that an unconditional deny
 // rule denies on all names of the right. The result by is one of the rules that deny the removed
 // actions, or nil if no action was removed.
-func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) {
-	left = from.Actions
+func (ds *denyList) subtract(right *Right) (left scope.Actions, by *policy.Rule) {
+	left = right.Actions
 	for i := range ds.all {
 		d := &ds.all[i]
-		if d.Actions&left == 0 || d.Rule.When != nil || d.Type != from.Type || !d.everywhere(from, ds.registry) {
+		if d.Actions&left == 0 || d.Rule.When != nil || d.Type != right.Type || !d.appliesWherever(right, ds.registry) {
 			continue
 		}
-		if ds.left--; ds.left < 0 {
+		if ds.remaining--; ds.remaining < 0 {
 			break
 		}
-		if d.contains(from) {
+		if d.contains(right) {
 			left &^= d.Actions
 			by = d.Rule
 		}
@@ -39,12 +39,13 @@ func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) 
 	return left, by
 }
 
-// overlapping returns the denied rights that could take something from one of the given rights.
-func (ds *denyList) overlapping(rights []Right) (some []Right) {
+// overlappingRights returns the denied rights that could take something from one of the given
+// rights.
+func (ds *denyList) overlappingRights(rights []Right) (some []Right) {
 	for i := range ds.all {
 		d := &ds.all[i]
 		for k := range rights {
-			if ds.left--; ds.left < 0 || d.overlaps(&rights[k]) {
+			if ds.remaining--; ds.remaining < 0 || d.overlaps(&rights[k]) {
 				some = append(some, *d)
 				break
 			}
@@ -53,10 +54,10 @@ func (ds *denyList) overlapping(rights []Right) (some []Right) {
 	return some
 }
 
-// everywhere reports whether the right a applies at each registry where the right other
+// appliesWherever reports whether the right a applies at each registry where the right other
 // applies. If the parameter registry is not empty, the list contains only rights that apply at
 // this registry, so the result is true.
-func (a *Right) everywhere(other *Right, registry string) bool {
+func (a *Right) appliesWherever(other *Right, registry string) bool {
 	if registry != "" || len(a.Rule.Registries) == 0 {
 		return true
 	}
@@ -64,9 +65,9 @@ func (a *Right) everywhere(other *Right, registry string) bool {
 	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, missing)
 }
 
-// contains reports whether the right a covers each name that the right other covers. A true
-// result is always correct. A false result can be wrong, because several patterns of a can
-// together cover one pattern of other.
+// contains reports whether the right a covers each name that the right other covers. If it returns
+// true, this is always correct. If it returns false, this can be wrong, because several patterns
+// of a can together cover one pattern of other.
 func (a *Right) contains(other *Right) bool {
 	var buf, otherBuf [match.MaxParts]match.Part
 	for _, text := range other.Names {
@@ -85,8 +86,8 @@ func (a *Right) contains(other *Right) bool {
 	return true
 }
 
-// overlaps reports whether both rights could cover the same name, registry and action. A false
-// result is always correct. A true result can be wrong.
+// overlaps reports whether both rights could cover the same name, registry and action. If it
+// returns false, this is always correct. If it returns true, this can be wrong.
 func (a *Right) overlaps(other *Right) bool {
 	if a.Actions&other.Actions == 0 || a.Type != other.Type {
 		return false

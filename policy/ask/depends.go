@@ -65,7 +65,7 @@ func Depends(p *policy.Policy, e *Expectation, u *Unknown) []Dependence {
 		if !q.ask(&s) {
 			continue
 		}
-		for _, d := range q.depends(u, e.Because != "") {
+		for _, d := range q.dependences(u, e.Because != "") {
 			if !slices.ContainsFunc(found, func(other Dependence) bool { return other.Input == d.Input }) {
 				d.Scope = i
 				found = append(found, d)
@@ -83,10 +83,10 @@ type undecidedRule struct {
 	fails  bool // its condition is always false: the rule can only be named as a cause
 }
 
-// depends returns the unknown inputs that could change the decision on the asked scope. If
-// named is true, the same decision by another rule counts as a change.
-func (q *question) depends(u *Unknown, named bool) []Dependence {
-	open := q.undecided(u)
+// dependences returns the unknown inputs that could change the decision on the asked scope. If the
+// parameter named is true, the same decision by another rule counts as a change.
+func (q *question) dependences(u *Unknown, named bool) []Dependence {
+	open := q.undecidedRules(u)
 	if len(open) == 0 {
 		return nil
 	}
@@ -147,19 +147,19 @@ func (q *question) couldMatch(r *rule) bool {
 }
 
 // matches reports whether the rule matches for all values of the unknown inputs. The parameter
-// open is the result of undecided.
+// open is the result of undecidedRules.
 func (q *question) matches(r *rule, open []undecidedRule) bool {
 	undecided := slices.ContainsFunc(open, func(o undecidedRule) bool { return o.rule == r })
-	return !undecided && q.registryMatches(r) && q.nameMatches(r) && holds(r.Rule, q.request)
+	return !undecided && q.registryMatches(r) && q.nameMatches(r) && conditionHolds(r.Rule, q.request)
 }
 
-// undecided returns the rules that match the asked scope only for certain values of the unknown
-// inputs. They are in the order of the source.
-func (q *question) undecided(u *Unknown) []undecidedRule {
+// undecidedRules returns the rules that match the asked scope only for certain values of the
+// unknown inputs. They are in the order of the source.
+func (q *question) undecidedRules(u *Unknown) []undecidedRule {
 	var open []undecidedRule
 	for i := range q.rules {
 		r := &q.rules[i]
-		if !r.reads(u) || !q.couldMatch(r) {
+		if !r.couldRead(u) || !q.couldMatch(r) {
 			continue
 		}
 		var inputs []string
@@ -180,7 +180,7 @@ func (q *question) undecided(u *Unknown) []undecidedRule {
 		if when, ok := r.When.(Partial); ok {
 			on = when.DependsOn(q.request, u)
 		}
-		fails := len(on) == 0 && !holds(r.Rule, q.request)
+		fails := len(on) == 0 && !conditionHolds(r.Rule, q.request)
 		if inputs = append(inputs, on...); len(inputs) > 0 && !(fails && r.Deny) {
 			open = append(open, undecidedRule{r, inputs, fails})
 		}
@@ -188,9 +188,9 @@ func (q *question) undecided(u *Unknown) []undecidedRule {
 	return open
 }
 
-// reads reports whether the rule could read an unknown input. Most rules cannot, so undecided
-// skips them early.
-func (r *rule) reads(u *Unknown) bool {
+// couldRead reports whether the rule could read an unknown input. Most rules cannot, so
+// undecidedRules skips them early.
+func (r *rule) couldRead(u *Unknown) bool {
 	return r.When != nil || u.Registry && len(r.Registries) > 0 ||
 		u.Claims && slices.ContainsFunc(r.Names, func(name string) bool { return strings.Contains(name, "${claims.") })
 }

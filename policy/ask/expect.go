@@ -99,9 +99,9 @@ func (s TestFailure) String() string {
 	if s.Expected != "" {
 		expected = "as expected, but not by " + text.Name(fmt.Sprintf("%q", s.Expected))
 	}
-	sentence := fmt.Sprintf("%s may%s %s %s, %s: %s", who, not, strings.Join(s.Asked.Actions.Names(), ","), what, expected, because(s.Cause))
+	sentence := fmt.Sprintf("%s may%s %s %s, %s: %s", who, not, strings.Join(s.Asked.Actions.Names(), ","), what, expected, causeClause(s.Cause))
 	if len(s.Values) > 0 {
-		sentence += ", " + where(s.Values)
+		sentence += ", " + whereClause(s.Values)
 	}
 	if s.Near != nil {
 		sentence += "; " + s.Near.Why()
@@ -109,9 +109,9 @@ func (s TestFailure) String() string {
 	return sentence
 }
 
-// because returns the cause as the end of a sentence, such as `"freeze" (policy.yaml:14) denies
-// it`.
-func because(c policy.Cause) string {
+// causeClause returns the cause as the end of a sentence, such as `"freeze" (policy.yaml:14)
+// denies it`.
+func causeClause(c policy.Cause) string {
 	switch c.Reason { //exhaustive:enforce
 	case policy.Allowed:
 		return fmt.Sprintf("%s allows it", c.Rule)

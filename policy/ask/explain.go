@@ -74,7 +74,7 @@ func Shortest(p *policy.Policy, r *policy.Request, d *policy.Decision) *policy.R
 		rule := &q.rules[i]
 		tookPart := func(result policy.Result) bool {
 			return q.ask(&result.Asked) && rule.actions&result.Granted != 0 && q.typeMatches(rule) && q.subjectMatches(rule) &&
-				q.registryMatches(rule) && q.nameMatches(rule) && holds(rule.Rule, q.request)
+				q.registryMatches(rule) && q.nameMatches(rule) && conditionHolds(rule.Rule, q.request)
 		}
 		if rule.lifetime == d.Lifetime && !rule.Deny && slices.ContainsFunc(d.Results, tookPart) {
 			return rule.Rule

@@ -26,7 +26,7 @@ func (q *question) describe(r *rule, open scope.Actions) Near {
 	}
 	if !q.nameMatches(r) {
 		about := fmt.Sprintf("it is about %s and not about %s", text.List(r.Names, "or"), text.Name(q.asked.Name))
-		if why := q.placeholders(r); why != "" {
+		if why := q.explainPlaceholder(r); why != "" {
 			about += "; " + why
 		}
 		add("names", about)
@@ -46,9 +46,9 @@ func (q *question) describe(r *rule, open scope.Actions) Near {
 	return near
 }
 
-// placeholders explains why a placeholder of the rule has no value. It returns "" if all
+// explainPlaceholder explains why a placeholder of the rule has no value. It returns "" if all
 // placeholders have values.
-func (q *question) placeholders(r *rule) string {
+func (q *question) explainPlaceholder(r *rule) string {
 	var buf [match.MaxParts]match.Part
 	for _, text := range r.Names {
 		parsed, _ := match.Parse(buf[:0], text)
@@ -115,16 +115,16 @@ func (n Near) Why() string {
 	for _, o := range n.Obstacles {
 		sentence += link + o.Text
 		if len(o.Values) > 0 {
-			sentence += " (" + where(o.Values) + ")"
+			sentence += " (" + whereClause(o.Values) + ")"
 		}
 		link = ", and "
 	}
 	return sentence
 }
 
-// where returns the parts of a condition with their values as a clause, such as `where
+// whereClause returns the parts of a condition with their values as a clause, such as `where
 // claims.ref is "refs/heads/dev"`.
-func where(values []policy.Value) string {
+func whereClause(values []policy.Value) string {
 	parts := make([]string, len(values))
 	for i, v := range values {
 		parts[i] = text.Name(v.Expression) + " is " + text.Name(v.Value)

@@ -68,10 +68,10 @@ func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 		if r.actions == 0 || !q.subjectMatches(r) || registry != "" && !q.registryMatches(r) {
 			continue
 		}
-		right := Right{Rule: r.Rule, Type: match.TypeOf(r.Type), Names: q.substituted(r), Actions: r.actions}
+		right := Right{Rule: r.Rule, Type: match.TypeOf(r.Type), Names: q.substitutedPatterns(r), Actions: r.actions}
 		switch {
 		case len(right.Names) == 0:
-			rights.Ineffective = append(rights.Ineffective, IneffectiveRule{r.Rule, q.placeholders(r)})
+			rights.Ineffective = append(rights.Ineffective, IneffectiveRule{r.Rule, q.explainPlaceholder(r)})
 		case r.Deny:
 			denied = append(denied, right)
 		default:
@@ -89,16 +89,16 @@ func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 		right.Actions = left
 		rights.Allowed = append(rights.Allowed, *right)
 	}
-	ds.left = 400_000
-	rights.Except = ds.overlapping(rights.Allowed)
+	ds.remaining = 400_000
+	rights.Except = ds.overlappingRights(rights.Allowed)
 	return rights
 }
 
-// substituted returns the rule's patterns with each placeholder replaced by the principal's
-// value. A placeholder with several values gives several patterns, and a pattern whose
+// substitutedPatterns returns the rule's patterns with each placeholder replaced by the
+// principal's value. A placeholder with several values gives several patterns, and a pattern whose
 // placeholder has no value is left out. Values are not escaped, because they have only letters,
 // digits, separators and slashes.
-func (q *question) substituted(r *rule) []string {
+func (q *question) substitutedPatterns(r *rule) []string {
 	var names []string
 	var buf [match.MaxParts]match.Part
 	for i, text := range r.Names {
@@ -187,7 +187,7 @@ func (w *Rights) Allows(r *policy.Request, asked scope.Scope) scope.Actions {
 	actions := func(rights []Right) (of scope.Actions) {
 		for _, right := range rights {
 			if right.Rule != nil && right.Type == match.TypeOf(asked.Type) && right.Actions&asked.Actions != 0 &&
-				appliesAt(right.Rule, r.Registry) && match.Any(right.Names, &path, &who) && holds(right.Rule, r) {
+				appliesAt(right.Rule, r.Registry) && match.Any(right.Names, &path, &who) && conditionHolds(right.Rule, r) {
 				of |= right.Actions
 			}
 		}

@@ -82,7 +82,7 @@ func (q *question) whoCan(asked scope.Scope) Answer {
 	denies := newDenyIndex(denied)
 	answer.Allowed = allowed[:0]
 	for i := range allowed {
-		if by := denies.covering(&allowed[i]); by != nil {
+		if by := denies.findCovering(&allowed[i]); by != nil {
 			answer.Denied = append(answer.Denied, DeniedGrantee{allowed[i], by})
 		} else {
 			answer.Allowed = append(answer.Allowed, allowed[i])
@@ -129,7 +129,7 @@ func (q *question) grantees(to []Grantee, r *rule) []Grantee {
 	begin := len(to)
 	for _, s := range r.Subjects {
 		for _, binding := range bindings {
-			if g, possible := binding.of(match.CompiledSubject(s)); possible {
+			if g, possible := binding.granteeOf(match.CompiledSubject(s)); possible {
 				g.Rule = r.Rule
 				to = append(to, g)
 			}
@@ -181,9 +181,9 @@ func (r *rule) grantee(i int) Grantee {
 	return Grantee{Rule: r.Rule, Who: r.Subjects[i : i+1 : i+1], subjects: []match.Subject{match.CompiledSubject(r.Subjects[i])}}
 }
 
-// of returns the set of principals that have the subject s and meet the requirement n. If no
-// principal can do both, possible is false.
-func (n requirement) of(s match.Subject) (_ Grantee, possible bool) {
+// granteeOf returns the set of principals that have the subject s and meet the requirement n. If
+// no principal can do both, possible is false.
+func (n requirement) granteeOf(s match.Subject) (_ Grantee, possible bool) {
 	all := []match.Subject{s}
 	switch who := (match.Subject{Kind: match.User, Name: n.user}); {
 	case n.user != "" && (s.Kind == match.Anyone || s.Kind == match.SignedIn || s == who):
@@ -216,11 +216,11 @@ func (n requirement) of(s match.Subject) (_ Grantee, possible bool) {
 func (a *Answer) Covers(r *policy.Request) bool {
 	a, r = match.OrZero(a), match.OrZero(r)
 	who := match.OrZero(r.Principal)
-	covers := func(g Grantee) bool { return g.Rule != nil && g.Is(who, a.Asked.Name) && holds(g.Rule, r) }
+	covers := func(g Grantee) bool { return g.Rule != nil && g.Is(who, a.Asked.Name) && conditionHolds(g.Rule, r) }
 	return slices.ContainsFunc(a.Allowed, covers) && !slices.ContainsFunc(a.Except, covers)
 }
 
-// Is reports whether the principal who belongs to g. The parameter name is the name of the
+// Is reports whether the given principal belongs to g. The parameter name is the name of the
 // resource, which a pattern of g is compared with. Is ignores the condition of the rule.
 func (g *Grantee) Is(who *policy.Principal, name string) bool {
 	g = match.OrZero(g)

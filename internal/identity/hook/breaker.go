@@ -32,7 +32,7 @@ type breaker struct {
 }
 
 // allow returns nil if the peer may be called. Otherwise it returns the reason. If it returns nil,
-// the caller must call ended or abandoned afterwards.
+// the caller must call recordResult or recordAbandoned afterwards.
 func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,8 +46,9 @@ func (b *breaker) allow() error {
 	return nil
 }
 
-// ended records the result of a call. The parameter err is nil for any answer, even a refusal.
-func (b *breaker) ended(err error) {
+// recordResult records the result of a call. The parameter err is nil for any answer, even a
+// refusal.
+func (b *breaker) recordResult(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.probing = false
@@ -68,8 +69,8 @@ func (b *breaker) ended(err error) {
 	}
 }
 
-// abandoned records that the caller gave up before the peer answered.
-func (b *breaker) abandoned() {
+// recordAbandoned records that the caller gave up before the peer answered.
+func (b *breaker) recordAbandoned() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.probing = false

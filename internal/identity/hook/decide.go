@@ -67,7 +67,7 @@ func (h *Hook) Decide(ctx context.Context, r *policy.Request, d policy.Decision)
 	}
 	if h.o.Replace {
 		for i, all := range h.open.Decide(r).Results {
-			open[i] = all.Granted &^ denied(&d.Results[i])
+			open[i] = all.Granted &^ deniedActions(&d.Results[i])
 		}
 	}
 	if !slices.ContainsFunc(open, func(a scope.Actions) bool { return a != 0 }) {
@@ -86,13 +86,13 @@ func (h *Hook) Decide(ctx context.Context, r *policy.Request, d policy.Decision)
 	}
 	decided := policy.Decision{Results: make([]policy.Result, len(d.Results)), Lifetime: d.Lifetime}
 	for i := range d.Results {
-		decided.Results[i] = h.decide(&d.Results[i], open[i], answer.granted(&q.Scopes[i]))
+		decided.Results[i] = h.decide(&d.Results[i], open[i], answer.grantedActions(&q.Scopes[i]))
 	}
 	return decided, nil
 }
 
-// denied returns the actions that a rule denies.
-func denied(r *policy.Result) (actions scope.Actions) {
+// deniedActions returns the actions that a rule denies.
+func deniedActions(r *policy.Result) (actions scope.Actions) {
 	for _, c := range r.Causes {
 		if c.Reason == policy.Denied {
 			actions |= c.Actions
@@ -101,8 +101,8 @@ func denied(r *policy.Result) (actions scope.Actions) {
 	return actions
 }
 
-// decide combines the policy's result with the answer. The peer decides only the actions in
-// open; the other actions keep the policy's cause.
+// decide combines the policy's result with the answer. The peer decides only the actions in the
+// parameter open; the other actions keep the policy's cause.
 func (h *Hook) decide(r *policy.Result, open, granted scope.Actions) policy.Result {
 	granted &= open & r.Asked.Actions
 	decided := policy.Result{Asked: r.Asked, Granted: granted}
@@ -159,8 +159,8 @@ func (a *DecisionAnswer) check(q *DecisionQuestion) error {
 	return nil
 }
 
-// granted returns the actions that the answer grants for a scope.
-func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
+// grantedActions returns the actions that the answer grants for a scope.
+func (a *DecisionAnswer) grantedActions(s *AskedScope) (actions scope.Actions) {
 	for _, d := range a.Scopes {
 		if d.Resource != s.Resource {
 			continue

@@ -166,7 +166,7 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 	out := &limitedBuffer{left: maxAnswer}
 	c.Stdout = out
 	c.WaitDelay = time.Second // for child processes that do not close the output
-	group(c)
+	setProcessGroup(c)
 	err = c.Run()
 	exit := (*exec.ExitError)(nil)
 	switch {

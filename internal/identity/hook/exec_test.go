@@ -228,11 +228,11 @@ func TestAProgramDecides(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"team/app pull,push; pull,push 1 exec:script", "team/frozen ; push 2 freeze", "other ; pull 2 exec:script"}
-	if diff := cmp.Diff(want, granted(decided)); diff != "" {
+	if diff := cmp.Diff(want, grantLines(decided)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	r.Principal = &policy.Principal{Kind: policy.User, Name: "bob", Source: "s", ID: "2"}
 	if decided, err := e.Decide(t.Context(), r, d); err == nil || decided.Results != nil {
-		t.Errorf("another exit code: %v, %v", granted(decided), err)
+		t.Errorf("another exit code: %v, %v", grantLines(decided), err)
 	}
 }

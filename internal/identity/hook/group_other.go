@@ -4,8 +4,8 @@ package hook
 
 import "os/exec"
 
-// group does nothing, because this system has no process groups.
-func group(*exec.Cmd) {}
+// setProcessGroup does nothing, because this system has no process groups.
+func setProcessGroup(*exec.Cmd) {}
 
 func endGroup(c *exec.Cmd) {
 	if c.Process != nil {

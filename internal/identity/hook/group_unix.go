@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// group starts c in its own process group. When its context ends, the whole group is killed.
-func group(c *exec.Cmd) {
+// setProcessGroup starts c in its own process group. When its context ends, the whole group is
+// killed.
+func setProcessGroup(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error {
 		endGroup(c)

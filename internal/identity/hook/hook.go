@@ -178,10 +178,10 @@ func (h *Hook) ask(ctx context.Context, question func(context.Context) error) er
 	}
 	err := question(within)
 	if gone := ctx.Err(); err != nil && gone != nil {
-		h.breaker.abandoned()
+		h.breaker.recordAbandoned()
 		return gone
 	}
-	h.breaker.ended(err)
+	h.breaker.recordResult(err)
 	return err
 }
 

@@ -390,8 +390,8 @@ func request(t *testing.T, p *policy.Principal) (*policy.Request, policy.Decisio
 	return r, rules.Decide(r)
 }
 
-// granted returns the granted actions of each scope, and the rule.
-func granted(d policy.Decision) (lines []string) {
+// grantLines returns the granted actions of each scope, and the rule.
+func grantLines(d policy.Decision) (lines []string) {
 	for _, r := range d.Results {
 		line := fmt.Sprintf("%s %s", r.Asked.Name, r.Granted)
 		var all scope.Actions
@@ -451,7 +451,7 @@ func TestAServiceDecides(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, granted(decided)); diff != "" {
+			if diff := cmp.Diff(tt.want, grantLines(decided)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
@@ -497,7 +497,7 @@ func TestAnUnclearDecisionIsAnOutage(t *testing.T) {
 			r, d := request(t, nil)
 			decided, err := e.Decide(t.Context(), r, d)
 			if err == nil || decided.Results != nil {
-				t.Errorf("%v, %v", granted(decided), err)
+				t.Errorf("%v, %v", grantLines(decided), err)
 			}
 		})
 	}

@@ -74,13 +74,13 @@ func (f *Filter) New(ctx context.Context, tx *sql.Tx, now time.Time, events []Ev
 		isNew[i] = unseen[k]
 		unseen[k] = false // the next event with this key is a duplicate
 	}
-	return isNew, f.tidy(ctx, tx, now)
+	return isNew, f.deleteOldKeys(ctx, tx, now)
 }
 
-// known is the key of an event that was found by an earlier key.
-var known = key{}
+// knownKey is the key of an event that was found by an earlier key.
+var knownKey = key{}
 
-func (k key) isKnown() bool { return k == known }
+func (k key) isKnown() bool { return k == knownKey }
 
 // newKeys returns the keys of events.
 func newKeys(ctx context.Context, tx *sql.Tx, now time.Time, events []Event) (keys []key, err error) {
@@ -102,15 +102,15 @@ func newKeys(ctx context.Context, tx *sql.Tx, now time.Time, events []Event) (ke
 		}
 		for _, k := range stored {
 			for _, i := range indexes[k] {
-				keys[i] = known
+				keys[i] = knownKey
 			}
 		}
 	}
 	return keys, nil
 }
 
-// newKey returns the key of an event. earlier has the possible times and epochs in the keys of
-// earlier copies of the event. It is needed only if the event is not timely.
+// newKey returns the key of an event. The result earlier has the possible times and epochs in the
+// keys of earlier copies of the event. It is needed only if the event is not timely.
 func newKey(now time.Time, e *Event) (k key, earlier []int64) {
 	at, epoch := e.Time.UnixMicro(), epochOf(now)
 	k = key{at, hashEvent(e.Registry, e.ID)}
@@ -142,10 +142,10 @@ func hashEvent(registry, id string) int64 {
 
 func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
 
-// tidy deletes some of the keys that are no longer needed. Keys with a time up to RecognizedFor +
-// timely ago are still needed: their events arrived up to RecognizedFor ago, and an event can have
-// a time up to timely before its arrival.
-func (f *Filter) tidy(ctx context.Context, tx *sql.Tx, now time.Time) error {
+// deleteOldKeys deletes some of the keys that are no longer needed. Keys with a time up to
+// RecognizedFor + timely ago are still needed: their events arrived up to RecognizedFor ago, and
+// an event can have a time up to timely before its arrival.
+func (f *Filter) deleteOldKeys(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if f.tidied.Holds(now) {
 		return nil
 	}

@@ -24,8 +24,8 @@ func selectKeys(ctx context.Context, tx *sql.Tx, keys []key) ([]key, error) {
 	return queryKeys(ctx, tx, `SELECT at, hash FROM journal_events WHERE (at, hash) IN (VALUES `+values+`)`, args)
 }
 
-// keyValues returns the rows of a VALUES clause, one for each key, and the arguments. form is the
-// text of a row, with two places for the numbers of parameters.
+// keyValues returns the rows of a VALUES clause, one for each key, and the arguments. The
+// parameter form is the text of a row, with two places for the numbers of parameters.
 func keyValues(keys []key, form string) (values string, args []any) {
 	var b strings.Builder
 	for i, k := range keys {
@@ -45,7 +45,7 @@ func queryKeys(ctx context.Context, tx *sql.Tx, query string, args []any) ([]key
 	}, query, args...)
 }
 
-// deleteKeys deletes up to limit keys whose time is between from and until, and returns how
+// deleteKeys deletes up to limit keys whose time is in the range [from, until), and returns how
 // many it deleted.
 func deleteKeys(ctx context.Context, tx *sql.Tx, from, until int64, limit int) (int, error) {
 	return store.Affected(tx.ExecContext(ctx, `

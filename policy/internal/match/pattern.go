@@ -78,7 +78,8 @@ func (e *SyntaxError) Suggest(suggestion string) *SyntaxError {
 	return e
 }
 
-// Parse appends the parts of text to into. It allocates nothing if into has enough capacity.
+// Parse appends the parts of text to the pattern in the parameter into. It allocates nothing if
+// that pattern has enough capacity.
 func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	switch {
 	case text == "":
@@ -111,8 +112,9 @@ func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	return into, nil
 }
 
-// nextPart parses the first part of rest. rest is the end of text that is not parsed yet. The
-// result after is the text after the part. The result more is true if a slash follows the part.
+// nextPart parses the first part of the parameter rest, which is the end of text that is not
+// parsed yet. The result after is the text after the part. The result more is true if a slash
+// follows the part.
 func nextPart(text, rest string) (p Part, after string, more bool, bad *SyntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
@@ -184,10 +186,11 @@ func withoutEmptyParts(text string) string {
 	return strings.Trim(collapse(text, "//", "/"), "/")
 }
 
-// collapse replaces from by to, repeatedly, until text no longer contains from.
-func collapse(text, from, to string) string {
-	for strings.Contains(text, from) {
-		text = strings.ReplaceAll(text, from, to)
+// collapse puts the replacement in place of the old text, repeatedly, until the parameter text no
+// longer contains the old text.
+func collapse(text, old, replacement string) string {
+	for strings.Contains(text, old) {
+		text = strings.ReplaceAll(text, old, replacement)
 	}
 	return text
 }
@@ -261,7 +264,7 @@ func (p Part) MatchAt(name *Path, i int, who *Who) (positions uint64) {
 	return positions
 }
 
-// matchGlob reports whether a glob matches part. The glob has at least one * and no **.
+// matchGlob reports whether a glob matches the given part. The glob has at least one * and no **.
 // matchGlob compares the text before the first * and the text after the last *. It searches the
 // texts between them from left to right. The first match of each text is enough, so there is no
 // backtracking.

@@ -2,8 +2,8 @@ package match
 
 import "strings"
 
-// Contains reports whether p matches each name that inner matches. It compares the patterns part
-// by part. If this comparison cannot decide, it returns false.
+// Contains reports whether p matches each name that the pattern inner matches. It compares the
+// patterns part by part. If this comparison cannot decide, it returns false.
 func (p Pattern) Contains(inner Pattern) bool {
 	// now[j] is true if the parts of p that the loop has read match all texts that the first j
 	// parts of inner match.
@@ -38,14 +38,14 @@ func (p Pattern) Overlaps(other Pattern) bool {
 	// row[j] is true if the rest of p and the parts other[j:] could match the same text.
 	var row [MaxParts + 1]bool
 	row[len(other)] = true
-	for j := len(other) - 1; j >= 0 && other[j].wide(); j-- {
+	for j := len(other) - 1; j >= 0 && other[j].canSpanParts(); j-- {
 		row[j] = true
 	}
 	for k := len(p) - 1; k >= 0; k-- {
 		var above [MaxParts + 1]bool // with part k
-		above[len(other)] = p[k].wide() && row[len(other)]
+		above[len(other)] = p[k].canSpanParts() && row[len(other)]
 		for j := len(other) - 1; j >= 0; j-- {
-			if p[k].wide() || other[j].wide() {
+			if p[k].canSpanParts() || other[j].canSpanParts() {
 				above[j] = row[j] || above[j+1]
 			} else {
 				above[j] = row[j+1] && p[k].Overlaps(other[j])
@@ -56,8 +56,8 @@ func (p Pattern) Overlaps(other Pattern) bool {
 	return row[0]
 }
 
-// wide reports whether the part can match several parts of a name.
-func (p Part) wide() bool { return p.Kind == DoubleStar || p.Kind == ClaimPlaceholder }
+// canSpanParts reports whether the part can match several parts of a name.
+func (p Part) canSpanParts() bool { return p.Kind == DoubleStar || p.Kind == ClaimPlaceholder }
 
 // Contains reports whether the part p matches all texts that the part other matches.
 func (p Part) Contains(other Part) bool {
