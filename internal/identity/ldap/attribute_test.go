@@ -15,7 +15,7 @@ import (
 
 // Groups may list their members by any attribute of the user.
 func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	const dn = "uid=numbered,ou=people,dc=example,dc=com"
 	o.add(t, dn, "one two three")
 	change := client.NewModifyRequest(dn, nil)
@@ -67,7 +67,7 @@ func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 	} {
 		f := newFake(t)
 		f.Binds["CN=Ann,DC=corp"] = 0
-		f.person(tt.lines...)
+		f.setPerson(tt.lines...)
 		options := f.options()
 		options.Groups = ldap.Groups{Bases: []string{"dc=corp"}, Filter: "(|(member={dn})(memberUid={attribute:employeeID}))"}
 		_, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
@@ -93,7 +93,7 @@ func TestValuesOfAttributesAreEscapedInFilters(t *testing.T) {
 	} {
 		f := newFake(t)
 		f.Binds["CN=Ann,DC=corp"] = 0
-		f.person("objectSid: " + value)
+		f.setPerson("objectSid: " + value)
 		packet, err := client.CompileFilter(filter)
 		if err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ func (c *conn) searchBases(bases []string) ([]string, error) {
 		return bases, nil
 	}
 	if now := c.server.now(); !c.contextsHold.Holds(now) {
-		entries, err := c.entry(rootDSE, "namingContexts")
+		entries, err := c.readEntry(rootDSE, "namingContexts")
 		if err != nil {
 			return nil, fmt.Errorf("reading the root DSE: %w", err)
 		}
@@ -49,11 +49,11 @@ func (c *conn) searchBases(bases []string) ([]string, error) {
 	return c.contexts, nil
 }
 
-// isWhole reports whether bases contains the empty base.
+// isWhole reports whether a list of bases contains the empty base.
 func isWhole(bases []string) bool { return slices.Contains(bases, wholeDirectory) }
 
-// bases checks a list of search bases; field is its config key.
-func (s *settings) bases(field string, list []string) {
+// checkBases checks a list of search bases. The parameter field is the config key of the list.
+func (s *settings) checkBases(field string, list []string) {
 	for i, base := range list {
 		if _, err := dn.Parse(base); err != nil {
 			s.problems.Add(field, i, "not a DN: %s", err)

@@ -16,7 +16,7 @@ import (
 
 func TestPeopleAreSearchedBelowEachBase(t *testing.T) {
 	const people, elsewhere, all = "ou=people,dc=example,dc=com", "ou=elsewhere,dc=example,dc=com", "dc=example,dc=com"
-	company(t).add(t, "uid=far,"+elsewhere, "and away")
+	sharedDirectory(t).add(t, "uid=far,"+elsewhere, "and away")
 	for _, tt := range []struct {
 		bases          []string
 		name, password string
@@ -37,7 +37,7 @@ func TestPeopleAreSearchedBelowEachBase(t *testing.T) {
 		{[]string{""}, "nobody", "x", "unknown", ""},
 	} {
 		var log strings.Builder
-		options := company(t).options()
+		options := sharedDirectory(t).options()
 		options.User.Bases, options.Log = tt.bases, slog.New(slog.NewTextHandler(&log, nil))
 		d := open(t, options)
 		v, err := d.Authenticate(t.Context(), identity.NewPresented(tt.name, tt.password))
@@ -55,7 +55,7 @@ func TestPeopleAreSearchedBelowEachBase(t *testing.T) {
 }
 
 func TestGroupsAreSearchedBelowEachBase(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	o.group(t, "shifts", "uid=alice,ou=people,dc=example,dc=com")
 	const other = "ou=other groups,dc=example,dc=com"
 	if err := o.Admin(t).Add(&client.AddRequest{DN: other, Attributes: []client.Attribute{{Type: "objectClass", Vals: []string{"organizationalUnit"}}}}); err != nil {
@@ -157,7 +157,7 @@ func TestHiddenNamingContextRefusesSignIn(t *testing.T) {
 	for _, code := range []uint16{client.LDAPResultNoSuchObject, client.LDAPResultInsufficientAccessRights} {
 		f := newFake(t)
 		f.Binds["CN=Ann,DC=corp"] = 0
-		f.person()
+		f.setPerson()
 		f.SetEntries(" base (objectClass=*)", entry("", "namingContexts: DC=corp", "namingContexts: DC=hidden"))
 		f.Results["DC=hidden sub (member=CN=Ann,DC=corp)"] = code
 		options := f.options()

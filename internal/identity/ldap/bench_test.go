@@ -22,7 +22,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 		{"asked with groups in groups", 0, ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}},
 	} {
 		b.Run(how.name, func(b *testing.B) {
-			options := company(b).options()
+			options := sharedDirectory(b).options()
 			options.Cache, options.Groups = how.cache, how.group
 			d := open(b, options)
 			c := identity.NewPresented("alice", "wonderland")
@@ -35,7 +35,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 		})
 	}
 	b.Run("concurrent", func(b *testing.B) {
-		d := open(b, company(b).options())
+		d := open(b, sharedDirectory(b).options())
 		b.RunParallel(func(pb *testing.PB) {
 			for i := 0; pb.Next(); i++ {
 				c := identity.NewPresented("alice", fmt.Sprint("wrong ", i))

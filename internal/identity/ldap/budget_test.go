@@ -39,8 +39,8 @@ func lockingAfter(t *testing.T, failures string) directory {
 	return o
 }
 
-// locked reports whether alice is locked, and the failures that the directory has counted.
-func (o directory) locked(t *testing.T) (locked bool, failures int) {
+// lockState reports whether alice is locked, and the failures that the directory has counted.
+func (o directory) lockState(t *testing.T) (locked bool, failures int) {
 	t.Helper()
 	result, err := o.Admin(t).Search(&client.SearchRequest{BaseDN: alice, Filter: "(objectClass=*)", Attributes: []string{"pwdAccountLockedTime", "pwdFailureTime"}})
 	if err != nil {
@@ -117,7 +117,7 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 	t.Run("without a limit, strangers lock the account", func(t *testing.T) {
 		o := lockingAfter(t, "5")
 		flood(newReplicas(t, o, 0, 1))
-		if locked, _ := o.locked(t); !locked {
+		if locked, _ := o.lockState(t); !locked {
 			t.Fatal("the directory does not lock accounts, so the test proves nothing")
 		}
 	})
@@ -137,7 +137,7 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 			t.Errorf("wrong password %d at the known place: %s, want %s", i+1, got, want)
 		}
 	}
-	if locked, failures := o.locked(t); locked || failures > 4 {
+	if locked, failures := o.lockState(t); locked || failures > 4 {
 		t.Fatalf("locked: %v, after %d failures", locked, failures)
 	}
 	r.clock.Pass(31 * time.Minute)
@@ -155,7 +155,7 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 	if got := r.signIn(1, "alice", "wonderland", office); got != "in" {
 		t.Errorf("at a known place: %s", got)
 	}
-	if locked, failures := o.locked(t); locked || failures > 4 {
+	if locked, failures := o.lockState(t); locked || failures > 4 {
 		t.Errorf("locked: %v, after %d failures", locked, failures)
 	}
 }
@@ -169,7 +169,7 @@ func TestAWrongPasswordIsNotSentAgainForAMinute(t *testing.T) {
 		r.signIn(0, "alice", "old", "198.51.100.7")
 		r.clock.Pass(5 * time.Second)
 	}
-	if _, failures := o.locked(t); failures != 1 {
+	if _, failures := o.lockState(t); failures != 1 {
 		t.Errorf("the directory counted %d failures in 50 seconds, want 1", failures)
 	}
 }
@@ -189,7 +189,7 @@ func TestBudgetDoesNotRevealNames(t *testing.T) {
 	if diff := cmp.Diff(answers("alice"), answers("nobody")); diff != "" {
 		t.Errorf("alice (-), and a name that nobody has (+)\n%s", diff)
 	}
-	if locked, _ := o.locked(t); locked {
+	if locked, _ := o.lockState(t); locked {
 		t.Error("locked")
 	}
 }
@@ -201,14 +201,14 @@ func TestASpellingHasNoBudgetOfItsOwn(t *testing.T) {
 	for i, name := range []string{"alice", "ALICE", "Alice ", " alice", "aLiCe", "alicE", "ALICe"} {
 		r.signIn(0, name, fmt.Sprint("guess ", i), fmt.Sprintf("203.0.113.%d", i))
 	}
-	if locked, failures := o.locked(t); locked || failures > 2 {
+	if locked, failures := o.lockState(t); locked || failures > 2 {
 		t.Errorf("locked: %v, after %d failures", locked, failures)
 	}
 }
 
-// templated returns a directory with the user ann. Its options have a template, so no search
-// precedes the bind.
-func templated(t *testing.T) (*fake, ldap.Options) {
+// directoryWithTemplate returns a directory with the user ann. Its options have a template, so no
+// search precedes the bind.
+func directoryWithTemplate(t *testing.T) (*fake, ldap.Options) {
 	t.Helper()
 	f := newFake(t)
 	f.SetBind("uid=ann,dc=corp", 0)
@@ -220,20 +220,20 @@ func templated(t *testing.T) (*fake, ldap.Options) {
 
 // Invented names must not fill the store if there is no service account to look them up.
 func TestMadeUpNamesAreNotWritten(t *testing.T) {
-	_, o := templated(t)
+	_, o := directoryWithTemplate(t)
 	r := replicasOf(t, o, 4, 1)
 	for n := range 300 {
 		if got := r.signIn(0, fmt.Sprint("name-", n), "guess", fmt.Sprintf("203.0.%d.1", n%250)); got != "wrong" {
 			t.Fatal(got)
 		}
 	}
-	if n := r.rows(t); n != 0 {
+	if n := r.countAttempts(t); n != 0 {
 		t.Errorf("300 unknown names cause %d rows", n)
 	}
 }
 
-// rows returns how many attempts are in the store.
-func (r *replicas) rows(t *testing.T) (n int) {
+// countAttempts returns how many attempts are in the store.
+func (r *replicas) countAttempts(t *testing.T) (n int) {
 	t.Helper()
 	if err := r.db.Read().QueryRow("SELECT count(*) FROM limit_attempts").Scan(&n); err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 		{"three replicas, an earlier sign-in", true, 3, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, o := templated(t)
+			f, o := directoryWithTemplate(t)
 			r := replicasOf(t, o, 4, tt.replicas)
 			if tt.signedIn {
 				if got := r.signIn(0, "ann", "right", "198.51.100.7"); got != "in" {
@@ -278,7 +278,7 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 
 // A password that was never sent does not count.
 func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
-	f, o := templated(t)
+	f, o := directoryWithTemplate(t)
 	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 2, Window: time.Hour})
 	o.Cache = -1
 	d := open(t, o)
@@ -308,7 +308,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 
 // The directory can have counted a password that was sent, even if it did not answer.
 func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
-	f, o := templated(t)
+	f, o := directoryWithTemplate(t)
 	p := newProxy(t, f.Address)
 	o.Servers = []string{"ldap://" + p.address()}
 	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 6, Window: time.Hour})
@@ -317,7 +317,7 @@ func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right")); err != nil {
 		t.Fatal(err)
 	}
-	p.set(cut)
+	p.setFault(cut)
 	for n := range 5 {
 		if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", fmt.Sprint("guess ", n))); err == nil {
 			t.Error("signed in")
@@ -334,14 +334,14 @@ func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	}
 }
 
-// slow is a store in which the first claim waits.
-type slow struct {
+// slowStore is a store in which the first claim waits.
+type slowStore struct {
 	ratelimit.Store
 	later         atomic.Bool
 	asked, answer chan struct{}
 }
 
-func (s *slow) Claim(ctx context.Context, account string, slots int, now, until time.Time) (int, time.Duration, error) {
+func (s *slowStore) Claim(ctx context.Context, account string, slots int, now, until time.Time) (int, time.Duration, error) {
 	if !s.later.Swap(true) {
 		close(s.asked)
 		<-s.answer
@@ -351,7 +351,7 @@ func (s *slow) Claim(ctx context.Context, account string, slots int, now, until 
 
 // A request that waits for its budget must not occupy a connection.
 func TestNoConnectionIsHeldWhileABudgetIsAsked(t *testing.T) {
-	f, o := templated(t)
+	f, o := directoryWithTemplate(t)
 	f.SetBind("uid=bob,dc=corp", 0)
 	f.Entries["uid=bob,dc=corp base (objectClass=*)"] = []*client.Entry{entry("uid=bob,dc=corp", "uid: bob", "entryUUID: of bob")}
 	db, err := store.Open(t.Context(), storetest.SQLite().Ready(t))
@@ -359,7 +359,7 @@ func TestNoConnectionIsHeldWhileABudgetIsAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	asked := &slow{Store: ratestore.New(func() *store.DB { return db }), asked: make(chan struct{}), answer: make(chan struct{})}
+	asked := &slowStore{Store: ratestore.New(func() *store.DB { return db }), asked: make(chan struct{}), answer: make(chan struct{})}
 	o.Pool = 1
 	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 4, Window: time.Hour, Store: asked})
 	d := open(t, o)

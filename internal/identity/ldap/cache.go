@@ -51,8 +51,8 @@ func (m *resultCache) key(kind byte, c identity.Presented) cache.Key {
 	return m.keys.Of(kind, c.Name, c.Secret.Reveal())
 }
 
-// store caches a result. Outages are not cached.
-func (m *resultCache) store(k cache.Key, v identity.Verified, err error) {
+// remember puts a result into the cache. Outages are not cached.
+func (m *resultCache) remember(k cache.Key, v identity.Verified, err error) {
 	switch {
 	case err == nil:
 		m.refused.Remove(k)

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// staffed returns a directory with ann and bob, both with the password "right".
-func staffed(t testing.TB) *fake {
+// staffedDirectory returns a directory with ann and bob, both with the password "right".
+func staffedDirectory(t testing.TB) *fake {
 	f := newFake(t)
 	for _, name := range []string{"ann", "bob"} {
 		dn := "CN=" + name + ",DC=corp"
@@ -38,7 +38,7 @@ func (f *fake) count(what string) (n int) {
 // Many pulls must not cause many binds: an accepted password is not checked again for a while.
 func TestAcceptedPasswordIsCached(t *testing.T) {
 	clock := clocktest.Noon()
-	f := staffed(t)
+	f := staffedDirectory(t)
 	options := f.options()
 	options.Cache, options.Now = time.Minute, clock.Now
 	d := open(t, options)
@@ -71,7 +71,7 @@ func TestAcceptedPasswordIsCached(t *testing.T) {
 // the account, so a wrong password is sent once.
 func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 	clock := clocktest.Noon()
-	f := staffed(t)
+	f := staffedDirectory(t)
 	options := f.options()
 	options.Cache, options.Now = time.Minute, clock.Now
 	d := open(t, options)
@@ -96,7 +96,7 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 // Wrong passwords are cached even if Options.Cache is 0, because the directory counts each
 // wrong password.
 func TestWithoutCacheOnlyRefusalsAreCached(t *testing.T) {
-	f := staffed(t)
+	f := staffedDirectory(t)
 	d := open(t, f.options())
 	for range 3 {
 		_, _ = d.Authenticate(t.Context(), identity.NewPresented("ann", "right"))
@@ -110,22 +110,22 @@ func TestWithoutCacheOnlyRefusalsAreCached(t *testing.T) {
 // Outages are not cached.
 func TestOutagesAreNotCached(t *testing.T) {
 	clock := clocktest.Noon()
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Cache, options.Now = []string{"ldap://" + between.address()}, time.Minute, clock.Now
 	d := open(t, options)
-	between.set(refuse)
+	between.setFault(refuse)
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrRejected) {
 		t.Errorf("%v", err)
 	}
-	between.set(pass)
+	between.setFault(pass)
 	for range 2 {
 		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 			t.Error(err)
 		}
 	}
-	between.set(refuse) // cached users do not notice
+	between.setFault(refuse) // cached users do not notice
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 		t.Error(err)
 	}
@@ -134,7 +134,7 @@ func TestOutagesAreNotCached(t *testing.T) {
 // Concurrent attempts with the same credentials share one bind. Attempts with different
 // credentials do not share a bind.
 func TestConcurrentAttemptsShareOneBind(t *testing.T) {
-	f := staffed(t)
+	f := staffedDirectory(t)
 	d := open(t, f.options())
 	var all sync.WaitGroup
 	hold := f.Hold()

@@ -20,7 +20,7 @@ import (
 // spelling, because some attributes, such as memberUid, are compared exactly. Otherwise a group
 // would not be found, and a deny rule for the group would not apply.
 func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	o.add(t, "uid=JSmith,ou=people,dc=example,dc=com", "secret enough")
 	o.posixGroup(t, "interns", "JSmith")
 	for _, nested := range []ldap.Nested{ldap.None, ldap.Walk} {
@@ -44,7 +44,7 @@ func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
 // Groups and users have separate names: members of a group called bob are not in the groups of
 // the user bob.
 func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple pie")
 	o.group(t, "bob", "uid=eve,ou=people,dc=example,dc=com")
 	o.posixGroup(t, "bobs-own", "bob")
@@ -62,7 +62,7 @@ func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
 // OpenLDAP returns at most 500 entries by default. A user who is in more groups can sign in,
 // and has all these groups.
 func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
 	admin := o.Admin(t)
 	defer func() { _ = admin.Close() }()
@@ -130,18 +130,18 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 		{"a part on another server", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://child.corp/DC=child,DC=corp" }, "a part of OU=g,DC=corp is on another server"},
 		{"partitions without groups", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://corp/CN=Configuration,DC=corp" }, ""},
 		{"a size limit", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Results[search] = client.LDAPResultSizeLimitExceeded }, "stops at its own size limit"},
-		{"memberOf that cannot be read", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf: dev") }, "cannot be read"},
-		{"memberOf that is cut", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf;range=0-1499: " + dev) }, "the directory cut the list of groups"},
-		{"a group that is not shown", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, func(f *fake) { f.person("memberOf: CN=hidden,DC=corp") }, "does not show the group CN=hidden,DC=corp"},
+		{"memberOf that cannot be read", ldap.Groups{MemberOf: true}, func(f *fake) { f.setPerson("memberOf: dev") }, "cannot be read"},
+		{"memberOf that is cut", ldap.Groups{MemberOf: true}, func(f *fake) { f.setPerson("memberOf;range=0-1499: " + dev) }, "the directory cut the list of groups"},
+		{"a group that is not shown", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, func(f *fake) { f.setPerson("memberOf: CN=hidden,DC=corp") }, "does not show the group CN=hidden,DC=corp"},
 		{"a group whose name is not shown", ldap.Groups{MemberOf: true, NameAttribute: "mail"}, func(f *fake) {
-			f.person("memberOf: " + dev)
+			f.setPerson("memberOf: " + dev)
 			f.Results[dev+" base (objectClass=*)"] = client.LDAPResultNoSuchObject
 		}, "does not show the group"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			f := newFake(t)
 			f.Binds[person] = 0
-			f.person()
+			f.setPerson()
 			f.Entries[search] = []*client.Entry{entry(dev, "cn: dev")}
 			tt.change(f)
 			var log strings.Builder
@@ -191,7 +191,7 @@ func TestClaimsThatMayBeMissingRefuseSignIn(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			f := newFake(t)
 			f.Binds["CN=Ann,DC=corp"] = 0
-			f.person(tt.lines...)
+			f.setPerson(tt.lines...)
 			var log strings.Builder
 			options := f.options()
 			options.User.Attributes, options.Log = map[string]string{"team": "team"}, slog.New(slog.NewTextHandler(&log, nil))
@@ -212,7 +212,7 @@ func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 	for _, by := range []string{"entryDN", "distinguishedName"} {
 		f := newFake(t)
 		f.Binds["CN=Ann,DC=corp"] = 0
-		f.person(many("memberOf: CN=g%d,OU=g,DC=corp", 50)...)
+		f.setPerson(many("memberOf: CN=g%d,OU=g,DC=corp", 50)...)
 		var filter strings.Builder
 		var entries []*client.Entry
 		for i := range 50 {
@@ -265,7 +265,7 @@ func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 	} {
 		f := newFake(t)
 		f.Binds["CN=Ann,DC=corp"] = 0
-		f.person(`memberOf: CN=Dev\2C EU,OU=G,DC=corp`, `memberOf: CN=Ops,OU=Other,DC=corp`)
+		f.setPerson(`memberOf: CN=Dev\2C EU,OU=G,DC=corp`, `memberOf: CN=Ops,OU=Other,DC=corp`)
 		f.Entries["dc=corp sub (member=CN=Ann,DC=corp)"] = []*client.Entry{entry(`CN="Dev, EU",OU=G,DC=corp`)}
 		options := f.options()
 		options.Groups = tt.groups
@@ -281,7 +281,7 @@ func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 
 // Rules can use the id of a user. Unlike a name, an id is never reused.
 func TestAnIDIsAClaimWhereThatIsWanted(t *testing.T) {
-	options := company(t).options()
+	options := sharedDirectory(t).options()
 	options.User.Attributes = map[string]string{"entryUUID": "uuid"}
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 	if err != nil || v.Principal.ID == "" || v.Principal.Claims["uuid"] != v.Principal.ID {

@@ -66,7 +66,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// newConn returns an LDAP connection that uses the network connection plain. It adds TLS if the
+// newConn returns an LDAP connection that uses the given network connection. It adds TLS if the
 // server is configured with ldaps:// or StartTLS.
 func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, error) {
 	c := &conn{server: s, kind: k, wire: &wire{Conn: plain}}
@@ -114,8 +114,8 @@ func (c *conn) close() {
 	_ = c.ldap.Close()
 }
 
-// usable reports whether the connection is open, as far as the library knows.
-func (c *conn) usable() bool { return !c.ldap.IsClosing() }
+// isUsable reports whether the connection is open, as far as the library knows.
+func (c *conn) isUsable() bool { return !c.ldap.IsClosing() }
 
 // bind checks a password. ErrRejected means that the directory refused the bind: the password is
 // wrong or expired, or the account is disabled or locked. A grace login, which a directory allows
@@ -183,8 +183,8 @@ func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	return result.Entries, nil
 }
 
-// entry reads one entry by its DN. If the only attribute is "1.1", no attributes are read.
-func (c *conn) entry(dn string, attributes ...string) ([]*ldap.Entry, error) {
+// readEntry reads one entry by its DN. If the only attribute is "1.1", no attributes are read.
+func (c *conn) readEntry(dn string, attributes ...string) ([]*ldap.Entry, error) {
 	return c.search(&ldap.SearchRequest{
 		BaseDN: dn, Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: attributes,
 	})
@@ -198,16 +198,17 @@ const rootDSE = ""
 // 500.
 const pageSize = 200
 
-// found is the result of searchAll.
-type found struct {
+// searchResult is the result of searchAll.
+type searchResult struct {
 	entries    []*ldap.Entry
 	references []string // to other servers, which can have further entries
 }
 
-// searchAll reads all entries, page by page. If there are more than most entries, it returns
-// errTooMany. If the server stops at its own limit, it returns the entries that were found, and an
+// searchAll reads all entries, page by page. If there are more entries than the given limit, it
+// returns errTooMany. If the server stops at its own limit, it returns the entries that were
+// found, and an
 // *ldap.Error with LDAPResultSizeLimitExceeded.
-func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err error) {
+func (c *conn) searchAll(request *ldap.SearchRequest, limit int) (all searchResult, err error) {
 	request.TimeLimit = int(max(time.Second, c.server.timeout) / time.Second)
 	paging := ldap.NewControlPaging(pageSize)
 	request.Controls = []ldap.Control{paging}
@@ -219,7 +220,7 @@ func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err 
 		switch {
 		case err != nil:
 			return all, err
-		case len(all.entries) > most:
+		case len(all.entries) > limit:
 			c.close() // the server would keep state for the next page
 			return all, errTooMany
 		}

@@ -16,8 +16,9 @@ import (
 // not be sufficient: a client could notice the difference when a connection has to be opened, the
 // pool is full or the network becomes slow.
 
-// dummy does the work of a refused password without sending a password. Its error is an outage.
-func (d *Directory) dummy(ctx context.Context, name string) error {
+// dummyRefusal does the work of a refused password without sending a password. Its error is an
+// outage.
+func (d *Directory) dummyRefusal(ctx context.Context, name string) error {
 	if d.bindsFirst() {
 		var took time.Duration
 		if err := d.ask(ctx, binder, func(c *conn) error {
@@ -54,7 +55,7 @@ func (d *Directory) dummyBind(ctx context.Context) error {
 // searchNothing searches for the root DSE without requesting any attribute. If the server
 // refuses this search, the refusal is an answer and not an error.
 func (c *conn) searchNothing() error {
-	if _, err := c.entry(rootDSE, "1.1"); !isAnswer(err) {
+	if _, err := c.readEntry(rootDSE, "1.1"); !isAnswer(err) {
 		return err
 	}
 	return nil

@@ -25,8 +25,8 @@ func AwaitWaiting(d *Directory, calls, callers int) {
 func Remembered(t testing.TB, n int) (held, refused int) {
 	m := newResultCache(time.Minute, time.Now)
 	for i := range n {
-		m.store(m.keys.Of(signIn, fmt.Sprint("held ", i)), identity.Verified{}, nil)
-		m.store(m.keys.Of(signIn, fmt.Sprint("refused ", i)), identity.Verified{}, identity.ErrRejected)
+		m.remember(m.keys.Of(signIn, fmt.Sprint("held ", i)), identity.Verified{}, nil)
+		m.remember(m.keys.Of(signIn, fmt.Sprint("refused ", i)), identity.Verified{}, identity.ErrRejected)
 	}
 	return m.held.Len(), m.refused.Len()
 }

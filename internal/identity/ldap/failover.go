@@ -42,15 +42,15 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 	err := d.try(ctx, s, k, f)
 	switch {
 	case isAnswer(err):
-		s.answered()
+		s.endAnswered()
 	case errors.Is(ctx.Err(), context.Canceled):
 		// The caller has disconnected, and the state of the server is unknown.
-		s.abandoned()
+		s.endUnknown()
 	case ctx.Err() != nil && share < d.o.Timeout/time.Duration(4*len(d.servers)):
 		// The remaining time is too short to conclude that this server is down.
-		s.abandoned()
+		s.endUnknown()
 	default:
-		s.failed(err)
+		s.endFailed(err)
 	}
 	return err
 }
@@ -59,7 +59,7 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 // failure on an idle connection, try sends the request again on a new connection.
 func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) error) error {
 	if c := d.pool.take(s, k); c != nil {
-		err := d.use(ctx, c, f)
+		err := d.useConn(ctx, c, f)
 		if isAnswer(err) || ctx.Err() != nil {
 			return err
 		}
@@ -69,11 +69,11 @@ func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) er
 	if err != nil {
 		return err
 	}
-	return d.use(ctx, c, f)
+	return d.useConn(ctx, c, f)
 }
 
-// use calls f and returns the connection to the pool if it is still usable.
-func (d *Directory) use(ctx context.Context, c *conn, f func(*conn) error) error {
+// useConn calls f and returns the connection to the pool if it is still usable.
+func (d *Directory) useConn(ctx context.Context, c *conn, f func(*conn) error) error {
 	err := c.run(ctx, func() error { return f(c) })
 	if isAnswer(err) {
 		d.pool.put(c)

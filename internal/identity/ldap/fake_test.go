@@ -25,8 +25,8 @@ func (f *fake) options() ldap.Options {
 	}
 }
 
-// person sets the attributes of ann.
-func (f *fake) person(lines ...string) {
+// setPerson sets the attributes of ann.
+func (f *fake) setPerson(lines ...string) {
 	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(lines, "sAMAccountName: ann")...)}
 }
 

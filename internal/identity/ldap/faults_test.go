@@ -29,7 +29,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 		for _, when := range []string{"at first", "on an open connection"} {
 			t.Run(tt.how+" "+when, func(t *testing.T) {
 				clock := clocktest.Noon()
-				o := company(t)
+				o := sharedDirectory(t)
 				between := newProxy(t, o.Address)
 				options := o.options()
 				options.Servers = []string{"ldap://" + between.address()}
@@ -51,7 +51,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 						return err
 					})
 				}
-				between.set(tt.fault)
+				between.setFault(tt.fault)
 				_, err := chain.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 				if !errors.Is(err, identity.ErrUnavailable) || !strings.Contains(err.Error(), between.address()) {
 					t.Errorf("%v: the error does not name the directory", err)
@@ -59,7 +59,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				if _, err := chain.Find(t.Context(), "alice", ""); !errors.Is(err, identity.ErrUnavailable) {
 					t.Errorf("Find: %v", err)
 				}
-				between.set(pass)
+				between.setFault(pass)
 				await.Until(t, "the fault ends", func(ctx context.Context) error {
 					clock.Pass(time.Minute)
 					_, err := chain.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
@@ -72,7 +72,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 
 // A restarted directory closes idle connections. Users must not notice the restart.
 func TestARestartOfADirectoryIsNotNoticed(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers = []string{"ldap://" + between.address()}
@@ -81,16 +81,16 @@ func TestARestartOfADirectoryIsNotNoticed(t *testing.T) {
 		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 			t.Fatal(err)
 		}
-		between.set(reset)
-		between.set(pass)
+		between.setFault(reset)
+		between.setFault(pass)
 	}
 }
 
 func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	for _, f := range []fault{refuse, reset, cut} {
 		first, second := newProxy(t, o.Address), newProxy(t, o.Address)
-		first.set(f)
+		first.setFault(f)
 		options := o.options()
 		options.Servers, options.Timeout = []string{"ldap://" + first.address(), "ldap://" + second.address()}, time.Minute
 		d := open(t, options)
@@ -103,7 +103,7 @@ func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 				t.Fatalf("fault %d: a wrong password: %v", f, err)
 			}
 		}
-		if n := first.connections(); n != 3 {
+		if n := first.countConnections(); n != 3 {
 			t.Errorf("fault %d: the first server was asked over %d connections, and must be skipped after 3", f, n)
 		}
 	}
@@ -111,9 +111,9 @@ func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 
 // A silent server uses only its share of the time and leaves the rest for the next server.
 func TestASilentServerLeavesTimeForTheNext(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	silent := newProxy(t, o.Address)
-	silent.set(silence)
+	silent.setFault(silence)
 	options := o.options()
 	options.Servers, options.Timeout = []string{"ldap://" + silent.address(), "ldap://" + o.Address}, time.Second
 	await.Until(t, "the next server", func(ctx context.Context) error {
@@ -126,7 +126,7 @@ func TestASilentServerLeavesTimeForTheNext(t *testing.T) {
 // A wrong password is an answer. The next server is not asked, because it would count the
 // password again.
 func TestARefusalIsFinal(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	first, second := newProxy(t, o.Address), newProxy(t, o.Address)
 	options := o.options()
 	options.Servers = []string{"ldap://" + first.address(), "ldap://" + second.address()}
@@ -136,14 +136,14 @@ func TestARefusalIsFinal(t *testing.T) {
 			t.Error("it holds")
 		}
 	}
-	if second.connections() != 0 {
+	if second.countConnections() != 0 {
 		t.Error("the second server was asked")
 	}
 }
 
 func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	clock := clocktest.Noon()
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.Now
@@ -154,11 +154,11 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 		if got := outcome(v, err); !strings.Contains(got, wants) {
 			t.Errorf("%s, want %s", got, wants)
 		}
-		if got := between.connections(); got != connections {
+		if got := between.countConnections(); got != connections {
 			t.Errorf("%d connections, want %d", got, connections)
 		}
 	}
-	between.set(refuse)
+	between.setFault(refuse)
 	attempt("outage", 1)
 	attempt("outage", 2)
 	attempt("outage", 3)
@@ -167,15 +167,15 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	clock.Pass(11 * time.Second)
 	attempt("outage", 4) // one request tests the server
 	attempt("skipped for now after 4 failures", 4)
-	between.set(pass)
+	between.setFault(pass)
 	attempt("skipped for now", 4)
 	clock.Pass(11 * time.Second)
 	attempt("alice", 6) // one search and one bind
 	attempt("alice", 6)
-	between.set(refuse)
+	between.setFault(refuse)
 	attempt("outage", 7)
 	attempt("outage", 8)
-	between.set(pass)
+	between.setFault(pass)
 	attempt("alice", 10) // failures before an answer do not count
 }
 
@@ -183,22 +183,22 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 // testing request is abandoned, another request tests the server.
 func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 	clock := clocktest.Noon()
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.Now
 	options.Timeout = time.Minute // long enough not to matter
 	d := open(t, options)
-	between.set(refuse)
+	between.setFault(refuse)
 	for range 3 {
 		_, _ = d.Find(t.Context(), "alice", "")
 	}
-	between.set(silence)
+	between.setFault(silence)
 	clock.Pass(11 * time.Second)
 	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		tries := make(chan error)
-		before := between.connections()
+		before := between.countConnections()
 		go func() {
 			_, err := d.Find(ctx, "alice", "")
 			tries <- err
@@ -212,7 +212,7 @@ func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 			t.Errorf("who gave up: %v", err)
 		}
 	}
-	between.set(pass)
+	between.setFault(pass)
 	if _, err := d.Find(t.Context(), "alice", ""); err != nil {
 		t.Errorf("when the server is back: %v", err)
 	}
@@ -220,7 +220,7 @@ func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 
 // A wrong password of the service account is an outage, not a refusal of the user.
 func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	options := o.options()
 	options.BindPasswordFile = write(t, "password", "not the one\n")
 	d := open(t, options)
@@ -237,7 +237,7 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 // If a server refuses the service account, the other servers still answer. Tidewaiter asks such a
 // server only rarely, so that the service account is not locked.
 func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	other := newFake(t) // which does not know the service account
 	options := o.options()
 	options.Servers = []string{"ldap://" + other.Address, "ldap://" + o.Address}
@@ -254,7 +254,7 @@ func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
 
 // If a server does not support StartTLS, its connection is closed and the next server is asked.
 func TestAServerWithoutStartTLSIsPassedOver(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	other := newFake(t)
 	options := o.options()
 	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + other.Address, "ldap://" + o.Address}, true, o.File(ldaptest.CAFile)
@@ -267,7 +267,7 @@ func TestAServerWithoutStartTLSIsPassedOver(t *testing.T) {
 }
 
 func TestRunEndsWithItsContextAndSoDoConnections(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers = []string{"ldap://" + between.address()}
@@ -297,7 +297,7 @@ func TestRunEndsWithItsContextAndSoDoConnections(t *testing.T) {
 // If the base does not exist, the configuration is wrong. So the result is an outage and not an
 // unknown user.
 func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
-	options := company(t).options()
+	options := sharedDirectory(t).options()
 	options.User.Bases = []string{"ou=nowhere,dc=example,dc=com"}
 	if _, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrUnknown) || errors.Is(err, identity.ErrRejected) {
 		t.Errorf("%v", err)
@@ -307,12 +307,12 @@ func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 // The size of the pool is limited. If a request waits too long for a connection, the result is an
 // outage, but not a failure of a server.
 func TestAFullPoolIsAnOutage(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Pool, options.Timeout = []string{"ldap://" + between.address()}, 2, time.Minute
 	d := open(t, options)
-	between.set(silence)
+	between.setFault(silence)
 	busy := make(chan error)
 	for range 2 {
 		go func() {
@@ -328,20 +328,20 @@ func TestAFullPoolIsAnOutage(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	between.set(pass)
+	between.setFault(pass)
 	for range 2 {
 		if err := <-busy; err != nil {
 			t.Error(err)
 		}
 	}
-	if n := between.connections(); n != 2 {
+	if n := between.countConnections(); n != 2 {
 		t.Errorf("%d connections, want at most 2", n)
 	}
 }
 
 func TestConnectionsAreSharedAndEnd(t *testing.T) {
 	clock := clocktest.Noon()
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Now, options.Pool = []string{"ldap://" + between.address()}, clock.Now, 3
@@ -351,14 +351,14 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 			t.Fatal(i, err)
 		}
 	}
-	if n := between.connections(); n != 2 {
+	if n := between.countConnections(); n != 2 {
 		t.Errorf("%d connections for 20 requests, one after another; want one to look up and one to bind", n)
 	}
 	clock.Pass(2 * time.Minute)
 	if _, err := d.Find(t.Context(), "alice", ""); err != nil {
 		t.Fatal(err)
 	}
-	if n := between.connections(); n != 3 {
+	if n := between.countConnections(); n != 3 {
 		t.Errorf("%d connections, want a new connection, because the old connection was idle for too long", n)
 	}
 	d.Close()
@@ -367,7 +367,7 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 			t.Errorf("after Close, as under a reload: %v", err)
 		}
 	}
-	if n := between.connections(); n != 5 {
+	if n := between.countConnections(); n != 5 {
 		t.Errorf("%d connections are idle after Close, want 0", n)
 	}
 }
@@ -375,7 +375,7 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 // Idle connections count, too: if a binder needs the place of an idle reader in the pool, the
 // reader is closed.
 func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
-	options := company(t).options()
+	options := sharedDirectory(t).options()
 	options.Pool = 1
 	d := open(t, options)
 	for range 3 {
@@ -412,7 +412,7 @@ func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 			}()
 		}
 	}()
-	options := company(t).options()
+	options := sharedDirectory(t).options()
 	options.Servers = []string{"ldap://" + l.Addr().String()}
 	if _, err := open(t, options).Find(t.Context(), "alice", ""); err == nil || !strings.Contains(err.Error(), "longer than 16 MiB") {
 		t.Errorf("%v", err)
@@ -421,12 +421,12 @@ func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 
 // A cancelled request does not cancel the concurrent requests with the same credentials.
 func TestACancelledRequestDoesNotFailOthers(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Timeout = []string{"ldap://" + between.address()}, time.Minute
 	d := open(t, options)
-	between.set(silence)
+	between.setFault(silence)
 	impatient, cancel := context.WithCancel(t.Context())
 	type answer struct {
 		v   identity.Verified
@@ -451,25 +451,25 @@ func TestACancelledRequestDoesNotFailOthers(t *testing.T) {
 	if a := <-first; !errors.Is(a.err, context.Canceled) {
 		t.Errorf("who gave up: %v", a.err)
 	}
-	between.set(pass)
+	between.setFault(pass)
 	for _, c := range others {
 		if a := <-c; a.err != nil || a.v.Principal.Name != "alice" {
 			t.Errorf("a waiting request: %v", a.err)
 		}
 	}
-	if n := between.connections(); n != 2 {
+	if n := between.countConnections(); n != 2 {
 		t.Errorf("%d connections, want one to look up and one to bind for all ten", n)
 	}
 }
 
 // If all waiting requests are cancelled, the call ends, and the next request starts a new call.
 func TestACallWithoutWaitersEnds(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Timeout, options.Pool = []string{"ldap://" + between.address()}, time.Hour, 1
 	d := open(t, options)
-	between.set(silence)
+	between.setFault(silence)
 	for i := range 5 {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -483,7 +483,7 @@ func TestACallWithoutWaitersEnds(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	between.set(pass)
+	between.setFault(pass)
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 		t.Error(err)
 	}

@@ -27,12 +27,12 @@ const (
 	atOnce    = 50   // groups in the filter of one search
 )
 
-// none reports whether no groups are configured, so that users have no groups.
-func (g *Groups) none() bool { return !g.MemberOf && len(g.Bases) == 0 }
+// isUnset reports whether no groups are configured, so that users have no groups.
+func (g *Groups) isUnset() bool { return !g.MemberOf && len(g.Bases) == 0 }
 
-// attributes returns the names of the user attributes in the filter, such as uidNumber for
+// filterAttributes returns the names of the user attributes in the filter, such as uidNumber for
 // {attribute:uidNumber}.
-func (g *Groups) attributes() (names []string) {
+func (g *Groups) filterAttributes() (names []string) {
 	for _, found := range memberPlaceholder.FindAllStringSubmatch(g.Filter, -1) {
 		if strings.HasPrefix(found[0], "{attribute:") && !slices.Contains(names, found[1]) {
 			names = append(names, found[1])
@@ -44,10 +44,10 @@ func (g *Groups) attributes() (names []string) {
 // group is a group of a user.
 type group struct{ dn, name string }
 
-// groups returns the names of u's groups, sorted and without duplicates.
-func (d *Directory) groups(c *conn, u *user) ([]string, error) {
+// groupNames returns the names of u's groups, sorted and without duplicates.
+func (d *Directory) groupNames(c *conn, u *user) ([]string, error) {
 	g := &d.o.Groups
-	if g.none() {
+	if g.isUnset() {
 		return nil, nil
 	}
 	found, err := d.directGroups(c, u)
@@ -88,7 +88,7 @@ func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 // be missing.
 func (g *Groups) memberFilter(u *user) (string, error) {
 	members := []map[string]string{{"{dn}": u.entry.DN, "{name}": u.spelled}}
-	for _, attribute := range g.attributes() {
+	for _, attribute := range g.filterAttributes() {
 		values := u.entry.GetEqualFoldRawAttributeValues(attribute)
 		switch {
 		case isCut(u.entry, attribute):
@@ -156,7 +156,7 @@ var errManyGroups = identity.Incomplete("there are more than %d groups", maxGrou
 func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	var found []group
 	if d.o.Groups.MemberOf {
-		entries, err := d.read(c, groups, "memberOf")
+		entries, err := d.readGroups(c, groups, "memberOf")
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +187,7 @@ func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	return found, nil
 }
 
-// searchGroups returns the groups that match filter, without duplicates.
+// searchGroups returns the groups that match the given filter, without duplicates.
 func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 	g := &d.o.Groups
 	bases, err := c.searchBases(g.Bases)
@@ -234,14 +234,14 @@ const maxParts = 64
 
 // searchParts searches groups. A directory can stop at its own size limit. In OpenLDAP, paging
 // does not avoid this limit. In this case, the search is split at the middle entryUUID of the
-// found entries, and each part is searched.
-func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
+// entries that were found, and each part is searched.
+func (d *Directory) searchParts(c *conn, base, filter string) (searchResult, error) {
 	attributes := []string{entryUUID}
 	// If "1.1" is requested, it must be the only attribute.
 	if wanted := d.o.Groups.requestedAttribute(); wanted != "1.1" {
 		attributes = append(attributes, wanted)
 	}
-	search := func(bounds string) (found, error) {
+	search := func(bounds string) (searchResult, error) {
 		if bounds != "" {
 			bounds = "(&" + filter + bounds + ")"
 		} else {
@@ -254,10 +254,10 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 		return whole, err
 	}
 	stops := identity.Incomplete("the directory stops at its own size limit after %d groups", len(whole.entries))
-	var all found
+	var all searchResult
 	parts := 0
-	var divide func(some found, from, to string) error
-	divide = func(some found, from, to string) error {
+	var divide func(some searchResult, from, to string) error
+	divide = func(some searchResult, from, to string) error {
 		ids := make([]string, 0, len(some.entries))
 		for _, e := range some.entries {
 			if id := e.GetEqualFoldAttributeValue(entryUUID); id != "" {
@@ -270,7 +270,7 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 		slices.Sort(ids)
 		middle := ids[len(ids)/2]
 		for _, ends := range [][2]string{{from, middle}, {middle, to}} {
-			part, err := search(between(ends[0], ends[1]))
+			part, err := search(rangeFilter(ends[0], ends[1]))
 			if ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded) {
 				err = divide(part, ends[0], ends[1])
 			} else if err == nil {
@@ -286,7 +286,7 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 		return nil
 	}
 	if err := divide(whole, "", ""); err != nil {
-		return found{}, err
+		return searchResult{}, err
 	}
 	// If a directory cannot order entryUUID, it finds nothing and reports no error.
 	seen := make(map[string]bool, len(all.entries))
@@ -295,7 +295,7 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	}
 	for _, e := range whole.entries {
 		if !seen[canonicalDN(e.DN)] {
-			return found{}, stops
+			return searchResult{}, stops
 		}
 	}
 	// If the entryUUID of an entry is hidden, the entry is in no part, and can also be missing in
@@ -304,7 +304,7 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	for _, e := range all.entries {
 		name, err := d.o.Groups.nameOf(e)
 		if err != nil {
-			return found{}, err
+			return searchResult{}, err
 		}
 		attribute := d.o.Groups.NameAttribute
 		if attribute == "dn" {
@@ -314,10 +314,10 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	}
 	rest, err := search(others.String())
 	if err != nil && !ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded) {
-		return found{}, err
+		return searchResult{}, err
 	}
 	if len(rest.entries) > 0 {
-		return found{}, identity.Incomplete("the directory stops at its own size limit and does not show the entryUUID of %s, which is needed to find the other groups", rest.entries[0].DN)
+		return searchResult{}, identity.Incomplete("the directory stops at its own size limit and does not show the entryUUID of %s, which is needed to find the other groups", rest.entries[0].DN)
 	}
 	return all, nil
 }
@@ -325,8 +325,9 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 // entryUUID is unique (RFC 4530), and OpenLDAP can order it.
 const entryUUID = "entryUUID"
 
-// between returns a filter for entries with from <= entryUUID < to. The text "" means no bound.
-func between(from, to string) (filter string) {
+// rangeFilter returns a filter for entries with from <= entryUUID < to. The text "" means no
+// bound.
+func rangeFilter(from, to string) (filter string) {
 	if from != "" {
 		filter = "(" + entryUUID + ">=" + ldap.EscapeFilter(from) + ")"
 	}
@@ -394,7 +395,7 @@ func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) 
 	if len(nameless) == 0 {
 		return known, nil
 	}
-	entries, err := d.read(c, nameless, g.NameAttribute)
+	entries, err := d.readGroups(c, nameless, g.NameAttribute)
 	if err != nil {
 		return nil, err
 	}
@@ -406,10 +407,10 @@ func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) 
 	return append(known, nameless...), nil
 }
 
-// read reads one attribute of each of the given groups. It returns the entries in the order of
-// groups. It first reads many groups in one search. Some directories cannot find entries by DN in
-// a search, so read then reads the missing groups one by one.
-func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Entry, error) {
+// readGroups reads one attribute of each of the given groups. It returns the entries in the order
+// of the given groups. It first reads many groups in one search. Some directories cannot find
+// entries by DN in a search, so readGroups then reads the missing groups one by one.
+func (d *Directory) readGroups(c *conn, groups []group, attribute string) ([]*ldap.Entry, error) {
 	entries := make([]*ldap.Entry, len(groups))
 	found := make(map[string]*ldap.Entry, len(groups))
 	for some := range slices.Chunk(groups, atOnce) {
@@ -421,7 +422,7 @@ func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Ent
 		if entries[i] = found[canonicalDN(one.dn)]; entries[i] != nil {
 			continue
 		}
-		alone, err := c.entry(one.dn, attribute)
+		alone, err := c.readEntry(one.dn, attribute)
 		switch {
 		case ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultReferral) || err == nil && len(alone) == 0:
 			return nil, identity.Incomplete("the directory does not show the group %s", one.dn)
@@ -439,7 +440,8 @@ func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Ent
 // too.
 var byDN = [...]string{"entryDN", "distinguishedName"}
 
-// readTogether reads groups in one search and adds their entries to found, by canonical DN.
+// readTogether reads groups in one search and adds their entries to the map found. The keys of the
+// map are canonical DNs.
 func (d *Directory) readTogether(c *conn, groups []group, attribute string, found map[string]*ldap.Entry) error {
 	if len(groups) < 2 {
 		return nil
@@ -501,7 +503,7 @@ func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 		return dn.Canonical(e.DN), nil
 	}
 	names := e.GetEqualFoldAttributeValues(g.NameAttribute)
-	at := preferred(e, g.NameAttribute, names)
+	at := preferredIndex(e, g.NameAttribute, names)
 	if at < 0 || names[at] == "" {
 		return "", identity.Incomplete("the group %s has %d values of %s, and none of them is in its DN", e.DN, len(names), g.NameAttribute)
 	}
@@ -528,17 +530,17 @@ func canonicalDN(text string) string {
 	return at.String()
 }
 
-// fill replaces each placeholder of a filter by the result of the function value. It replaces all
+// fill replaces each placeholder of a filter by the result of the function text. It replaces all
 // placeholders in one pass, so a name that contains "{dn}" is not changed.
-func fill(filter string, value func(placeholder string) string) string {
-	return memberPlaceholder.ReplaceAllStringFunc(filter, func(p string) string { return ldap.EscapeFilter(value(p)) })
+func fill(filter string, text func(placeholder string) string) string {
+	return memberPlaceholder.ReplaceAllStringFunc(filter, func(p string) string { return ldap.EscapeFilter(text(p)) })
 }
 
-// direct matches a condition on the member's DN in a filter, such as (member={dn}).
-var direct = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)=\{dn\}\)`)
+// memberCondition matches a condition on the member's DN in a filter, such as (member={dn}).
+var memberCondition = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)=\{dn\}\)`)
 
 // inChain adds Active Directory's rule LDAP_MATCHING_RULE_IN_CHAIN to each condition on {dn}.
 // The filter then also finds groups that contain the member through other groups.
 func inChain(filter string) string {
-	return direct.ReplaceAllString(filter, "(${1}:1.2.840.113556.1.4.1941:={dn})")
+	return memberCondition.ReplaceAllString(filter, "(${1}:1.2.840.113556.1.4.1941:={dn})")
 }

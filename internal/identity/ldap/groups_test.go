@@ -44,7 +44,7 @@ func TestGroups(t *testing.T) {
 		{"memberOf and walk in a cycle", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, "dora", "egg hen staff"},
 	} {
 		t.Run(tt.how+" of "+tt.name, func(t *testing.T) {
-			options := company(t).options()
+			options := sharedDirectory(t).options()
 			options.Groups = tt.groups
 			d := open(t, options)
 			v, err := d.Authenticate(t.Context(), identity.NewPresented(tt.name, people[tt.name]))
@@ -66,7 +66,7 @@ var emptyIsNil = cmp.Transformer("empty", func(list []string) string { return st
 
 // With a template and no service account, users read their own groups.
 func TestUsersReadTheirOwnGroups(t *testing.T) {
-	options := company(t).options()
+	options := sharedDirectory(t).options()
 	options.User, options.BindDN, options.BindPasswordFile = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}, "", ""
 	options.Groups = ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
@@ -81,7 +81,7 @@ func TestUsersReadTheirOwnGroups(t *testing.T) {
 // zot CVE-2025-23208: users kept a group that was removed at the identity provider. In Tidewaiter,
 // the groups are read at each sign-in and each refresh.
 func TestARemovedGroupIsGone(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple")
 	group := o.group(t, "garden", "uid=eve,ou=people,dc=example,dc=com", "uid=bob,ou=people,dc=example,dc=com")
 	options := o.options()
@@ -115,7 +115,7 @@ func TestARemovedGroupIsGone(t *testing.T) {
 // If there are too many groups, some would be left out, and there could be a deny rule for such a
 // group. So too many groups are an error.
 func TestTooManyGroupsAreAnError(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
 	below := "uid=joiner,ou=people,dc=example,dc=com"
 	for i := range 40 { // each in the next

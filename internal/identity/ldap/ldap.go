@@ -128,7 +128,7 @@ type Directory struct {
 	pool    *pool
 	calls   cache.Calls[cache.Key, identity.Verified]
 	cache   *resultCache
-	// binds has the durations of recent binds, without the duration of a search before the bind.
+	// The durations of recent binds, without the duration of a search before the bind.
 	binds clock.Durations
 	log   *slog.Logger
 	now   func() time.Time
@@ -211,7 +211,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 		// A repeated wrong password is not sent, so the directory does not count it. Instead, a
 		// dummy takes the time of a bind, so the time does not reveal that the result is cached.
 		if refused {
-			if err := d.dummy(ctx, name); err != nil {
+			if err := d.dummyRefusal(ctx, name); err != nil {
 				return identity.Verified{}, err
 			}
 			return identity.Verified{}, refusal
@@ -224,7 +224,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 		if err == nil {
 			verified = identity.Verified{Principal: who, Credential: "password", Generation: generation}
 		}
-		d.cache.store(k, verified, err)
+		d.cache.remember(k, verified, err)
 		return verified, err
 	})
 }
@@ -238,7 +238,7 @@ func (d *Directory) DummyLookup(ctx context.Context, c identity.Presented) error
 		return nil // as Authenticate does
 	}
 	_, err := d.calls.Do(onBehalf(ctx, c), d.cache.key(dummyLookup, c), func(ctx context.Context) (identity.Verified, error) {
-		return identity.Verified{}, d.dummy(ctx, name)
+		return identity.Verified{}, d.dummyRefusal(ctx, name)
 	})
 	return err
 }

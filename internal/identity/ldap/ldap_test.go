@@ -12,7 +12,7 @@ import (
 )
 
 func TestADirectoryConforms(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	for how, change := range map[string]func(*ldap.Options){
 		"search, then bind":            func(*ldap.Options) {},
 		"by template, with an account": func(c *ldap.Options) { c.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"} },
@@ -33,7 +33,7 @@ func TestADirectoryConforms(t *testing.T) {
 			identitytest.Run(t, identitytest.Subject{
 				Source: open(t, options), Kind: identity.Password, Name: "alice", Secret: "wonderland", Unknown: "nobody",
 				Break: func() {
-					between.set(refuse)
+					between.setFault(refuse)
 					clock.Pass(time.Hour)
 				},
 			})
@@ -43,7 +43,7 @@ func TestADirectoryConforms(t *testing.T) {
 
 // Without a service account, an unknown name is the same as a wrong password.
 func TestATemplateWithoutAnAccountConforms(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	options := o.options()
 	options.BindDN, options.BindPasswordFile = "", ""
 	options.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}

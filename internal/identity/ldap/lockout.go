@@ -73,7 +73,7 @@ func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 				return err
 			}
 			for _, e := range all.entries {
-				if one, ok := lockout(e); ok {
+				if one, ok := readLockout(e); ok {
 					list = append(list, one)
 				}
 			}
@@ -83,8 +83,8 @@ func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	return list, err
 }
 
-// lockout reads a policy. It returns false if the policy has no threshold.
-func lockout(e *ldap.Entry) (Lockout, bool) {
+// readLockout reads a lockout policy. It returns false if the policy has no threshold.
+func readLockout(e *ldap.Entry) (Lockout, bool) {
 	classes := e.GetEqualFoldAttributeValues("objectClass")
 	for _, p := range lockoutPolicies {
 		if !slices.ContainsFunc(classes, func(class string) bool { return strings.EqualFold(class, p.class) }) {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestTheLockThresholdOfADirectory(t *testing.T) {
-	options := company(t).options()
+	options := sharedDirectory(t).options()
 	list, err := open(t, options).Lockouts(t.Context())
 	if err != nil {
 		t.Fatal(err)

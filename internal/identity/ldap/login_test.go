@@ -90,9 +90,9 @@ func TestTheDomainOfWhoBoundCounts(t *testing.T) {
 		f := newFake(t)
 		f.Bound = tt.bound
 		f.Binds[strings.ReplaceAll(tt.bind, "{name}", "ann")] = 0
-		f.person()
+		f.setPerson()
 		if tt.own != "" {
-			f.person("msDS-PrincipalName: " + tt.own)
+			f.setPerson("msDS-PrincipalName: " + tt.own)
 		}
 		options := f.options()
 		options.User.Bind, options.User.Domain = tt.bind, tt.domain
@@ -104,7 +104,7 @@ func TestTheDomainOfWhoBoundCounts(t *testing.T) {
 }
 
 func TestADomainBeforeANameIsDropped(t *testing.T) {
-	options := company(t).options()
+	options := sharedDirectory(t).options()
 	options.User.Domain = "CORP"
 	d := open(t, options)
 	for name, want := range map[string]string{"alice": "alice", `CORP\alice`: "alice", `corp\ALICE`: "alice", `OTHER\alice`: "unknown", `CORP\`: "unknown", `CORP/alice`: "unknown"} {
@@ -145,7 +145,7 @@ func TestAGraceLoginIsRefusedWithAReason(t *testing.T) {
 		f := newFake(t)
 		f.Grace = left
 		f.Binds["CN=Ann,DC=corp"] = 0
-		f.person()
+		f.setPerson()
 		_, err := open(t, f.options()).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		disabled, ok := errors.AsType[*identity.DisabledError](err)
 		if want := fmt.Sprintf("this used a grace login: %d are left", left); !ok || !strings.Contains(disabled.Why, want) {

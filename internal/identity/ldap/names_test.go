@@ -40,7 +40,7 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 		},
 	} {
 		t.Run(how, func(t *testing.T) {
-			options := company(t).options()
+			options := sharedDirectory(t).options()
 			change(&options)
 			d := open(t, options)
 			alone := options.BindDN == ""
@@ -122,7 +122,7 @@ func TestNamesNeverBecomePatterns(t *testing.T) {
 		{template, `par(en)*\<>#`, "filter characters", `par(en)*\<>#`},
 		{template, "{name}", "wonderland", "unknown"},
 	} {
-		options := company(t).options()
+		options := sharedDirectory(t).options()
 		if tt.user.DN != "" {
 			options.User = tt.user
 		}
@@ -140,7 +140,7 @@ func TestNamesNeverBecomePatterns(t *testing.T) {
 // go-ldap CVE-2017-14623: a bind with an empty password succeeds as an anonymous bind. Such
 // passwords are refused before a connection is made.
 func TestAnEmptyPasswordIsNeverSent(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	for _, user := range []ldap.User{{Bases: []string{"ou=people,dc=example,dc=com"}}, {DN: "uid={name},ou=people,dc=example,dc=com"}} {
 		between := newProxy(t, o.Address)
 		options := o.options()
@@ -157,7 +157,7 @@ func TestAnEmptyPasswordIsNeverSent(t *testing.T) {
 				t.Errorf("the kind %d: %v, want %v", kind, err, identity.ErrUnknown)
 			}
 		}
-		if n := between.connections(); n != 0 {
+		if n := between.countConnections(); n != 0 {
 			t.Errorf("the directory was asked over %d connections", n)
 		}
 		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", strings.Repeat("w", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
@@ -179,7 +179,7 @@ func TestAnAmbiguousEntryIsRefused(t *testing.T) {
 		{"nobody", "anything", "unknown", ""},
 	} {
 		var log strings.Builder
-		options := company(t).options()
+		options := sharedDirectory(t).options()
 		options.User.Bases = []string{"dc=example,dc=com"}
 		options.Log = slog.New(slog.NewTextHandler(&log, nil))
 		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented(tt.name, tt.password))
@@ -196,7 +196,7 @@ func TestAnAmbiguousEntryIsRefused(t *testing.T) {
 }
 
 func TestAPrincipalComesFromTheEntry(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	options := o.options()
 	options.User.Attributes = map[string]string{"mail": "email", "departmentNumber": "departments", "telephoneNumber": "phone"}
 	options.Groups = ldap.Groups{Bases: []string{"ou=groups,dc=example,dc=com"}}
@@ -217,7 +217,7 @@ func TestAPrincipalComesFromTheEntry(t *testing.T) {
 // Names are reused. A user who is deleted and created again with the same name has another id,
 // and tokens of the first user do not find the second user.
 func TestARecreatedUserIsAnotherUser(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	d := open(t, o.options())
 	o.add(t, "uid=carol,ou=people,dc=example,dc=com", "first")
 	first, err := d.Authenticate(t.Context(), identity.NewPresented("carol", "first"))
@@ -244,7 +244,7 @@ func TestARecreatedUserIsAnotherUser(t *testing.T) {
 // Gitea CVE-2026-58422, -55987: a sign-in enabled a disabled account again. A user who is
 // disabled in the directory cannot sign in or refresh.
 func TestDisabledStaysDisabled(t *testing.T) {
-	d := open(t, company(t).options())
+	d := open(t, sharedDirectory(t).options())
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("locked", "was right once")); !errors.Is(err, identity.ErrRejected) {
 		t.Errorf("the right password: %v, want %v", err, identity.ErrRejected)
 	}

@@ -171,12 +171,12 @@ func (s *settings) checkUser() {
 	case u.DN != "" && u.Bind != "":
 		s.problem("user.bind", "use either dn or bind, not both")
 	case u.DN != "":
-		s.template("user.dn", u.DN)
+		s.checkTemplate("user.dn", u.DN)
 	case len(u.Bases) == 0:
 		s.problem("user", "set base or dn")
 	default:
-		s.bases("user.base", u.Bases)
-		s.filter("user.filter", u.Filter, "{name}", namePlaceholder)
+		s.checkBases("user.base", u.Bases)
+		s.checkFilter("user.filter", u.Filter, "{name}", namePlaceholder)
 	}
 	switch {
 	case u.Bind != "" && strings.Count(u.Bind, "{name}") != 1:
@@ -218,7 +218,7 @@ func (s *settings) checkGroups() {
 	if !slices.Contains([]Nested{None, Chain, Walk}, g.Nested) {
 		s.problem("groups.nested", "%q is not one of %s, %s, %s", g.Nested, None, Chain, Walk)
 	}
-	s.bases("groups.base", g.Bases)
+	s.checkBases("groups.base", g.Bases)
 	if g.NameAttribute != "dn" {
 		s.attribute("groups.name_attribute", g.NameAttribute)
 	}
@@ -231,8 +231,8 @@ func (s *settings) checkGroups() {
 	case len(g.Bases) == 0 && (g.Filter != "" || g.Nested != None):
 		s.problem("groups", "set base or member_of: true")
 	case len(g.Bases) > 0:
-		s.filter("groups.filter", g.Filter, "{dn}, {name} or {attribute:NAME}", memberPlaceholder)
-		for _, name := range g.attributes() {
+		s.checkFilter("groups.filter", g.Filter, "{dn}, {name} or {attribute:NAME}", memberPlaceholder)
+		for _, name := range g.filterAttributes() {
 			s.attribute("groups.filter", name)
 			if secretAttributes[strings.ToLower(name)] {
 				s.problem("groups.filter", "%s is secret and cannot be used in a search", name)

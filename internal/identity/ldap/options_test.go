@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 )
 
-// good returns minimal valid options.
-func good() ldap.Options {
+// validOptions returns minimal valid options.
+func validOptions() ldap.Options {
 	return ldap.Options{Name: "corp", Servers: []string{"ldaps://a"}, User: ldap.User{Bases: []string{"o=x"}}}
 }
 
@@ -104,7 +104,7 @@ func TestAllProblemsAreFound(t *testing.T) {
 		{"groups with a base that is not a DN", groups(ldap.Groups{MemberOf: true, Bases: []string{"groups"}}), "groups.base: not a DN"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			o := good()
+			o := validOptions()
 			tt.change(&o)
 			_, err := ldap.New(o)
 			problems, _ := errors.AsType[setting.Problems](err)
@@ -134,7 +134,7 @@ func TestNoSecretBecomesAClaim(t *testing.T) {
 		t.Fatal(secret)
 	}
 	for _, name := range append(secret, "UserPassword", "USERPASSWORD") {
-		o := good()
+		o := validOptions()
 		o.User.Attributes = map[string]string{name: "x"}
 		if _, err := ldap.New(o); err == nil || !strings.Contains(err.Error(), "is secret") {
 			t.Errorf("%s: %v", name, err)
@@ -143,7 +143,7 @@ func TestNoSecretBecomesAClaim(t *testing.T) {
 }
 
 func TestAProblemNamesTheServer(t *testing.T) {
-	o := good()
+	o := validOptions()
 	o.Servers = []string{"ldaps://a", "ldap://b"}
 	_, err := ldap.New(o)
 	problems, _ := errors.AsType[setting.Problems](err)

@@ -101,7 +101,7 @@ func (p *pool) take(s *server, k kind) *conn {
 func (p *pool) put(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !c.usable() {
+	if p.closed || !c.isUsable() {
 		c.close()
 		return
 	}
@@ -125,7 +125,7 @@ func (p *pool) sweep() {
 
 func (p *pool) sweepLocked() {
 	now := p.now()
-	p.keepLocked(func(c *conn) bool { return c.usable() && clock.For(c.idle, idleTime).Holds(now) })
+	p.keepLocked(func(c *conn) bool { return c.isUsable() && clock.For(c.idle, idleTime).Holds(now) })
 }
 
 func (p *pool) keepLocked(keep func(*conn) bool) {

@@ -52,7 +52,7 @@ func newProxy(t testing.TB, to string) *proxy {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		p.set(reset)
+		p.setFault(reset)
 		running.Wait()
 	})
 	return p
@@ -60,8 +60,8 @@ func newProxy(t testing.TB, to string) *proxy {
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-// set changes the fault. Open connections end, unless the fault is silence or cut.
-func (p *proxy) set(f fault) {
+// setFault changes the fault. Open connections end, unless the fault is silence or cut.
+func (p *proxy) setFault(f fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.fault == silence && f != silence {
@@ -86,8 +86,8 @@ func (p *proxy) listen(w io.Writer) {
 	p.heard = w
 }
 
-// connections returns the number of connections so far.
-func (p *proxy) connections() int {
+// countConnections returns the number of connections so far.
+func (p *proxy) countConnections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count
@@ -148,14 +148,14 @@ func (p *proxy) serve(c net.Conn) {
 		_ = server.Close()
 	})
 	both.Go(func() {
-		p.answer(c, server)
+		p.copyAnswers(c, server)
 		_ = c.Close()
 	})
 	both.Wait()
 }
 
-// answer copies the server's answers to the client, and injects the fault.
-func (p *proxy) answer(c, server net.Conn) {
+// copyAnswers copies the server's answers to the client, and injects the fault.
+func (p *proxy) copyAnswers(c, server net.Conn) {
 	buffer := make([]byte, 4096)
 	for {
 		n, err := server.Read(buffer)

@@ -45,9 +45,9 @@ type work struct {
 	Remembered int // cached by the directory
 }
 
-// staff is a directory of users who cannot sign in, each for a different reason.
+// staff returns a directory of users who cannot sign in, each for a different reason.
 func staff(t testing.TB) *fake {
-	f := staffed(t)
+	f := staffedDirectory(t)
 	put := func(name, dn, attribute string) {
 		f.Entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry(dn, "sAMAccountName: "+name, attribute)}
 		f.Entries[dn+" base (objectClass=*)"] = f.Entries["dc=corp sub (sAMAccountName="+name+")"]
@@ -287,7 +287,7 @@ func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 // In an earlier version, the queue for a connection was first come, first served, and a flood
 // of unknown names filled it.
 func TestAFloodOfNamesDelaysOnlyItself(t *testing.T) {
-	f := staffed(t)
+	f := staffedDirectory(t)
 	options := f.options()
 	options.Pool, options.Timeout = 1, time.Minute
 	d := open(t, options)

@@ -44,7 +44,7 @@ type server struct {
 var errCooldown = errors.New("skipped for now")
 
 // allow returns nil if the server may be asked. Otherwise it returns the reason. If it returns
-// nil, the caller must call answered, failed or abandoned afterwards.
+// nil, the caller must call endAnswered, endFailed or endUnknown afterwards.
 func (s *server) allow() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func (s *server) allow() error {
 	return nil
 }
 
-func (s *server) answered() {
+func (s *server) endAnswered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failures >= maxFailures {
@@ -67,7 +67,7 @@ func (s *server) answered() {
 	s.failures, s.trying, s.last = 0, false, nil
 }
 
-func (s *server) failed(err error) {
+func (s *server) endFailed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures++
@@ -78,8 +78,8 @@ func (s *server) failed(err error) {
 	}
 }
 
-// abandoned ends a request whose result does not show whether the server works.
-func (s *server) abandoned() {
+// endUnknown ends a request whose result does not show whether the server works.
+func (s *server) endUnknown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trying = false

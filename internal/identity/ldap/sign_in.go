@@ -15,9 +15,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// authenticate asks the directory. The result of is the generation of the password, or "" if
-// Find would not see the entry.
-func (d *Directory) authenticate(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, of string, err error) {
+// authenticate asks the directory. The result passwordGeneration is "" if Find would not see the
+// entry.
+func (d *Directory) authenticate(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, passwordGeneration string, err error) {
 	if d.bindsFirst() {
 		if who, err = d.bindFirst(ctx, name, secret, knownPlace); err != nil {
 			return nil, "", err
@@ -138,7 +138,7 @@ const (
 
 // isLogin reports whether a login, such as CORP\ann, belongs to the entry. The domain must also
 // match, because another domain of the forest can have a different ann. If the domain is neither
-// in the entry nor in the settings, the result known is false.
+// in the entry nor in the settings, the second result is false.
 func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	if own := e.GetEqualFoldAttributeValue(principalAttribute); own != "" {
 		return strings.EqualFold(login, own), true
@@ -275,7 +275,7 @@ var errUnreadable = errors.New("the directory does not show it: allow users to r
 
 // admit returns the principal of u, who is authenticated.
 func (d *Directory) admit(ctx context.Context, u *user) (who *policy.Principal, err error) {
-	if d.o.Groups.none() {
+	if d.o.Groups.isUnset() {
 		return d.principal(nil, u)
 	}
 	err = d.ask(ctx, reader, func(c *conn) (err error) {

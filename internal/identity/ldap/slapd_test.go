@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// company returns the shared directory. The first call starts the directory.
-func company(t testing.TB) directory {
+// sharedDirectory returns the shared directory. The first call starts the directory.
+func sharedDirectory(t testing.TB) directory {
 	t.Helper()
 	ldaptest.Need(t)
 	shared.start.Do(func() { shared.OpenLDAP, shared.err = ldaptest.Start() })

@@ -22,10 +22,10 @@ var statusAttributes = []string{
 	"shadowExpire", // POSIX
 }
 
-// disabled returns the reason why the account is not usable, or "". A bind refuses most disabled
-// accounts. The attributes must be checked, too: directories do not check POSIX attributes, and a
-// refresh makes no bind. A value that cannot be parsed counts as disabled.
-func disabled(u *user, now time.Time) string {
+// disabledReason returns the reason why the account is not usable, or "". A bind refuses most
+// disabled accounts. The attributes must be checked, too: directories do not check POSIX
+// attributes, and a refresh makes no bind. A value that cannot be parsed counts as disabled.
+func disabledReason(u *user, now time.Time) string {
 	for _, attribute := range statusAttributes {
 		for _, value := range u.entry.GetEqualFoldAttributeValues(attribute) {
 			if value == "" {

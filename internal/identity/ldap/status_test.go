@@ -13,7 +13,7 @@ import (
 // OpenLDAP accepts a bind after a password reset, and ignores shadowExpire. Tidewaiter refuses
 // both accounts, with and without a service account.
 func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	service, template := o.options(), o.options()
 	template.BindDN, template.BindPasswordFile = "", ""
 	template.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}
@@ -63,7 +63,7 @@ func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 // The generation changes exactly when the password changes. A sign-in and Find return the same
 // generation.
 func TestAPasswordsGeneration(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	const dn = "uid=finn,ou=people,dc=example,dc=com"
 	o.add(t, dn, "the first one")
 	d := open(t, o.options())

@@ -14,9 +14,9 @@ var (
 	memberPlaceholder = regexp.MustCompile(`\{(?:dn|name|attribute:([^{}]*))\}`)
 )
 
-// filter checks a filter that must contain at least one placeholder. The parameter wanted names
-// the placeholders for the error.
-func (s *settings) filter(field, text, wanted string, placeholder *regexp.Regexp) {
+// checkFilter checks a filter that must contain at least one placeholder. The parameter wanted
+// names the placeholders for the error.
+func (s *settings) checkFilter(field, text, wanted string, placeholder *regexp.Regexp) {
 	plain := placeholder.ReplaceAllLiteralString(text, "x")
 	switch _, err := ldap.CompileFilter(plain); {
 	case err != nil:
@@ -28,9 +28,9 @@ func (s *settings) filter(field, text, wanted string, placeholder *regexp.Regexp
 	}
 }
 
-// template checks a DN template. {name} must be a whole attribute value, so that escaping it is
-// enough.
-func (s *settings) template(field, text string) {
+// checkTemplate checks a DN template. {name} must be a whole attribute value, so that escaping it
+// is enough.
+func (s *settings) checkTemplate(field, text string) {
 	const probe = "tidewaiter-probe"
 	parsed, err := ldap.ParseDN(strings.ReplaceAll(text, "{name}", probe))
 	switch {

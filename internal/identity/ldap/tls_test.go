@@ -12,7 +12,7 @@ import (
 )
 
 func TestPasswordsTravelEncrypted(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	other := write(t, "other.pem", certificate(t))
 	for _, tt := range []struct {
 		how    string
@@ -44,7 +44,7 @@ func TestPasswordsTravelEncrypted(t *testing.T) {
 // If an attacker on the network prevents the encryption, Tidewaiter must not send a password of a
 // user or of the service account.
 func TestNoFallbackToUnencryptedConnections(t *testing.T) {
-	o := company(t)
+	o := sharedDirectory(t)
 	spy := &spy{}
 	between := newProxy(t, o.Address)
 	between.listen(spy)

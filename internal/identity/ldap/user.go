@@ -124,7 +124,7 @@ func (d *Directory) attributes() []string {
 	if o.Bind != "" {
 		list = append(list, loginAttribute, principalAttribute)
 	}
-	list = slices.AppendSeq(append(list, d.o.Groups.attributes()...), maps.Keys(o.Attributes))
+	list = slices.AppendSeq(append(list, d.o.Groups.filterAttributes()...), maps.Keys(o.Attributes))
 	slices.Sort(list)
 	return slices.Compact(list) // some servers refuse duplicates
 }
@@ -133,7 +133,7 @@ func (d *Directory) attributes() []string {
 func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 	attribute := d.o.User.NameAttribute
 	names := e.GetEqualFoldAttributeValues(attribute)
-	at := preferred(e, attribute, names)
+	at := preferredIndex(e, attribute, names)
 	switch {
 	case at < 0:
 		return "", fmt.Errorf("it has %d values of %s", len(names), attribute)
@@ -169,16 +169,16 @@ func (d *Directory) idOf(e *ldap.Entry) (string, error) {
 // principal returns the principal of u with its current groups. It returns ErrRejected if the
 // account is not usable. The connection c is used only for groups.
 func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
-	if why := disabled(u, d.now()); why != "" {
+	if why := disabledReason(u, d.now()); why != "" {
 		d.log.Info("refused: the account is not usable", "dn", u.entry.DN, "reason", why)
 		return nil, &identity.DisabledError{Why: why}
 	}
-	claims, err := d.claims(u.entry)
+	claims, err := d.readClaims(u.entry)
 	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
 		d.log.Warn("refused: not all claims are known", "dn", u.entry.DN, "reason", incomplete.Reason)
 		return nil, err
 	}
-	groups, err := d.groups(c, u)
+	groups, err := d.groupNames(c, u)
 	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
 		d.log.Warn("refused: not all groups are known", "dn", u.entry.DN, "reason", incomplete.Reason)
 		return nil, err
@@ -199,11 +199,11 @@ const (
 	maxValue  = 1 << 10 // bytes
 )
 
-// claims returns the claims from the configured attributes. A claim is a string, or a list if the
-// attribute has several values. If a value is not text or is too long, the error is an
+// readClaims returns the claims from the configured attributes. A claim is a string, or a list if
+// the attribute has several values. If a value is not text or is too long, the error is an
 // IncompleteError. The reason is that without the claim, a deny rule that uses ${claims.x} or
 // tests has(claims.x) would not apply, and users can edit some attributes themselves.
-func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
+func (d *Directory) readClaims(e *ldap.Entry) (map[string]any, error) {
 	var claims map[string]any
 	incomplete := func(format string, args ...any) error {
 		return &identity.IncompleteError{Claims: true, Reason: fmt.Sprintf(format, args...)}
@@ -236,10 +236,10 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	return claims, nil
 }
 
-// preferred returns the index of the only value of an attribute. If there are several values, it
-// returns the index of the value in the DN, because the DN does not change when a value is added.
-// If no value is in the DN, it returns -1.
-func preferred(e *ldap.Entry, attribute string, values []string) int {
+// preferredIndex returns the index of the only value of an attribute. If there are several values,
+// it returns the index of the value in the DN, because the DN does not change when a value is
+// added. If no value is in the DN, it returns -1.
+func preferredIndex(e *ldap.Entry, attribute string, values []string) int {
 	if len(values) == 1 {
 		return 0
 	}
