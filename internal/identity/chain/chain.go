@@ -108,7 +108,7 @@ func New(o Options) *Chain {
 	})
 	for i := range c.sources {
 		s := &c.sources[i]
-		if _, anybody := s.Authenticator.(anyone.Source); takes(s, identity.Password) && !anybody {
+		if _, anybody := s.Authenticator.(anyone.Source); accepts(s, identity.Password) && !anybody {
 			c.passwords[s.Name] = sourcename.Former(s.Name)
 		}
 		if d, ok := s.Authenticator.(Dummy); ok {
@@ -141,10 +141,10 @@ func (c *Chain) Authenticate(ctx context.Context, presented identity.Presented) 
 	if presented.Kind == identity.None && presented.Name == "" && presented.Secret.Reveal() == "" {
 		return identity.Verified{Principal: c.anonymous}, nil
 	}
-	if err := misplaced(&presented); err != nil {
+	if err := checkPlace(&presented); err != nil {
 		return identity.Verified{}, c.gate.dismiss(presented, err)
 	}
-	if why := unacceptable(&presented); why != "" {
+	if why := reasonToRefuse(&presented); why != "" {
 		return identity.Verified{}, c.gate.dismiss(presented, identity.Rejected("not looked at: "+why))
 	}
 	v, err := c.gate.pass(ctx, presented, c.ask)
@@ -169,9 +169,9 @@ func (c *Chain) learn(presented *identity.Presented, p *policy.Principal) {
 	l.Learn(p.Name, source, p.ID, presented.Remote)
 }
 
-// incomplete reports whether err means that a credential is valid, but its owner is refused
+// isIncomplete reports whether err means that a credential is valid, but its owner is refused
 // because groups or claims are not known.
-func incomplete(err error) bool {
+func isIncomplete(err error) bool {
 	_, ok := errors.AsType[*identity.IncompleteError](err)
 	return ok
 }
@@ -183,7 +183,7 @@ func (c *Chain) Limiter() *ratelimit.Limiter { return c.gate.limiter }
 func (c *Chain) ask(ctx context.Context, presented identity.Presented) (identity.Verified, error) {
 	for i := range c.sources {
 		s := &c.sources[i]
-		if !takes(s, presented.Kind) {
+		if !accepts(s, presented.Kind) {
 			continue
 		}
 		v, err := s.Authenticate(ctx, presented)
@@ -194,7 +194,7 @@ func (c *Chain) ask(ctx context.Context, presented identity.Presented) (identity
 			return v, nil
 		case errors.Is(err, identity.ErrUnknown):
 			continue
-		case incomplete(err):
+		case isIncomplete(err):
 			return identity.Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
 		case errors.Is(err, identity.ErrRateLimited):
 			// The limit of a directory is reached. Look the name up in the later sources
@@ -205,7 +205,7 @@ func (c *Chain) ask(ctx context.Context, presented identity.Presented) (identity
 			return identity.Verified{}, err
 		case !errors.Is(err, identity.ErrRejected):
 			return identity.Verified{}, unavailable(s.Name, err)
-		case !guessable(presented.Kind):
+		case !isGuessable(presented.Kind):
 			return identity.Verified{}, err
 		}
 		_, hashes := s.Authenticator.(Dummy)
@@ -240,7 +240,7 @@ func (c *Chain) explain(ctx context.Context, presented identity.Presented) (why 
 	}
 	for i := range c.sources {
 		e, ok := c.sources[i].Authenticator.(Explainer)
-		if !ok || !takes(&c.sources[i], presented.Kind) {
+		if !ok || !accepts(&c.sources[i], presented.Kind) {
 			continue
 		}
 		err := e.Explain(ctx, presented)
@@ -278,7 +278,7 @@ func (c *Chain) reject(ctx context.Context, presented identity.Presented, skippe
 // lookUp calls DummyLookup of the skipped sources. It fails only if the client has disconnected.
 func (c *Chain) lookUp(ctx context.Context, presented identity.Presented, skipped []identity.Source) error {
 	for i := range skipped {
-		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && takes(&skipped[i], identity.Password) {
+		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && accepts(&skipped[i], identity.Password) {
 			if err := d.DummyLookup(ctx, presented); err != nil && ctx.Err() != nil {
 				return unavailable(skipped[i].Name, err)
 			}
@@ -329,7 +329,7 @@ func (c *Chain) find(ctx context.Context, matches func(*identity.Source) bool, n
 		switch {
 		case err == nil:
 			return p, generation, nil
-		case incomplete(err):
+		case isIncomplete(err):
 			return nil, "", fmt.Errorf("asking %s: %w", s.Name, err)
 		case isDisabled:
 			return nil, "", fmt.Errorf("%w: %w", identity.ErrUnknown, err)
@@ -368,8 +368,8 @@ func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	return listers, others
 }
 
-// takes reports whether s accepts credentials of kind k.
-func takes(s *identity.Source, k identity.Kind) bool {
+// accepts reports whether the source s accepts credentials of kind k.
+func accepts(s *identity.Source, k identity.Kind) bool {
 	if len(s.Kinds) == 0 {
 		return k == identity.Password
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// own returns a new secret of Tidewaiter, of the kind that has this letter (package secret).
-func own(letter byte) string {
+// newSecret returns a new secret of Tidewaiter, of the kind that has this letter (package secret).
+func newSecret(letter byte) string {
 	text, _ := secret.New(letter)
 	return text
 }
@@ -205,19 +205,19 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	for _, c := range []identity.Presented{
 		identity.NewPresented("ann", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
 		identity.NewPresented("", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n"),
-		identity.NewPresented("ann", own('a')),
-		identity.NewPresented("", " "+own('b')),
+		identity.NewPresented("ann", newSecret('a')),
+		identity.NewPresented("", " "+newSecret('b')),
 		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"), // it is treated as an ID token
-		identity.NewPresented("<token>", own('r')),
-		identity.NewPresented("ann", own('r')),
+		identity.NewPresented("<token>", newSecret('r')),
+		identity.NewPresented("ann", newSecret('r')),
 		identity.NewPresented("ann", "a password"),
 		// A token inside other text is sent to no source.
 		identity.NewPresented("ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`),
 		identity.NewPresented("ann", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
 		identity.NewPresented("ann", `{"value":"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"}`),
 		identity.NewPresented("ann", "eyJhbGciOiJFUzI1NiJ9.e30=.AAAA"),
-		identity.NewPresented("ann", `"`+own('a')+`"`),
-		identity.NewPresented(own('a'), "a password"),
+		identity.NewPresented("ann", `"`+newSecret('a')+`"`),
+		identity.NewPresented(newSecret('a'), "a password"),
 	} {
 		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%v, want %v", err, identity.ErrRejected)
@@ -252,8 +252,8 @@ func TestAMisplacedTokenIsNamed(t *testing.T) {
 	for _, tt := range []struct{ name, secret, want string }{
 		{"ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`, "the password looks like an ID token in quotes: present the token alone"},
 		{"ann", "bearer eyJhbGciOiJub25lIn0.e30.", "the password looks like a token without a signature after the word Bearer: present the token alone"},
-		{"ann", `{"token":"` + own('b') + `"}`, "the password looks like a robot's secret of Tidewaiter in JSON: present the token alone"},
-		{own('a'), "x-oauth-basic", "the name looks like an access token of Tidewaiter: it belongs in the password field"},
+		{"ann", `{"token":"` + newSecret('b') + `"}`, "the password looks like a robot's secret of Tidewaiter in JSON: present the token alone"},
+		{newSecret('a'), "x-oauth-basic", "the name looks like an access token of Tidewaiter: it belongs in the password field"},
 		{"ann", `"odd" {password}.with.dots`, ""},
 	} {
 		_, err := chain.Authenticate(t.Context(), identity.NewPresented(tt.name, tt.secret))
@@ -272,8 +272,8 @@ func TestAMisplacedTokenIsNamed(t *testing.T) {
 	}
 }
 
-// plain hides that a source is a Dummy or a Finder.
-type plain struct{ identity.Authenticator }
+// plainSource hides that a source is a Dummy or a Finder.
+type plainSource struct{ identity.Authenticator }
 
 // User enumeration: a wrong password costs a hash. An unknown name must also cost a hash, and a
 // wrong password that a source without hashes has refused must also cost a hash.
@@ -281,7 +281,7 @@ func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	local := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}}
 	remote := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"bob": "builder"}}
 	chain := chain.New(chain.Options{
-		Sources: []identity.Source{{Name: "htpasswd", Authenticator: local}, {Name: "ldap:corp", Authenticator: plain{remote}, Remote: true}},
+		Sources: []identity.Source{{Name: "htpasswd", Authenticator: local}, {Name: "ldap:corp", Authenticator: plainSource{remote}, Remote: true}},
 		Dummy:   func(context.Context, identity.Presented) error { t.Error("the other dummy was asked"); return nil },
 	})
 	for _, tt := range []struct {
@@ -317,15 +317,15 @@ func TestABusyDummyIsAnOutage(t *testing.T) {
 	}
 }
 
-// nameless is a source that returns no principal.
-type nameless struct{}
+// namelessSource is a source that returns no principal.
+type namelessSource struct{}
 
-func (nameless) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
+func (namelessSource) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	return identity.Verified{}, nil
 }
 
 func TestASourceThatNamesNobodyLetsNobodyIn(t *testing.T) {
-	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "faulty", Authenticator: nameless{}}}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "faulty", Authenticator: namelessSource{}}}})
 	if v, err := chain.Authenticate(t.Context(), identity.NewPresented("ann", "x")); !errors.Is(err, identity.ErrUnavailable) || v.Principal != nil {
 		t.Errorf("%v, %v, want %v", v, err, identity.ErrUnavailable)
 	}
@@ -337,7 +337,7 @@ func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "ldap:corp", Authenticator: there, Remote: true},
 		{Name: "htpasswd", Authenticator: here},
-		{Name: "blind", Authenticator: plain{there}},
+		{Name: "blind", Authenticator: plainSource{there}},
 	}})
 	for _, tt := range []struct{ source, name, id, want string }{
 		{"", "ann", "", "htpasswd"},
@@ -377,10 +377,10 @@ func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 	}
 }
 
-// shut is a source that knows ann, who is disabled.
-type shut struct{ identity.Authenticator }
+// disabledSource is a source that knows ann, who is disabled.
+type disabledSource struct{ identity.Authenticator }
 
-func (shut) Find(_ context.Context, name, _ string) (*policy.Principal, error) {
+func (disabledSource) Find(_ context.Context, name, _ string) (*policy.Principal, error) {
 	if name == "ann" {
 		return nil, identity.ErrRejected
 	}
@@ -392,7 +392,7 @@ func (shut) Find(_ context.Context, name, _ string) (*policy.Principal, error) {
 func TestWhoIsDisabledIsNotFoundElsewhere(t *testing.T) {
 	later := &identitytest.Fake{Name: "later", People: map[string]string{"ann": "x", "bob": "y"}}
 	chain := chain.New(chain.Options{Sources: []identity.Source{
-		{Name: "first", Authenticator: shut{&identitytest.Fake{}}}, {Name: "later", Authenticator: later},
+		{Name: "first", Authenticator: disabledSource{&identitytest.Fake{}}}, {Name: "later", Authenticator: later},
 	}})
 	if p, err := chain.Find(t.Context(), "ann", ""); !errors.Is(err, identity.ErrUnknown) {
 		t.Errorf("ann: %v, %v, want %v", p, err, identity.ErrUnknown)

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// misplaced returns a MisplacedError for a token in the wrong place, or nil.
-func misplaced(c *identity.Presented) error {
+// checkPlace returns a MisplacedError for a token in the wrong place, or nil.
+func checkPlace(c *identity.Presented) error {
 	if c.Kind == identity.Misplaced {
 		return c.CheckPassword()
 	}
@@ -25,9 +25,9 @@ func misplaced(c *identity.Presented) error {
 	return &identity.MisplacedError{Field: "name", What: f.Describe(c.Name)}
 }
 
-// unacceptable returns the reason why c is refused without asking a source, or "". The result
+// reasonToRefuse returns the reason why c is refused without asking a source, or "". The result
 // depends only on c, so an immediate refusal does not reveal which names exist.
-func unacceptable(c *identity.Presented) string {
+func reasonToRefuse(c *identity.Presented) string {
 	text, limit, what := c.Secret.Reveal(), identity.MaxSecret, "the secret"
 	switch {
 	case c.Kind == identity.IDToken:

@@ -9,9 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// guessable reports whether credentials of a kind can be guessed. Other credentials are random
+// isGuessable reports whether credentials of a kind can be guessed. Other credentials are random
 // or signed, so they are verified even after many failures.
-func guessable(k identity.Kind) bool { return k == identity.Password || k == identity.None }
+func isGuessable(k identity.Kind) bool { return k == identity.Password || k == identity.None }
 
 // Check verifies credentials with the function check, and applies the limits of l. Use it for
 // operations that verify a secret without a Chain: to change a password, and to create the first
@@ -49,7 +49,7 @@ type gate struct {
 // the verification. For other credentials, it applies them only after the verification has failed.
 // Before the verification, these credentials can only be delayed (verifyInTurn).
 func (g gate) pass(ctx context.Context, c identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
-	if guessable(c.Kind) {
+	if isGuessable(c.Kind) {
 		return g.guess(ctx, c, verify)
 	}
 	scope, secret := g.scope+uint64(c.Kind), c.Secret.Reveal()
@@ -57,13 +57,13 @@ func (g gate) pass(ctx context.Context, c identity.Presented, verify func(contex
 	if !g.limiter.Dismissed(scope, secret) {
 		v, err = g.verifyInTurn(ctx, c, scope, verify)
 	}
-	if c.Kind != identity.IDToken && (err == nil || incomplete(err)) {
+	if c.Kind != identity.IDToken && (err == nil || isIncomplete(err)) {
 		g.limiter.Proved(secret)
 	}
-	if err == nil || incomplete(err) || !errors.Is(err, identity.ErrRejected) || g.limiter == nil {
+	if err == nil || isIncomplete(err) || !errors.Is(err, identity.ErrRejected) || g.limiter == nil {
 		return v, err
 	}
-	return identity.Verified{}, g.refused(scope, secret, c, err)
+	return identity.Verified{}, g.countRefusal(scope, secret, c, err)
 }
 
 // dismiss refuses a credential because of its form, and asks no source. The limits of credentials
@@ -72,13 +72,13 @@ func (g gate) dismiss(c identity.Presented, err error) error {
 	if g.limiter == nil {
 		return err
 	}
-	return g.refused(g.scope+uint64(c.Kind), c.Name+"\x00"+c.Secret.Reveal(), c, err)
+	return g.countRefusal(g.scope+uint64(c.Kind), c.Name+"\x00"+c.Secret.Reveal(), c, err)
 }
 
-// refused counts a refusal. If the client's address has exceeded its limit, refused returns the
-// rate limit error. Otherwise it returns the refusal, as a repeatedError if the journal already
-// has an equal refusal.
-func (g gate) refused(scope uint64, secret string, c identity.Presented, err error) error {
+// countRefusal counts a refusal. If the client's address has exceeded its limit, countRefusal
+// returns the rate limit error. Otherwise it returns the refusal, as a repeatedError if the
+// journal already has an equal refusal.
+func (g gate) countRefusal(scope uint64, secret string, c identity.Presented, err error) error {
 	switch limited, reported := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, identity.ErrNeverValid)); {
 	case limited != nil:
 		return limited
@@ -122,7 +122,7 @@ func (g gate) guess(ctx context.Context, c identity.Presented, verify func(conte
 	v, err := verify(ctx, c)
 	outcome := ratelimit.Unchecked
 	switch {
-	case err == nil, incomplete(err):
+	case err == nil, isIncomplete(err):
 		outcome = ratelimit.Right
 	case errors.Is(err, identity.ErrRejected):
 		outcome = ratelimit.Wrong

@@ -500,10 +500,10 @@ func TestAChainWithoutAThrottleLetsEverybodyTry(t *testing.T) {
 	}
 }
 
-// at is a source that returns a principal without any work.
-type at struct{ identity.Verified }
+// instantSource is a source that returns a principal without any work.
+type instantSource struct{ identity.Verified }
 
-func (a at) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
+func (a instantSource) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	return a.Verified, nil
 }
 
@@ -516,7 +516,7 @@ func TestTheThrottleCostsASuccessNoMemory(t *testing.T) {
 
 func throttled(limiter *ratelimit.Limiter) (*chain.Chain, identity.Presented) {
 	chain := chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{
-		{Name: "at", Authenticator: at{identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}}}},
+		{Name: "at", Authenticator: instantSource{identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}}}},
 	}})
 	c := identity.NewPresented("ann", "wonderland and its rabbits")
 	c.Remote = netip.MustParseAddr("2001:db8::1")
@@ -538,10 +538,10 @@ func BenchmarkThrottle(b *testing.B) {
 	}
 }
 
-// spent is a source whose limit of attempts for a name is reached.
-type spent struct{ asked *int }
+// spentSource is a source whose limit of attempts for a name is reached.
+type spentSource struct{ asked *int }
 
-func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
+func (s spentSource) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	*s.asked++
 	return identity.Verified{}, &ratelimit.Error{After: time.Minute}
 }
@@ -553,7 +553,7 @@ func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	asked := 0
 	chain := chain.New(chain.Options{
 		Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 10}),
-		Sources: []identity.Source{{Name: "ldap:corp", Authenticator: spent{&asked}}},
+		Sources: []identity.Source{{Name: "ldap:corp", Authenticator: spentSource{&asked}}},
 	})
 	for n := range 100 {
 		c := identity.NewPresented("ann", fmt.Sprint("guess ", n))
@@ -567,10 +567,10 @@ func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	}
 }
 
-// leaving is a source. While it checks a password, the client disconnects.
-type leaving struct{ leave context.CancelFunc }
+// leavingSource is a source. While it checks a password, the client disconnects.
+type leavingSource struct{ leave context.CancelFunc }
 
-func (l leaving) Authenticate(ctx context.Context, _ identity.Presented) (identity.Verified, error) {
+func (l leavingSource) Authenticate(ctx context.Context, _ identity.Presented) (identity.Verified, error) {
 	l.leave()
 	<-ctx.Done()
 	return identity.Verified{}, ctx.Err()
@@ -583,7 +583,7 @@ func TestWhoGoesAwayBeforeTheAnswerIsCounted(t *testing.T) {
 	limited := 0
 	for n := range 20 {
 		ctx, leave := context.WithCancel(t.Context())
-		chain := chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{{Name: "slow", Authenticator: leaving{leave}}}})
+		chain := chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{{Name: "slow", Authenticator: leavingSource{leave}}}})
 		c := identity.NewPresented("ann", fmt.Sprint("guess ", n))
 		c.Remote = netip.MustParseAddr("192.0.2.1")
 		if _, err := chain.Authenticate(ctx, c); errors.Is(err, identity.ErrRateLimited) {

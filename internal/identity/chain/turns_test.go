@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// slow is a source of issued secrets. Each verification waits until the test releases it.
-type slow struct {
+// slowSource is a source of issued secrets. Each verification waits until the test releases it.
+type slowSource struct {
 	good map[string]bool
 	next chan struct{} // nil: at once
 
@@ -25,7 +25,7 @@ type slow struct {
 	asked     []string
 }
 
-func (s *slow) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
+func (s *slowSource) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	secret := c.Secret.Reveal()
 	s.mu.Lock()
 	s.now++
@@ -52,7 +52,7 @@ func (s *slow) Authenticate(ctx context.Context, c identity.Presented) (identity
 
 // flood returns a function that presents a credential to a chain with the source s. The limit of
 // an address is three failures, so that a test soon exceeds the limit.
-func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, from string) error) {
+func flood(s *slowSource) (show func(ctx context.Context, kind identity.Kind, secret, from string) error) {
 	chain := chain.New(chain.Options{
 		Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 3}),
 		Sources: []identity.Source{{Name: "slow", Authenticator: s, Kinds: []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session}}},
@@ -68,7 +68,7 @@ func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, 
 func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &slow{good: map[string]bool{"good": true, "known": true}}
+			s := &slowSource{good: map[string]bool{"good": true, "known": true}}
 			show := flood(s)
 			ctx := t.Context()
 			if err := show(ctx, kind, "known", here); err != nil {
@@ -115,7 +115,7 @@ func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
 
 func TestSoManyWaitAndWhoGoesAwayHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slow{good: map[string]bool{"good": true}}
+		s := &slowSource{good: map[string]bool{"good": true}}
 		show := flood(s)
 		for n := range 10 {
 			_ = show(t.Context(), identity.AccessToken, fmt.Sprint("spent ", n), here)
