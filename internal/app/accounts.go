@@ -29,8 +29,8 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 			Find: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 				return a.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
 			},
-			SignInLasts:    func(source string) time.Duration { return a.signIn(source).Lifetime },
-			SignInSettings: func(source string) string { return a.signIn(source).Settings },
+			SignInLasts:    func(source string) time.Duration { return a.signInSettings(source).Lifetime },
+			SignInSettings: func(source string) string { return a.signInSettings(source).Settings },
 		},
 		Limiter: func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
 		Elsewhere: func(ctx context.Context, login string) accounts.Elsewhere {
@@ -43,9 +43,9 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	return accounts.Open(o)
 }
 
-// signIn returns the settings of a source for the access tokens of its users. A source without
-// such settings has the zero value.
-func (a *App) signIn(source string) sources.SignIns {
+// signInSettings returns the settings of a source for the access tokens of its users. A source
+// without such settings has the zero value.
+func (a *App) signInSettings(source string) sources.SignIns {
 	if s := a.sources.Load().Named(source); s != nil {
 		return s.SignIns
 	}

@@ -249,7 +249,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Open:              cfg.Notifications.Open,
 		TrustedProxies:    cfg.TrustedProxies,
 		PublicHost:        publicHost(cfg.PublicURL),
-		Ready:             []server.Check{{Name: "database", Ready: a.ready}},
+		Ready:             []server.Check{{Name: "database", Ready: a.checkReady}},
 		Notes:             a.notes,
 		Metrics:           a.counts,
 		Misconfigurations: a.misconfigurations,

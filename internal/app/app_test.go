@@ -67,8 +67,8 @@ func (f *folder) newRoot() {
 	f.write("privatekey.pem", string(key))
 }
 
-// cheap are the options with which new password hashes take little time.
-var cheap = password.Options{HashMemory: 64}
+// cheapHashes are the options with which new password hashes take little time.
+var cheapHashes = password.Options{HashMemory: 64}
 
 func (f *folder) write(name, text string) {
 	f.Helper()
@@ -81,7 +81,7 @@ const anyPort = `
 listen: [{ address: "127.0.0.1:0" }]
 `
 
-// load reads a config that consists of the common parts and the parameter more.
+// load reads a config that consists of the common parts and the given text.
 func (f *folder) load(more string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
@@ -101,32 +101,33 @@ func rule(repository string) string {
 	return fmt.Sprintf("policy: { rules: [{ name: r, subjects: [anyone], repositories: [%q], actions: [pull] }] }\n", repository)
 }
 
-// scopes requests pull of the repositories a and b, and returns the granted scopes.
-func scopes(t testing.TB, h http.Handler) string {
+// requestScopes requests pull of the repositories a and b, and returns the granted scopes.
+func requestScopes(t testing.TB, h http.Handler) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil))
 	_, after, ok := strings.Cut(w.Body.String(), `"scope":"`)
 	if !ok {
-		t.Fatalf("%d %s", w.Code, readable(w))
+		t.Fatalf("%d %s", w.Code, readableBody(w))
 	}
 	granted, _, _ := strings.Cut(after, `"`)
 	return granted
 }
 
-// post returns a request that posts a form to the token endpoint.
-func post(values url.Values) *http.Request {
+// newPost returns a request that posts a form to the token endpoint.
+func newPost(values url.Values) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(values.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return r
 }
 
-// grant posts a form as docker does, and returns the status and the refresh token of the response.
-func grant(h http.Handler, form url.Values) (status int, refresh string) {
+// postGrant posts a form as docker does, and returns the status and the refresh token of the
+// response.
+func postGrant(h http.Handler, form url.Values) (status int, refresh string) {
 	form.Set("service", "r.example.com")
 	form.Set("client_id", "docker")
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, post(form))
+	h.ServeHTTP(w, newPost(form))
 	var response struct {
 		Refresh string `json:"refresh_token"`
 	}
@@ -134,8 +135,8 @@ func grant(h http.Handler, form url.Values) (status int, refresh string) {
 	return w.Code, response.Refresh
 }
 
-// readable returns the body of an answer for the message of a failed test.
-func readable(w *httptest.ResponseRecorder) string { return texttest.Readable(w.Body.String()) }
+// readableBody returns the body of an answer for the message of a failed test.
+func readableBody(w *httptest.ResponseRecorder) string { return texttest.Readable(w.Body.String()) }
 
 func closed(t testing.TB, a *app.App) {
 	t.Helper()
@@ -151,7 +152,7 @@ func TestAnAppCanBePartOfAnotherProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closed(t, a)
-	if got := scopes(t, a.Handler()); got != "repository:a:pull" {
+	if got := requestScopes(t, a.Handler()); got != "repository:a:pull" {
 		t.Errorf("granted %q", got)
 	}
 }
@@ -167,7 +168,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	if err := a.Reload(t.Context(), f.load(anyPort+rule("b"))); err != nil {
 		t.Fatal(err)
 	}
-	if got := scopes(t, h); got != "repository:b:pull" {
+	if got := requestScopes(t, h); got != "repository:b:pull" {
 		t.Errorf("after a reload: %q", got)
 	}
 	for what, broken := range map[string]struct{ file, text string }{
@@ -184,7 +185,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 			t.Errorf("%s: the reload succeeded", what)
 		}
 		f.write(broken.file, string(before))
-		if got := scopes(t, h); got != "repository:b:pull" {
+		if got := requestScopes(t, h); got != "repository:b:pull" {
 			t.Errorf("%s: after a failed reload: %q", what, got)
 		}
 	}
@@ -381,8 +382,8 @@ func TestTheErrorNamesAnAddressInUse(t *testing.T) {
 	}
 }
 
-// report checks a config, and the files and database that it names.
-func report(t *testing.T, cfg *config.Config, o doctor.Options) doctor.Report {
+// runDoctor checks a config, and the files and database that it names.
+func runDoctor(t *testing.T, cfg *config.Config, o doctor.Options) doctor.Report {
 	t.Helper()
 	o.Now = time.Now()
 	r, err := doctor.Check(t.Context(), cfg, o)
@@ -395,5 +396,5 @@ func report(t *testing.T, cfg *config.Config, o doctor.Options) doctor.Report {
 // check returns the errors of a config and of the files that it names.
 func check(t *testing.T, cfg *config.Config) strictyaml.Problems {
 	t.Helper()
-	return report(t, cfg, doctor.Options{FilesOnly: true}).Errors
+	return runDoctor(t, cfg, doctor.Options{FilesOnly: true}).Errors
 }

@@ -91,7 +91,7 @@ identity: [{ accounts: {} }]
 		}
 		b.Run(one.what, func(b *testing.B) {
 			b.ReportAllocs()
-			w := &nowhere{header: make(http.Header)}
+			w := &discarder{header: make(http.Header)}
 			body := strings.NewReader("")
 			for b.Loop() {
 				body.Reset(one.body)
@@ -106,15 +106,15 @@ identity: [{ accounts: {} }]
 	}
 }
 
-// nowhere discards responses.
-type nowhere struct {
+// discarder discards responses.
+type discarder struct {
 	header http.Header
 	wrong  int // a status other than 200, or 0
 }
 
-func (w *nowhere) Header() http.Header         { return w.header }
-func (w *nowhere) Write(b []byte) (int, error) { return len(b), nil }
-func (w *nowhere) WriteHeader(status int) {
+func (w *discarder) Header() http.Header         { return w.header }
+func (w *discarder) Write(b []byte) (int, error) { return len(b), nil }
+func (w *discarder) WriteHeader(status int) {
 	if status != http.StatusOK {
 		w.wrong = status
 	}

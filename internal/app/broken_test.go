@@ -45,12 +45,12 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	defer func() { stop(); <-done }()
 
 	h := a.Handler()
-	both := scopes(t, h)
+	both := requestScopes(t, h)
 	ask := func() {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil))
 		if w.Code != 200 || !strings.Contains(w.Body.String(), `"scope":"`+both+`"`) {
-			t.Errorf("while files are broken: %d %s", w.Code, readable(w))
+			t.Errorf("while files are broken: %d %s", w.Code, readableBody(w))
 		}
 	}
 	refusals := func() int { return strings.Count(log.String(), "reload failed, nothing changed") }
@@ -93,7 +93,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
 		if w.Code != 200 || !strings.Contains(w.Body.String(), "policy: last good version ") {
-			t.Errorf("ready: %d %s", w.Code, readable(w))
+			t.Errorf("ready: %d %s", w.Code, readableBody(w))
 		}
 		if text == "a folder" {
 			if err := os.Remove(path); err != nil {
@@ -120,7 +120,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	f.write("policy/p.yaml", strings.Replace(good, "[b]", "[c]", 1))
 	again <- struct{}{}
 	await.Until(t, "the repaired file takes effect", func(context.Context) error {
-		if got := scopes(t, h); got != "repository:a:pull" {
+		if got := requestScopes(t, h); got != "repository:a:pull" {
 			return errors.New("granted " + got)
 		}
 		return nil

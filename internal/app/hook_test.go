@@ -82,18 +82,18 @@ func TestUsersOfAWebhookHaveRefreshTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer closed(t, a)
-		code, refresh := grant(a.Handler(), url.Values{"grant_type": {"password"}, "username": {"carol"}, "password": {"wonderland"}, "access_type": {"offline"}})
+		code, refresh := postGrant(a.Handler(), url.Values{"grant_type": {"password"}, "username": {"carol"}, "password": {"wonderland"}, "access_type": {"offline"}})
 		if code != 200 || (refresh != "") != find {
 			t.Fatalf("find: %t: %d, with a refresh token: %t", find, code, refresh != "")
 		}
 		if !find {
 			continue
 		}
-		if code, _ := grant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 200 {
+		if code, _ := postGrant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 200 {
 			t.Errorf("the refresh token: %d", code)
 		}
 		closedThere.Store(true)
-		if code, _ := grant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 401 {
+		if code, _ := postGrant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 401 {
 			t.Errorf("the refresh token of a closed account: %d", code)
 		}
 	}
@@ -160,7 +160,7 @@ func TestFailuresAreCountedAcrossReloads(t *testing.T) {
 	}
 }
 
-// loadWith reads a config whose identity section is in the parameter more.
+// loadWith reads a config whose identity section is the given text.
 func (f *folder) loadWith(more string) *config.Config {
 	f.Helper()
 	f.write("external.yaml", "database: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+more)

@@ -33,14 +33,14 @@ func TestAnIndexThatCannotBeWritten(t *testing.T) {
 	h := a.Handler(server.Notifications, server.Health)
 	w := do(h, "POST", "/notifications", `{"events":[{"id":"1","action":"push","target":{"repository":"a","tag":"v1"}}]}`)
 	if w.Code != 200 {
-		t.Errorf("an event: %d %s", w.Code, readable(w))
+		t.Errorf("an event: %d %s", w.Code, readableBody(w))
 	}
 	if err := a.CatchUp(t.Context()); err == nil {
 		t.Error("a folder is an index")
 	}
 	note := func() bool { return strings.Contains(do(h, "GET", "/readyz", "").Body.String(), "search index: ") }
 	if w := do(h, "GET", "/readyz", ""); w.Code != 200 || !note() {
-		t.Errorf("/readyz: %d %s", w.Code, readable(w))
+		t.Errorf("/readyz: %d %s", w.Code, readableBody(w))
 	}
 	page, err := a.Journal().Search(t.Context(), journal.Query{Tag: "v1"}, 0, 10, func(int) bool { return false })
 	if err != nil || len(page.Entries) != 1 {

@@ -66,7 +66,7 @@ func serveUntilKilled(file string) error {
 		return err
 	}
 	now := atLife(life)
-	a, err := app.New(context.Background(), cfg, app.Options{Now: now, Hashing: cheap, Settle: -1})
+	a, err := app.New(context.Background(), cfg, app.Options{Now: now, Hashing: cheapHashes, Settle: -1})
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ journal: { keep: { decisions: { age: forever }, events: { age: forever }, refuse
 			t.Fatal(err)
 		}
 		cfg.Journal.Keep = retention.Limits{} // so that no entry is removed during the comparison
-		a, err := app.New(t.Context(), cfg, app.Options{Now: atLife(*kills), Hashing: cheap, Settle: -1})
+		a, err := app.New(t.Context(), cfg, app.Options{Now: atLife(*kills), Hashing: cheapHashes, Settle: -1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,8 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 )
 
-// with reads a config with an htpasswd file and then a directory.
-func (f *folder) with(directory string) *config.Config {
+// loadWithDirectory reads a config with an htpasswd file and then a directory.
+func (f *folder) loadWithDirectory(directory string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
 database: sqlite:state.db
@@ -44,8 +44,9 @@ policy:
 	return cfg
 }
 
-// ask requests the action pull on the repositories a and b, and returns the response.
-func ask(h http.Handler, name, password string) *httptest.ResponseRecorder {
+// requestPull sends a request for the action pull on the repositories a and b, and returns the
+// response.
+func requestPull(h http.Handler, name, password string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil)
 	r.SetBasicAuth(name, password)
 	w := httptest.NewRecorder()
@@ -56,7 +57,7 @@ func ask(h http.Handler, name, password string) *httptest.ResponseRecorder {
 func TestUsersOfADirectorySignIn(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
-	cfg := f.with(`servers: ["ldaps://` + o.Secure + `"], ca: ` + o.File(ldaptest.CAFile) + `, bind_dn: "` + ldaptest.Reader + `", bind_password_file: ` + o.File(ldaptest.ReaderFile) +
+	cfg := f.loadWithDirectory(`servers: ["ldaps://` + o.Secure + `"], ca: ` + o.File(ldaptest.CAFile) + `, bind_dn: "` + ldaptest.Reader + `", bind_password_file: ` + o.File(ldaptest.ReaderFile) +
 		`, user: { base: "` + ldaptest.People + `" }, groups: { base: "` + ldaptest.Groups + `" }`)
 	a, err := app.New(t.Context(), cfg, app.Options{})
 	if err != nil {
@@ -74,9 +75,9 @@ func TestUsersOfADirectorySignIn(t *testing.T) {
 		{"nobody", "wonderland", 401, ""},
 		{"ann", "ann-password", 200, "repository:b:pull"},
 	} {
-		w := ask(a.Handler(), tt.name, tt.password)
+		w := requestPull(a.Handler(), tt.name, tt.password)
 		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.scope) {
-			t.Errorf("%s: %d %s, want %d %s", tt.name, w.Code, readable(w), tt.status, tt.scope)
+			t.Errorf("%s: %d %s, want %d %s", tt.name, w.Code, readableBody(w), tt.status, tt.scope)
 		}
 	}
 	who, err := offline.Find(t.Context(), cfg, "ALICE")
@@ -99,7 +100,7 @@ func TestADirectoryUserCannotTakeALocalNameByAnAlias(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.write("users", string(users)+strings.Replace(string(users), "ann:", "alice:", 1))
-	a, err := app.New(t.Context(), f.with(`servers: ["ldap://`+o.Address+`"], bind_dn: "`+ldaptest.Reader+`", bind_password_file: `+o.File(ldaptest.ReaderFile)+
+	a, err := app.New(t.Context(), f.loadWithDirectory(`servers: ["ldap://`+o.Address+`"], bind_dn: "`+ldaptest.Reader+`", bind_password_file: `+o.File(ldaptest.ReaderFile)+
 		`, user: { base: "`+ldaptest.People+`", filter: "(|(uid={name})(mail={name}))" }, groups: { base: "`+ldaptest.Groups+`" }`), app.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -115,8 +116,8 @@ func TestADirectoryUserCannotTakeALocalNameByAnAlias(t *testing.T) {
 		{"alice@example.com", "wonderland", 401},
 		{"BOB", "can he fix it", 200},
 	} {
-		if w := ask(a.Handler(), tt.name, tt.password); w.Code != tt.status {
-			t.Errorf("%s: %d %s, want %d", tt.name, w.Code, readable(w), tt.status)
+		if w := requestPull(a.Handler(), tt.name, tt.password); w.Code != tt.status {
+			t.Errorf("%s: %d %s, want %d", tt.name, w.Code, readableBody(w), tt.status)
 		}
 	}
 }
@@ -147,8 +148,8 @@ identity:
 		t.Fatal(err)
 	}
 	defer closed(t, a)
-	if w := ask(a.Handler(), "ALICE", "wonderland"); w.Code != 200 {
-		t.Fatalf("alice of the directory: %d %s", w.Code, readable(w))
+	if w := requestPull(a.Handler(), "ALICE", "wonderland"); w.Code != 200 {
+		t.Fatalf("alice of the directory: %d %s", w.Code, readableBody(w))
 	}
 	by := admin.Operator("test")
 	if _, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: "bob", Moved: true, Password: identity.NewSecret("a password of bob's own")}); err != nil {
@@ -158,7 +159,7 @@ identity:
 		t.Fatal(err)
 	}
 	for _, name := range []string{"bob", "BOB"} {
-		if w := ask(a.Handler(), name, "can he fix it"); w.Code != 401 {
+		if w := requestPull(a.Handler(), name, "can he fix it"); w.Code != 401 {
 			t.Errorf("%s, whose account is disabled, with the password of the directory: %d", name, w.Code)
 		}
 	}
@@ -170,23 +171,23 @@ identity:
 // An outage of a directory affects only its own users.
 func TestAnOutageOfADirectoryAffectsOnlyItsUsers(t *testing.T) {
 	f := newFolder(t)
-	a, err := app.New(t.Context(), f.with(`servers: ["ldap://127.0.0.1:1"], user: { base: "o=x" }`), app.Options{})
+	a, err := app.New(t.Context(), f.loadWithDirectory(`servers: ["ldap://127.0.0.1:1"], user: { base: "o=x" }`), app.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closed(t, a)
-	if w := ask(a.Handler(), "alice", "wonderland"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+	if w := requestPull(a.Handler(), "alice", "wonderland"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("alice: %d %v", w.Code, w.Header())
 	}
-	if w := ask(a.Handler(), "ann", "ann-password"); w.Code != http.StatusOK {
-		t.Errorf("ann, who is in the file: %d %s", w.Code, readable(w))
+	if w := requestPull(a.Handler(), "ann", "ann-password"); w.Code != http.StatusOK {
+		t.Errorf("ann, who is in the file: %d %s", w.Code, readableBody(w))
 	}
 }
 
 func TestErrorsInADirectoryHaveAPosition(t *testing.T) {
 	f := newFolder(t)
 	f.write("empty", "\n")
-	cfg := f.with(`
+	cfg := f.loadWithDirectory(`
       servers: [ldaps://a, "ldap://b", "http://c"],
       bind_dn: "cn=reader,o=x", bind_password_file: empty,
       user: { base: "people", filter: "(uid={name}" },
@@ -246,7 +247,7 @@ func TestCheckReadsTheLockThresholdOfADirectory(t *testing.T) {
 			fake.SetEntries("dc=corp sub "+filter, ldaptest.Entry("dc=corp", append(tt.domain, "objectClass: domainDNS")...))
 		}
 		var got []string
-		for _, p := range report(t, newFolder(t).with(tt.directory), doctor.Options{}).Warnings {
+		for _, p := range runDoctor(t, newFolder(t).loadWithDirectory(tt.directory), doctor.Options{}).Warnings {
 			if !strings.HasPrefix(p.Text, "attempts:") {
 				continue
 			}

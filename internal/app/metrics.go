@@ -66,7 +66,7 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
 	gauge("tidewaiter_policy_last_reload_successful", "1 if the current files and database are in force, 0 if an older policy is in force.",
 		func() float64 {
-			if a.problem() != nil {
+			if a.reasonNotInForce() != nil {
 				return 0
 			}
 			return 1

@@ -54,14 +54,14 @@ func newIssuer(t *testing.T) *issuer {
 	return i
 }
 
-// token issues an ID token for a repository, with a lifetime.
-func (i *issuer) token(t *testing.T, audience, repository string, life time.Duration) string {
+// issueToken issues an ID token for a repository, with a lifetime.
+func (i *issuer) issueToken(t *testing.T, audience, repository string, life time.Duration) string {
 	t.Helper()
-	return i.tokenOf(t, audience, repository, "refs/heads/main", life)
+	return i.issueTokenForRef(t, audience, repository, "refs/heads/main", life)
 }
 
-// tokenOf issues an ID token for a job of a ref.
-func (i *issuer) tokenOf(t *testing.T, audience, repository, ref string, life time.Duration) string {
+// issueTokenForRef issues an ID token for a job of a ref.
+func (i *issuer) issueTokenForRef(t *testing.T, audience, repository, ref string, life time.Duration) string {
 	t.Helper()
 	o := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", "k")
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.key}, o)
@@ -105,8 +105,8 @@ policy:
 	return cfg
 }
 
-// granted returns the granted actions on acme/app/web, or the status of the response.
-func granted(t *testing.T, h http.Handler, r *http.Request) string {
+// grantedActions returns the granted actions on acme/app/web, or the status of the response.
+func grantedActions(t *testing.T, h http.Handler, r *http.Request) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -137,16 +137,16 @@ func granted(t *testing.T, h http.Handler, r *http.Request) string {
 
 const pushWeb = "repository:acme/app/web:pull,push"
 
-// basic presents an ID token in the same way as docker login and an imagePullSecret. form presents
-// an ID token in the same way as containerd.
-func basic(name, password string) *http.Request {
+// newBasicRequest returns a request with an ID token as docker login and an imagePullSecret send
+// it. newFormRequest returns a request with an ID token as containerd sends it.
+func newBasicRequest(name, password string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope="+pushWeb, nil)
 	r.SetBasicAuth(name, password)
 	return r
 }
 
-func form(name, password string) *http.Request {
-	return post(url.Values{"grant_type": {"password"}, "service": {"r.example.com"}, "client_id": {"x"}, "scope": {pushWeb}, "username": {name}, "password": {password}})
+func newFormRequest(name, password string) *http.Request {
+	return newPost(url.Values{"grant_type": {"password"}, "service": {"r.example.com"}, "client_id": {"x"}, "scope": {pushWeb}, "username": {name}, "password": {password}})
 }
 
 func TestAJobSignsInWithItsIDToken(t *testing.T) {
@@ -157,30 +157,30 @@ func TestAJobSignsInWithItsIDToken(t *testing.T) {
 	}
 	defer a.Close(t.Context())
 	h := a.Handler()
-	good := i.token(t, "us", "acme/app", 5*time.Minute)
+	good := i.issueToken(t, "us", "acme/app", 5*time.Minute)
 	for _, tt := range []struct {
 		what string
 		r    *http.Request
 		want string
 	}{
-		{"with the name that the docs use", basic("oidc", good), "github:acme/app pull,push"},
-		{"with another name", basic("octocat", good), "github:acme/app pull,push"},
-		{"in a form", form("oidc", good), "github:acme/app pull,push"},
-		{"in a form without a name", form("", good), "github:acme/app pull,push"},
-		{"with the name of a user", basic("ann", good), "github:acme/app pull,push"},
-		{"of another repository", basic("oidc", i.token(t, "us", "acme/other", 5*time.Minute)), "github:acme/other"},
-		{"that is expired", basic("oidc", i.token(t, "us", "acme/app", -2*time.Minute)), "Unauthorized"},
-		{"for another audience", basic("oidc", i.token(t, "them", "acme/app", 5*time.Minute)), "Unauthorized"},
-		{"that was changed", basic("oidc", good+"x"), "Unauthorized"},
-		{"that was changed, in a form", form("oidc", good+"x"), "Unauthorized"},
-		{"replaced by a password", basic("ann", "ann-password"), "ann"},
+		{"with the name that the docs use", newBasicRequest("oidc", good), "github:acme/app pull,push"},
+		{"with another name", newBasicRequest("octocat", good), "github:acme/app pull,push"},
+		{"in a form", newFormRequest("oidc", good), "github:acme/app pull,push"},
+		{"in a form without a name", newFormRequest("", good), "github:acme/app pull,push"},
+		{"with the name of a user", newBasicRequest("ann", good), "github:acme/app pull,push"},
+		{"of another repository", newBasicRequest("oidc", i.issueToken(t, "us", "acme/other", 5*time.Minute)), "github:acme/other"},
+		{"that is expired", newBasicRequest("oidc", i.issueToken(t, "us", "acme/app", -2*time.Minute)), "Unauthorized"},
+		{"for another audience", newBasicRequest("oidc", i.issueToken(t, "them", "acme/app", 5*time.Minute)), "Unauthorized"},
+		{"that was changed", newBasicRequest("oidc", good+"x"), "Unauthorized"},
+		{"that was changed, in a form", newFormRequest("oidc", good+"x"), "Unauthorized"},
+		{"replaced by a password", newBasicRequest("ann", "ann-password"), "ann"},
 	} {
-		if got := granted(t, h, tt.r); got != tt.want {
+		if got := grantedActions(t, h, tt.r); got != tt.want {
 			t.Errorf("a token %s: %q, want %q", tt.what, got, tt.want)
 		}
 	}
 	// The expiry of the ID token does not limit the lifetime of a registry token.
-	if got := granted(t, h, basic("oidc", i.token(t, "us", "acme/app", -30*time.Second))); got != "github:acme/app pull,push" {
+	if got := grantedActions(t, h, newBasicRequest("oidc", i.issueToken(t, "us", "acme/app", -30*time.Second))); got != "github:acme/app pull,push" {
 		t.Errorf("a token within the leeway: %q", got)
 	}
 }
@@ -216,13 +216,13 @@ policy:
 		r    *http.Request
 		want string
 	}{
-		{"main", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/main", time.Minute)), "github:acme/app pull,push"},
-		{"a branch", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/dev", time.Minute)), "github:acme/app pull"},
-		{"a branch called refs/heads/main", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/refs/heads/main", time.Minute)), "github:acme/app pull"},
-		{"a tag called main", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/tags/main", time.Minute)), "github:acme/app pull"},
-		{"a person, who has no ref", basic("ann", "ann-password"), "ann pull"},
+		{"main", newBasicRequest("oidc", i.issueTokenForRef(t, "us", "acme/app", "refs/heads/main", time.Minute)), "github:acme/app pull,push"},
+		{"a branch", newBasicRequest("oidc", i.issueTokenForRef(t, "us", "acme/app", "refs/heads/dev", time.Minute)), "github:acme/app pull"},
+		{"a branch called refs/heads/main", newBasicRequest("oidc", i.issueTokenForRef(t, "us", "acme/app", "refs/heads/refs/heads/main", time.Minute)), "github:acme/app pull"},
+		{"a tag called main", newBasicRequest("oidc", i.issueTokenForRef(t, "us", "acme/app", "refs/tags/main", time.Minute)), "github:acme/app pull"},
+		{"a person, who has no ref", newBasicRequest("ann", "ann-password"), "ann pull"},
 	} {
-		if got := granted(t, a.Handler(), tt.r); got != tt.want {
+		if got := grantedActions(t, a.Handler(), tt.r); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.who, got, tt.want)
 		}
 	}
@@ -235,7 +235,7 @@ func TestKeysOutliveAReloadWhileTheIssuerIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close(t.Context())
-	if got := granted(t, a.Handler(), basic("oidc", i.token(t, "us", "acme/app", time.Minute))); got != "github:acme/app pull,push" {
+	if got := grantedActions(t, a.Handler(), newBasicRequest("oidc", i.issueToken(t, "us", "acme/app", time.Minute))); got != "github:acme/app pull,push" {
 		t.Fatal(got)
 	}
 	i.down.Store(true)
@@ -243,7 +243,7 @@ func TestKeysOutliveAReloadWhileTheIssuerIsDown(t *testing.T) {
 		if err := a.Reload(t.Context(), f.trusting(i)); err != nil {
 			t.Fatal(err)
 		}
-		if got := granted(t, a.Handler(), basic("oidc", i.token(t, "us", "acme/app", 2*time.Minute))); got != "github:acme/app pull,push" {
+		if got := grantedActions(t, a.Handler(), newBasicRequest("oidc", i.issueToken(t, "us", "acme/app", 2*time.Minute))); got != "github:acme/app pull,push" {
 			t.Errorf("after a reload: %q", got)
 		}
 	}
@@ -254,10 +254,10 @@ func TestKeysOutliveAReloadWhileTheIssuerIsDown(t *testing.T) {
 		t.Fatalf("New fails while an issuer is down: %v", err)
 	}
 	defer b.Close(t.Context())
-	if got := granted(t, b.Handler(), basic("oidc", i.token(t, "us", "acme/app", time.Minute))); got != "Service Unavailable" {
+	if got := grantedActions(t, b.Handler(), newBasicRequest("oidc", i.issueToken(t, "us", "acme/app", time.Minute))); got != "Service Unavailable" {
 		t.Errorf("a token of an issuer that was never asked: %q", got)
 	}
-	if got := granted(t, b.Handler(), basic("ann", "ann-password")); got != "ann" {
+	if got := grantedActions(t, b.Handler(), newBasicRequest("ann", "ann-password")); got != "ann" {
 		t.Errorf("a password in the meantime: %q", got)
 	}
 }

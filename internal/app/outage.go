@@ -44,12 +44,12 @@ func (a *App) checkDatabase(ctx context.Context) {
 	err := a.db.Look(look)
 	cancel()
 	if err == nil && a.journal.Stats().LastError != nil {
-		err = a.ready(ctx) // the database can be read, but possibly not written
+		err = a.checkReady(ctx) // the database can be read, but possibly not written
 	}
 	if ctx.Err() != nil {
 		return
 	}
-	a.outage.see(ctx, a, err)
+	a.outage.update(ctx, a, err)
 }
 
 // newOutage returns an outage whose limit permits one log line about the database in 2 × logEvery.
@@ -73,9 +73,9 @@ type outage struct {
 	rescued string     // the file with the saved content, or ""
 }
 
-// see handles the result of a check. The error is the reason why the database cannot be used, or
-// nil.
-func (o *outage) see(ctx context.Context, a *App, err error) {
+// update handles the result of a check. The error is the reason why the database cannot be used,
+// or nil.
+func (o *outage) update(ctx context.Context, a *App, err error) {
 	o.mu.Lock() // during a reload two goroutines check
 	defer o.mu.Unlock()
 	now, lost := o.now().Round(0), a.journal.Stats().Lost

@@ -66,7 +66,7 @@ func TestDeletedDatabase(t *testing.T) {
 	}
 	w := do(h, "GET", "/readyz", "")
 	if w.Code != 503 || !strings.Contains(w.Body.String(), "state.db was deleted or moved away") {
-		t.Errorf("/readyz: %d %s", w.Code, readable(w))
+		t.Errorf("/readyz: %d %s", w.Code, readableBody(w))
 	}
 	for range 180 {
 		a.CheckDatabaseNow(t.Context())
@@ -130,7 +130,7 @@ func TestRecoveryOfTheDatabaseIsLogged(t *testing.T) {
 		t.Errorf("the log says:\n%s", told)
 	}
 	if w := do(a.Handler(server.Health), "GET", "/readyz", ""); w.Code != 200 {
-		t.Errorf("/readyz: %d %s", w.Code, readable(w))
+		t.Errorf("/readyz: %d %s", w.Code, readableBody(w))
 	}
 }
 
@@ -250,11 +250,11 @@ identity: [{ accounts: {} }]
 	w := httptest.NewRecorder()
 	a.Handler(server.Token).ServeHTTP(w, r)
 	if w.Code != 503 {
-		t.Errorf("a sign-in: %d %s", w.Code, readable(w))
+		t.Errorf("a sign-in: %d %s", w.Code, readableBody(w))
 	}
 	w = do(a.Handler(server.Health), "GET", "/readyz", "")
 	if w.Code != 503 || !strings.Contains(w.Body.String(), "tidewaiter database restore") {
-		t.Errorf("/readyz: %d %s", w.Code, readable(w))
+		t.Errorf("/readyz: %d %s", w.Code, readableBody(w))
 	}
 	a.CheckDatabaseNow(t.Context())
 	if told := strings.Join(log.Take(), "\n"); !strings.Contains(told, "the database cannot be used") || !strings.Contains(told, "tidewaiter database restore") {

@@ -50,9 +50,9 @@ func TestAnOutageOfPostgreSQLAffectsOnlyWhatNeedsIt(t *testing.T) {
 			t.Errorf("%s: an event: %d %v %s", tt.when, w.Code, w.Header(), w.Body)
 		}
 		if w := ask("GET", "/readyz", ""); w.Code != tt.status {
-			t.Errorf("%s: readiness: %d %s", tt.when, w.Code, readable(w))
+			t.Errorf("%s: readiness: %d %s", tt.when, w.Code, readableBody(w))
 		}
-		if got := scopes(t, a.Handler()); got != "repository:a:pull" {
+		if got := requestScopes(t, a.Handler()); got != "repository:a:pull" {
 			t.Errorf("%s: granted %s", tt.when, got)
 		}
 	}

@@ -61,7 +61,7 @@ identity:
 func (s *service) start(t *testing.T) {
 	t.Helper()
 	var err error
-	if s.App, err = app.New(t.Context(), s.cfg, app.Options{Now: s.Now, Hashing: cheap}); err != nil {
+	if s.App, err = app.New(t.Context(), s.cfg, app.Options{Now: s.Now, Hashing: cheapHashes}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -119,7 +119,7 @@ func (s *service) newRefresh(t *testing.T, name, password, from string) string {
 		RefreshToken string `json:"refresh_token"`
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.RefreshToken == "" {
-		t.Fatalf("no refresh token: %d %s", w.Code, readable(w))
+		t.Fatalf("no refresh token: %d %s", w.Code, readableBody(w))
 	}
 	return answer.RefreshToken
 }
@@ -160,15 +160,15 @@ func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 	// Invalid credentials of each kind: the same credential a hundred times, and a hundred
 	// different credentials.
 	revoked := madeUp
-	expired := ci.token(t, "us", "acme/expired", -5*time.Minute)
+	expired := ci.issueToken(t, "us", "acme/expired", -5*time.Minute)
 	job := func() int { return s.signIn("job", expired, nat) }
 	bad := map[string]func(n int) int{
 		"the same expired ID token": func(int) int { return job() },
 		"expired ID tokens": func(n int) int {
-			return s.signIn("job", ci.token(t, "us", fmt.Sprint("acme/", n), -5*time.Minute), nat)
+			return s.signIn("job", ci.issueToken(t, "us", fmt.Sprint("acme/", n), -5*time.Minute), nat)
 		},
 		"ID tokens with a wrong signature": func(n int) int {
-			token := ci.token(t, "us", fmt.Sprint("acme/", n), time.Minute)
+			token := ci.issueToken(t, "us", fmt.Sprint("acme/", n), time.Minute)
 			return s.signIn("job", texttest.Altered(token), nat)
 		},
 		"the same revoked access token":  func() func(int) int { one := revoked('a'); return func(int) int { return s.signIn("x", one, nat) } }(),
@@ -194,7 +194,7 @@ func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 		"refresh token": func(int) int { return s.refresh(refresh, nat) },
 		"session":       func(int) int { return s.withSession(session, nat) },
 		"ID token": func(n int) int {
-			return s.signIn("job", ci.token(t, "us", fmt.Sprint("acme/good", n), time.Minute), nat)
+			return s.signIn("job", ci.issueToken(t, "us", fmt.Sprint("acme/good", n), time.Minute), nat)
 		},
 		"password": func(int) int { return s.signIn("alice", alicePassword, nat) },
 	}

@@ -15,10 +15,10 @@ const (
 	writingTakes = 2 * time.Second
 )
 
-// ready returns nil if the database can be read and, after a failed write of the journal, can also
-// be written. ready tries to write by itself. The reason is that an instance that is not ready
-// gets no requests, and without requests it has no entries to write.
-func (a *App) ready(ctx context.Context) error {
+// checkReady returns nil if the database can be read and, after a failed write of the journal, can
+// also be written. checkReady tries to write by itself. The reason is that an instance that is not
+// ready gets no requests, and without requests it has no entries to write.
+func (a *App) checkReady(ctx context.Context) error {
 	if a.journal.Stats().LastError == nil {
 		return a.db.Ping(ctx)
 	}
@@ -37,8 +37,8 @@ type cachedCheck struct {
 	err error
 }
 
-// ask returns the result of the previous try if it is recent. Otherwise it calls try. Concurrent
-// callers wait for the same result.
+// ask returns the result of the previous check if this result is recent. Otherwise it calls the
+// function try. Concurrent callers wait for the same result.
 func (a *cachedCheck) ask(now func() time.Time, try func() error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

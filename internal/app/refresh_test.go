@@ -24,7 +24,7 @@ func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 	defer closed(t, a)
 	login := func(password string) string {
 		t.Helper()
-		code, refresh := grant(a.Handler(), url.Values{"grant_type": {"password"}, "username": {"ann"}, "password": {password}, "access_type": {"offline"}})
+		code, refresh := postGrant(a.Handler(), url.Values{"grant_type": {"password"}, "username": {"ann"}, "password": {password}, "access_type": {"offline"}})
 		if code != 200 || refresh == "" {
 			t.Fatalf("signing in: %d", code)
 		}
@@ -32,7 +32,7 @@ func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 	}
 	refreshes := func(what, token string, want int) {
 		t.Helper()
-		if code, again := grant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}); code != want || want == 200 && again != token {
+		if code, again := postGrant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}); code != want || want == 200 && again != token {
 			t.Errorf("%s: %d, want %d", what, code, want)
 		}
 		r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)
@@ -40,7 +40,7 @@ func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 		w := httptest.NewRecorder()
 		a.Handler().ServeHTTP(w, r)
 		if w.Code != want || strings.Contains(w.Body.String(), token) {
-			t.Errorf("%s, by Basic: %d %s, want %d", what, w.Code, readable(w), want)
+			t.Errorf("%s, by Basic: %d %s, want %d", what, w.Code, readableBody(w), want)
 		}
 	}
 	reload := func(users string) {

@@ -38,9 +38,9 @@ func filesOf(cfg *config.Config) rulebook.Files {
 	return rulebook.Files{Source: cfg.Rules, ID: cfg.Policy.ID(), Services: cfg.Services}
 }
 
-// problem returns the reason why the current files and database are not in force, or nil if they
-// are.
-func (a *App) problem() error {
+// reasonNotInForce returns the reason why the current files and database are not in force. It
+// returns nil if the files and the database are in force.
+func (a *App) reasonNotInForce() error {
 	if err := a.reloadError.Load(); err != nil && *err != nil {
 		return *err
 	}

@@ -42,7 +42,7 @@ listen: [{ address: "127.0.0.1:0", serve: [token, notifications, keys, health, m
 notifications: { open: true }
 ` + rule("**"))
 	clock := clocktest.Noon()
-	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "debug"), Now: clock.Now, Hashing: cheap})
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "debug"), Now: clock.Now, Hashing: cheapHashes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,17 +107,17 @@ notifications: { open: true }
 				values.Set("grant_type", "password")
 				values.Set("username", "bob")
 				values.Set("password", "a long sentence")
-				send(at("the form's "+name), post(values))
+				send(at("the form's "+name), newPost(values))
 			}
 			for _, one := range []string{"repository:" + text + ":pull", "repository:a:" + text, text + ":a:pull", "registry:" + text + ":*", "repository(" + text + "):a:pull"} {
 				send(at("the scope "+one[:3]), httptest.NewRequest("GET", "/token?"+url.Values{"service": {"r.example.com"}, "scope": {one}}.Encode(), nil))
 			}
-			send(at("grant_type"), post(url.Values{"service": {"r.example.com"}, "grant_type": {text}}))
-			send(at("username"), post(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {"x-oauth-basic"}}))
-			send(at("username and password"), post(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {text}}))
-			send(at("password"), post(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {"carol"}, "password": {text}}))
+			send(at("grant_type"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {text}}))
+			send(at("username"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {"x-oauth-basic"}}))
+			send(at("username and password"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {text}}))
+			send(at("password"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {"carol"}, "password": {text}}))
 			if i > 0 { // the response to a valid refresh token contains it
-				send(at("refresh_token"), post(url.Values{"service": {"r.example.com"}, "grant_type": {"refresh_token"}, "refresh_token": {text}}))
+				send(at("refresh_token"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {"refresh_token"}, "refresh_token": {text}}))
 			}
 			for _, header := range []string{"User-Agent", "X-Forwarded-For", "Referer", "Origin", "Accept", "X-Request-Id", "Via"} {
 				r := httptest.NewRequest("GET", ask, nil)

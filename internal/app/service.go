@@ -46,9 +46,10 @@ func (a *App) recordStart(ctx context.Context) journal.ID {
 // maxStart is the time limit of the search for the root of the previous start.
 const maxStart = 5 * time.Second
 
-// lastRoot returns the fingerprint of the root that signed tokens before this start, whose entry
-// is start. If it finds no fingerprint, it returns "". It searches only the newest entries of the
-// journal, because the entry of each start contains the fingerprint, too.
+// lastRoot returns the fingerprint of the root that signed tokens before the service started. The
+// parameter start is the entry of this start. If it finds no fingerprint, it returns "". It
+// searches only the newest entries of the journal, because the entry of each start contains the
+// fingerprint, too.
 func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
 	// The search continues even if the service stops at once.
 	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), maxStart)

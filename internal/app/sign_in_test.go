@@ -20,8 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
 
-// people is a service whose users sign in through an issuer. The test sets the clock.
-type people struct {
+// signInService is a service whose users sign in through an issuer. The test sets the clock.
+type signInService struct {
 	*folder
 	app    *app.App
 	issuer *issuer
@@ -29,18 +29,18 @@ type people struct {
 	*clocktest.Clock
 }
 
-func newPeople(t *testing.T, settings string) *people {
+func newPeople(t *testing.T, settings string) *signInService {
 	t.Helper()
-	p := &people{folder: newFolder(t), issuer: newIssuer(t), Clock: clocktest.Noon()}
+	p := &signInService{folder: newFolder(t), issuer: newIssuer(t), Clock: clocktest.Noon()}
 	var err error
-	if p.app, err = app.New(t.Context(), p.config(settings), app.Options{Now: p.Now, Hashing: cheap}); err != nil {
+	if p.app, err = app.New(t.Context(), p.config(settings), app.Options{Now: p.Now, Hashing: cheapHashes}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closed(t, p.app) })
 	return p
 }
 
-func (p *people) config(settings string) *config.Config {
+func (p *signInService) config(settings string) *config.Config {
 	p.Helper()
 	p.write("tidewaiter.yaml", `
 database: sqlite:state.db
@@ -62,8 +62,8 @@ policy:
 	return cfg
 }
 
-// token returns an ID token that is valid for five minutes.
-func (p *people) token(changes map[string]any) string {
+// newIDToken returns an ID token that is valid for five minutes.
+func (p *signInService) newIDToken(changes map[string]any) string {
 	p.Helper()
 	claims := map[string]any{
 		"iss": p.issuer.URL, "aud": "us", "sub": "ann", "groups": []string{"dev"}, "team": "acme", "level": 7, "active": true,
@@ -88,16 +88,16 @@ func (p *people) token(changes map[string]any) string {
 	return raw
 }
 
-// pull requests the action pull on acme/app. It returns the granted actions, or the status and the
-// error that the client gets.
-func (p *people) pull(secret string) string {
+// requestPull sends a request for the action pull on acme/app. It returns the granted actions, or
+// the status and the error that the client gets.
+func (p *signInService) requestPull(secret string) string {
 	p.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope=repository:acme/app:pull", nil)
 	r.SetBasicAuth("", secret)
 	return p.answer(r)
 }
 
-func (p *people) answer(r *http.Request) string {
+func (p *signInService) answer(r *http.Request) string {
 	w := httptest.NewRecorder()
 	p.app.Handler().ServeHTTP(w, r)
 	var answer struct {
@@ -111,9 +111,9 @@ func (p *people) answer(r *http.Request) string {
 	return answer.Scope
 }
 
-// make sends a request for an access token, authenticated by an ID token, and returns the
+// postAccess sends a request for an access token, authenticated by an ID token, and returns the
 // response.
-func (p *people) make(idToken, name string) (code int, body string) {
+func (p *signInService) postAccess(idToken, name string) (code int, body string) {
 	r := httptest.NewRequest(http.MethodPost, "/api/v1/tokens", strings.NewReader(`{"name": "`+name+`"}`))
 	r.Header.Set("Authorization", "Bearer "+idToken)
 	r.Header.Set("Content-Type", "application/json")
@@ -122,10 +122,10 @@ func (p *people) make(idToken, name string) (code int, body string) {
 	return w.Code, w.Body.String()
 }
 
-// access creates an access token, authenticated by an ID token, and returns the token.
-func (p *people) access(idToken, name string) string {
+// createAccess creates an access token, authenticated by an ID token, and returns the token.
+func (p *signInService) createAccess(idToken, name string) string {
 	p.Helper()
-	code, body := p.make(idToken, name)
+	code, body := p.postAccess(idToken, name)
 	var made struct{ Secret string }
 	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Secret == "" {
 		p.Fatalf("creating an access token: %d %s", code, body)
@@ -141,36 +141,36 @@ func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 	const granted = "repository:acme/app:pull"
 	expect := func(what, secret, want string) {
 		t.Helper()
-		if got := p.pull(secret); got != want {
+		if got := p.requestPull(secret); got != want {
 			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}
-	access := p.access(p.token(nil), "laptop")
+	access := p.createAccess(p.newIDToken(nil), "laptop")
 	expect("the access token, at once", access, granted)
 	p.Pass(47 * time.Hour)
 	expect("the access token, after two days", access, granted)
-	expect("a sign-in with other groups", p.token(map[string]any{"groups": []string{"other"}}), "")
+	expect("a sign-in with other groups", p.newIDToken(map[string]any{"groups": []string{"other"}}), "")
 	p.Pass(time.Minute)
 	expect("the access token, after a sign-in with other groups", access, "")
-	expect("a sign-in with the first groups again", p.token(nil), granted)
+	expect("a sign-in with the first groups again", p.newIDToken(nil), granted)
 	p.Pass(47 * time.Hour)
 	expect("the access token, two days after that sign-in", access, granted)
 	last := p.Now().Add(-47 * time.Hour).UTC().Format(time.DateOnly)
 	p.Pass(time.Hour + time.Second)
 	expect("the access token, when the newest sign-in is too old", access,
 		"401 the access token is refused: the last sign-in through oidc:sso was on "+last+", and a sign-in is valid for 48h0m0s: sign in again")
-	expect("a sign-in", p.token(nil), granted)
+	expect("a sign-in", p.newIDToken(nil), granted)
 	p.Pass(time.Minute)
 	expect("the same access token", access, granted)
 
-	expect("a sign-in that is refused", p.token(map[string]any{"active": false}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
+	expect("a sign-in that is refused", p.newIDToken(map[string]any{"active": false}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
 	p.Pass(time.Minute)
 	expect("the access token, after a refused sign-in", access, "401 the access token is refused: the last sign-in through oidc:sso was refused: sign in again")
-	expect("a refused sign-in of another user", p.token(map[string]any{"active": false, "sub": "bob"}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
-	expect("an accepted sign-in", p.token(nil), granted)
+	expect("a refused sign-in of another user", p.newIDToken(map[string]any{"active": false, "sub": "bob"}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
+	expect("an accepted sign-in", p.newIDToken(nil), granted)
 	p.Pass(time.Minute)
 	expect("the access token, after an accepted sign-in", access, granted)
-	expect("a sign-in with an expired ID token", p.token(map[string]any{"exp": p.Now().Add(-time.Hour).Unix()}),
+	expect("a sign-in with an expired ID token", p.newIDToken(map[string]any{"exp": p.Now().Add(-time.Hour).Unix()}),
 		"401 the ID token is refused: it has expired, at "+p.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
 	p.Pass(time.Minute)
 	expect("the access token, after a sign-in with an expired ID token", access, granted)
@@ -179,10 +179,10 @@ func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Pass(time.Minute)
-	if got := p.pull(access); !strings.HasPrefix(got, "401 ") {
+	if got := p.requestPull(access); !strings.HasPrefix(got, "401 ") {
 		t.Errorf("after the setting was removed: %q", got)
 	}
-	if code, body := p.make(p.token(nil), "another"); code != http.StatusForbidden || !strings.Contains(body, "access_tokens_after_sign_in") {
+	if code, body := p.postAccess(p.newIDToken(nil), "another"); code != http.StatusForbidden || !strings.Contains(body, "access_tokens_after_sign_in") {
 		t.Errorf("creating an access token without the setting: %d %s", code, body)
 	}
 }
@@ -190,21 +190,21 @@ func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 // A stored sign-in survives a restart, and its claims keep their types.
 func TestASignInSurvivesARestart(t *testing.T) {
 	p := newPeople(t, "")
-	access := p.access(p.token(nil), "laptop")
+	access := p.createAccess(p.newIDToken(nil), "laptop")
 	closed(t, p.app)
 	var err error
-	if p.app, err = app.New(t.Context(), p.config(""), app.Options{Now: p.Now, Hashing: cheap}); err != nil {
+	if p.app, err = app.New(t.Context(), p.config(""), app.Options{Now: p.Now, Hashing: cheapHashes}); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.pull(access); got != "repository:acme/app:pull" {
+	if got := p.requestPull(access); got != "repository:acme/app:pull" {
 		t.Errorf("after a restart: %q", got)
 	}
 	p.Pass(29 * 24 * time.Hour)
-	if got := p.pull(access); got != "repository:acme/app:pull" {
+	if got := p.requestPull(access); got != "repository:acme/app:pull" {
 		t.Errorf("within the default of 30 days: %q", got)
 	}
 	p.Pass(24*time.Hour + time.Second)
-	if got := p.pull(access); !strings.Contains(got, "sign in again") {
+	if got := p.requestPull(access); !strings.Contains(got, "sign in again") {
 		t.Errorf("after 30 days: %q", got)
 	}
 }
@@ -214,9 +214,9 @@ func TestASignInSurvivesARestart(t *testing.T) {
 func TestTheJournalHasTheReasonWhyAnIDTokenIsRefused(t *testing.T) {
 	p := newPeople(t, "")
 	refresh := func(secret string) string {
-		return p.answer(post(url.Values{"grant_type": {"refresh_token"}, "service": {"r.example.com"}, "client_id": {"docker"}, "scope": {"repository:acme/app:pull"}, "refresh_token": {secret}}))
+		return p.answer(newPost(url.Values{"grant_type": {"refresh_token"}, "service": {"r.example.com"}, "client_id": {"docker"}, "scope": {"repository:acme/app:pull"}, "refresh_token": {secret}}))
 	}
-	genuine, header := p.token(nil), "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ."
+	genuine, header := p.newIDToken(nil), "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ."
 	long := header + strings.Repeat("x", 20_000) + ".AAAA"
 	const wrong = "401 the name or the password is wrong"
 	for _, tt := range []struct {
@@ -224,12 +224,12 @@ func TestTheJournalHasTheReasonWhyAnIDTokenIsRefused(t *testing.T) {
 		ask                   func() string
 	}{
 		{"for another audience", "401 the ID token is refused: it is for another audience: them", "the ID token is refused: it is for another audience: them",
-			func() string { return p.pull(p.token(map[string]any{"aud": "them"})) }},
-		{"with a changed signature", wrong, "invalid credentials: its signature is wrong", func() string { return p.pull(texttest.Altered(genuine)) }},
-		{"too long", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return p.pull(long) }},
+			func() string { return p.requestPull(p.newIDToken(map[string]any{"aud": "them"})) }},
+		{"with a changed signature", wrong, "invalid credentials: its signature is wrong", func() string { return p.requestPull(texttest.Altered(genuine)) }},
+		{"too long", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return p.requestPull(long) }},
 		{"too long, as a refresh token", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return refresh(long) }},
 		{"as a refresh token, and expired", "401 the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z",
-			func() string { return refresh(p.token(map[string]any{"exp": 1764500000})) }},
+			func() string { return refresh(p.newIDToken(map[string]any{"exp": 1764500000})) }},
 	} {
 		if got := tt.ask(); got != tt.client {
 			t.Errorf("%s: the client gets %q, want %q", tt.what, got, tt.client)

@@ -33,7 +33,7 @@ type Reading func(seen func(folder, name string)) (*config.Config, error)
 // file. If the files have an error, a reload applies nothing. Each error is logged only the first
 // time.
 func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
-	f := watcher{app: a, read: read, files: make(map[place]bool), refused: a.journalRefused}
+	f := watcher{app: a, read: read, files: make(map[place]bool), onErrors: a.journalRefused}
 	f.begin()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -54,8 +54,8 @@ func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
 type watcher struct {
 	app  *App
 	read Reading
-	// refused is called when the errors differ from the errors before.
-	refused func(ctx context.Context, file string, problems []string)
+	// onErrors is called when the errors differ from the previous errors.
+	onErrors func(ctx context.Context, file string, problems []string)
 
 	files   map[place]bool // the files and patterns of the previous read
 	current snapshot       // at the previous check
@@ -74,22 +74,22 @@ type snapshot map[string]os.FileInfo
 // applied, the files are read at the next check.
 func (f *watcher) begin() {
 	cfg, err := f.read(func(folder, name string) { f.files[place{folder, name}] = true })
-	f.look()
-	if _, version := f.app.applied(); err == nil && cfg.Policy.ID() == version {
+	f.takeSnapshot()
+	if _, version := f.app.appliedConfig(); err == nil && cfg.Policy.ID() == version {
 		f.loaded = f.current
 	}
 }
 
 func (f *watcher) tick(ctx context.Context) {
 	before := f.current
-	f.look()
-	if cfg, _ := f.app.applied(); !cfg.Watch {
-		f.app.unread.Store(!f.current.same(f.loaded))
+	f.takeSnapshot()
+	if cfg, _ := f.app.appliedConfig(); !cfg.Watch {
+		f.app.unread.Store(!f.current.isSame(f.loaded))
 		return
 	}
 	switch {
-	case !f.current.same(before): // a file can be half-written
-	case !f.current.same(f.loaded):
+	case !f.current.isSame(before): // a file can be half-written
+	case !f.current.isSame(f.loaded):
 		f.logged = ""
 		f.reload(ctx)
 	case !f.failed.IsZero() && time.Since(f.failed) >= retryEvery:
@@ -99,13 +99,13 @@ func (f *watcher) tick(ctx context.Context) {
 
 // reload reads all files and reloads the app.
 func (f *watcher) reload(ctx context.Context) {
-	f.look()
+	f.takeSnapshot()
 	f.loaded = f.current
 	files := make(map[place]bool)
 	cfg, err := f.read(func(folder, name string) { files[place{folder, name}] = true })
 	if len(files) > 0 {
 		f.files = files
-		f.look() // including new files
+		f.takeSnapshot() // including new files
 		f.loaded = f.current
 	}
 	f.app.unread.Store(false)
@@ -132,9 +132,9 @@ func (f *watcher) logErrors(ctx context.Context, err error) {
 	for _, line := range problems {
 		f.app.log.Error("reloading: " + line)
 	}
-	cfg, _ := f.app.applied()
+	cfg, _ := f.app.appliedConfig()
 	f.app.log.Error("reload failed, nothing changed", "config", cfg.File)
-	f.refused(ctx, cfg.File, problems)
+	f.onErrors(ctx, cfg.File, problems)
 }
 
 const (
@@ -175,8 +175,8 @@ func lines(err error) []string {
 	return []string{err.Error()}
 }
 
-// look takes a snapshot of the files.
-func (f *watcher) look() {
+// takeSnapshot takes a snapshot of the files.
+func (f *watcher) takeSnapshot() {
 	p := make(snapshot)
 	for at := range f.files {
 		file := filepath.Join(at.folder, at.name)
@@ -195,9 +195,9 @@ func (f *watcher) look() {
 	f.current = p
 }
 
-// same reports whether the files are unchanged since another snapshot. It compares the list of
+// isSame reports whether the files are unchanged since another snapshot. It compares the list of
 // files, their sizes and their modification times.
-func (p snapshot) same(before snapshot) bool {
+func (p snapshot) isSame(before snapshot) bool {
 	if len(p) != len(before) {
 		return false
 	}
@@ -224,8 +224,9 @@ func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
 	return err
 }
 
-// applied returns the config of the newest successful reload, and the policy version of its files.
-func (a *App) applied() (cfg *config.Config, version string) {
+// appliedConfig returns the config of the newest successful reload, and the policy version of its
+// files.
+func (a *App) appliedConfig() (cfg *config.Config, version string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.config, a.files
@@ -252,7 +253,7 @@ func (a *App) notes(inFull bool) (notes []string) {
 			notes = append(notes, text)
 		}
 	}
-	err := a.problem()
+	err := a.reasonNotInForce()
 	if err == nil {
 		return notes
 	}

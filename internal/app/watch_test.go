@@ -20,11 +20,11 @@ func TestUnwatchedFilesAreReadOnRequest(t *testing.T) {
 	}{{true, 1}, {false, 0}} {
 		folder, reads := t.TempDir(), 0
 		a := &App{log: slog.New(slog.DiscardHandler), now: time.Now, config: &config.Config{Watch: tt.watch}}
-		f := watcher{app: a, refused: func(context.Context, string, []string) {}, files: map[place]bool{{folder, "tidewaiter.yaml"}: true}, read: func(func(folder, name string)) (*config.Config, error) {
+		f := watcher{app: a, onErrors: func(context.Context, string, []string) {}, files: map[place]bool{{folder, "tidewaiter.yaml"}: true}, read: func(func(folder, name string)) (*config.Config, error) {
 			reads++
 			return nil, errors.New("an error")
 		}}
-		f.look()
+		f.takeSnapshot()
 		f.loaded = f.current
 		if err := os.WriteFile(filepath.Join(folder, "tidewaiter.yaml"), []byte("policy: {}\n"), 0o600); err != nil {
 			t.Fatal(err)
