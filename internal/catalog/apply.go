@@ -120,14 +120,14 @@ func (b *batch) add(ctx context.Context, r *report) error {
 	m.describe(r)
 	b.cached += len(m.refers)
 	if r.Action == notification.Push {
-		m.pushed.latest(r.at, r.Actor)
-		repository.pushed.latest(r.at, r.Actor)
+		m.pushed.setIfLatest(r.at, r.Actor)
+		repository.pushed.setIfLatest(r.at, r.Actor)
 	} else {
 		m.seen = max(m.seen, r.at)
 	}
-	if r.counts(b.own) {
-		m.pulled.latest(r.at, r.Actor)
-		repository.pulled.latest(r.at, r.Actor)
+	if r.isCounted(b.own) {
+		m.pulled.setIfLatest(r.at, r.Actor)
+		repository.pulled.setIfLatest(r.at, r.Actor)
 		m.pulls++
 		repository.pulls++
 		b.pulls[pullsKey{m.id, r.at / dayLength}]++
@@ -140,7 +140,7 @@ func (b *batch) add(ctx context.Context, r *report) error {
 	case err != nil:
 		return err
 	case r.Action == notification.Push:
-		b.move(t, r, m.digest)
+		b.recordMove(t, r, m.digest)
 	case r.at >= t.seen:
 		t.seen, t.seenDigest = r.at, m.digest
 	}
@@ -154,7 +154,7 @@ func (b *batch) delete(ctx context.Context, r *report, repository *repositoryRow
 	case r.Tag != "": // only the tag is deleted, even if the event has the digest of the manifest
 		t, err := b.tag(ctx, repository, r.Tag)
 		if err == nil {
-			b.move(t, r, "")
+			b.recordMove(t, r, "")
 		}
 		return err
 	case r.Digest != "":
@@ -194,8 +194,8 @@ func (b *batch) deleteAll(ctx context.Context, repository *repositoryRow, by fac
 	}
 }
 
-// move records that a push or delete changed a tag.
-func (b *batch) move(t *tagRow, r *report, d digest) {
+// recordMove records that a push or delete changed a tag.
+func (b *batch) recordMove(t *tagRow, r *report, d digest) {
 	b.history = append(b.history, moveRow{t.repository, t.name, fact{r.at, r.Actor}, r.position, d})
 	if r.at >= t.changed.at {
 		t.changed, t.digest = fact{r.at, r.Actor}, d
@@ -218,18 +218,18 @@ func (m *manifestRow) describe(r *report) {
 
 func (m *manifestRow) delete(by fact) {
 	before := m.deleted.at
-	m.deleted.latest(by.at, by.by)
+	m.deleted.setIfLatest(by.at, by.by)
 	m.deletedNow = m.deletedNow || m.deleted.at != before
 }
 
 // write computes the derived columns of the changed rows, writes the rows, and empties the batch.
 func (b *batch) write(ctx context.Context) error {
-	for _, key := range sorted(b.tags) {
+	for _, key := range sortedKeys(b.tags) {
 		if err := b.settleTag(ctx, b.tags[key]); err != nil {
 			return err
 		}
 	}
-	for _, key := range sorted(b.manifests) {
+	for _, key := range sortedKeys(b.manifests) {
 		if err := b.settleManifest(ctx, b.manifests[key]); err != nil {
 			return err
 		}
@@ -262,7 +262,7 @@ func (b *batch) settleTag(ctx context.Context, t *tagRow) error {
 		return err
 	}
 	had := t.shown != ""
-	t.shown = t.has(deleted[0], deleted[1])
+	t.shown = t.currentDigest(deleted[0], deleted[1])
 	switch has := t.shown != ""; {
 	case has && !had:
 		repository.tags++
@@ -298,7 +298,7 @@ func (b *batch) settleManifest(ctx context.Context, m *manifestRow) error {
 
 // count adds n manifests to each blob.
 func (b *batch) count(repository int64, of references, n int64) {
-	for d, size := range of.all {
+	for d, size := range of.objects {
 		key := objectKey{repository, string(d)}
 		c := b.blobs[key]
 		b.blobs[key] = blobChange{c.manifests + n, c.total + n*size}
@@ -328,9 +328,9 @@ func (b *batch) settleTagsOf(ctx context.Context, m *manifestRow) error {
 	}
 }
 
-// sorted returns the keys of rows in their order, so that a write does not depend on the order of a
-// map.
-func sorted[V any](rows map[objectKey]V) []objectKey {
+// sortedKeys returns the sorted keys of a map of rows, so that a write does not depend on the
+// order of a map.
+func sortedKeys[V any](rows map[objectKey]V) []objectKey {
 	return slices.SortedFunc(maps.Keys(rows), func(a, b objectKey) int {
 		if a.repository != b.repository {
 			return int(a.repository - b.repository)

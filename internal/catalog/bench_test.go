@@ -55,17 +55,17 @@ func BenchmarkApply(b *testing.B) {
 	b.ReportMetric(float64(size)/20_000, "bytes/entry")
 }
 
-// allowed is the Filter of a principal.
-type allowed struct {
+// allowedFilter is the Filter of a principal.
+type allowedFilter struct {
 	policy *policy.Policy
 	who    *policy.Principal
 }
 
-func (a allowed) Ranges(registry string) []policy.NameRange {
+func (a allowedFilter) Ranges(registry string) []policy.NameRange {
 	return a.policy.NameRanges(a.who, registry, scope.Pull)
 }
 
-func (a allowed) Sees(registry, name string) bool {
+func (a allowedFilter) Sees(registry, name string) bool {
 	d := a.policy.Decide(&policy.Request{
 		Principal: a.who, Registry: registry, Scopes: []scope.Scope{{Type: scope.TypeRepository, Name: name, Actions: scope.Pull}},
 	})
@@ -111,7 +111,7 @@ func BenchmarkPage(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					page, _, err := r.Repositories(context.Background(), catalog.Query{Sort: sort, Filter: allowed{p, who}, Page: admin.Page{Limit: 100}})
+					page, _, err := r.Repositories(context.Background(), catalog.Query{Sort: sort, Filter: allowedFilter{p, who}, Page: admin.Page{Limit: 100}})
 					if err != nil {
 						b.Fatal(err)
 					}

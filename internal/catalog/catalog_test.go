@@ -97,8 +97,8 @@ func (f *fixture) catchUp() {
 	}
 }
 
-// read returns a Reader of a catalog of all events that were sent.
-func (f *fixture) read() *catalog.Reader {
+// newReader returns a Reader of a catalog of all events that were sent.
+func (f *fixture) newReader() *catalog.Reader {
 	f.t.Helper()
 	f.catchUp()
 	r, err := catalog.New(f.set, f.definition).Read(context.Background())

@@ -62,8 +62,9 @@ func (b references) add(d digest, size int64) references {
 	return append(b, d...)
 }
 
-// all calls yield for each object. It stops at a byte that add did not write.
-func (b references) all(yield func(digest, int64) bool) {
+// objects is an iterator over the objects and their sizes. It stops at a byte that the method add
+// did not write.
+func (b references) objects(yield func(digest, int64) bool) {
 	for len(b) > 0 {
 		size, n := binary.Uvarint(b)
 		if n <= 0 {

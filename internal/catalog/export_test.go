@@ -1,6 +1,6 @@
 package catalog
 
-// SetMaxExamined changes maxExamined, and returns its value before.
+// SetMaxExamined changes maxExamined, and returns the old value.
 func SetMaxExamined(n int) (before int) {
 	before, maxExamined = maxExamined, n
 	return before

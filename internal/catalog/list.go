@@ -37,11 +37,11 @@ type Filter interface {
 	Sees(registry, name string) bool
 }
 
-// everything is the Filter of a reader who sees everything.
-type everything struct{}
+// everythingFilter is the Filter of a reader who may see all repositories.
+type everythingFilter struct{}
 
-func (everything) Ranges(string) []policy.NameRange { return []policy.NameRange{{}} }
-func (everything) Sees(string, string) bool         { return true }
+func (everythingFilter) Ranges(string) []policy.NameRange { return []policy.NameRange{{}} }
+func (everythingFilter) Sees(string, string) bool         { return true }
 
 // Query selects repositories.
 type Query struct {
@@ -70,7 +70,7 @@ const (
 func (r *Reader) Repositories(ctx context.Context, q Query) (found []Repository, next string, err error) {
 	q.Sort = cmp.Or(q.Sort, ByName)
 	if q.Filter == nil {
-		q.Filter = everything{}
+		q.Filter = everythingFilter{}
 	}
 	from, err := parseCursor(q)
 	if err != nil {
@@ -179,7 +179,7 @@ func (l *listing) run(ctx context.Context) error {
 	if l.Sort == ByName {
 		return l.walkByName(ctx, ranges)
 	}
-	few, all, err := l.within(ctx, ranges)
+	few, all, err := l.rowsInRanges(ctx, ranges)
 	switch {
 	case err != nil:
 		return err
@@ -220,7 +220,7 @@ func (l *listing) walkByName(ctx context.Context, ranges []policy.NameRange) err
 			continue
 		}
 		for {
-			rows, err := l.named(ctx, from, of.To, included, min(rowsAtOnce, l.Size()+1))
+			rows, err := l.rowsByName(ctx, from, of.To, included, min(rowsAtOnce, l.Size()+1))
 			if err != nil {
 				return err
 			}
@@ -242,8 +242,9 @@ func (l *listing) walkByName(ctx context.Context, ranges []policy.NameRange) err
 	return nil
 }
 
-// within returns the rows in the ranges. all is false if there are too many.
-func (l *listing) within(ctx context.Context, ranges []policy.NameRange) (rows []place, all bool, err error) {
+// rowsInRanges returns the rows in the ranges. The result complete is false if there are too many
+// rows.
+func (l *listing) rowsInRanges(ctx context.Context, ranges []policy.NameRange) (rows []place, complete bool, err error) {
 	if slices.Contains(ranges, policy.NameRange{}) { // everything
 		return nil, false, nil
 	}
@@ -252,7 +253,7 @@ func (l *listing) within(ctx context.Context, ranges []policy.NameRange) (rows [
 		if left -= rowsOfRange; left <= 0 {
 			return nil, false, nil
 		}
-		more, err := l.named(ctx, of.From, of.To, true, left)
+		more, err := l.rowsByName(ctx, of.From, of.To, true, left)
 		if err != nil {
 			return nil, false, err
 		}
@@ -268,7 +269,7 @@ func (l *listing) within(ctx context.Context, ranges []policy.NameRange) (rows [
 func (l *listing) walk(ctx context.Context) error {
 	from := l.from
 	for {
-		rows, err := l.ranked(ctx, from, rowsAtOnce)
+		rows, err := l.rowsByRank(ctx, from, rowsAtOnce)
 		if err != nil {
 			return err
 		}
@@ -284,8 +285,9 @@ func (l *listing) walk(ctx context.Context) error {
 	}
 }
 
-// named returns rows by name, from a name up to another name, which is not included.
-func (l *listing) named(ctx context.Context, from, to string, included bool, limit int) ([]place, error) {
+// rowsByName returns rows by name, from one name up to another name. The other name is not
+// included.
+func (l *listing) rowsByName(ctx context.Context, from, to string, included bool, limit int) ([]place, error) {
 	comparison, end, args := ">", "", []any{l.registry, from, limit}
 	if included {
 		comparison = ">="
@@ -296,8 +298,8 @@ func (l *listing) named(ctx context.Context, from, to string, included bool, lim
 	return l.places(ctx, `registry = $1 AND name `+comparison+` $2`+end+` ORDER BY name LIMIT $3`, args...)
 }
 
-// ranked returns rows by rank, after a place.
-func (l *listing) ranked(ctx context.Context, after *place, limit int) (rows []place, err error) {
+// rowsByRank returns rows by rank, after a place.
+func (l *listing) rowsByRank(ctx context.Context, after *place, limit int) (rows []place, err error) {
 	column := columns[l.Sort]
 	if after == nil {
 		return l.places(ctx, `registry = $1 ORDER BY `+column+` DESC, name LIMIT $2`, l.registry, limit)

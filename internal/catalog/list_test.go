@@ -20,17 +20,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// visible is a Filter. It shows the names in the ranges, except names that end with "hidden".
-type visible []policy.NameRange
+// visibleFilter is a Filter. It shows the names in the ranges, except names that end with
+// "hidden".
+type visibleFilter []policy.NameRange
 
-func (v visible) Ranges(registry string) []policy.NameRange {
+func (v visibleFilter) Ranges(registry string) []policy.NameRange {
 	if registry == "hidden.example.com" {
 		return nil
 	}
 	return v
 }
 
-func (v visible) Sees(registry, name string) bool {
+func (v visibleFilter) Sees(registry, name string) bool {
 	return registry != "hidden.example.com" && !strings.HasSuffix(name, "hidden") &&
 		slices.ContainsFunc(v, func(r policy.NameRange) bool { return name >= r.From && (r.To == "" || name < r.To) })
 }
@@ -70,7 +71,7 @@ func testPropertyPagesHaveWhatTheReaderSees(t *testing.T, d storetest.Database) 
 	if err := f.journal.Append(t.Context(), entries...); err != nil {
 		t.Fatal(err)
 	}
-	r := f.read()
+	r := f.newReader()
 	defer r.Close()
 	defer catalog.SetMaxExamined(catalog.SetMaxExamined(0))
 
@@ -82,14 +83,14 @@ func testPropertyPagesHaveWhatTheReaderSees(t *testing.T, d storetest.Database) 
 			Sort:     rapid.SampledFrom([]catalog.Sort{"", catalog.ByName, catalog.ByPush, catalog.ByPull, catalog.BySize}).Draw(t, "sort"),
 			Page:     admin.Page{Limit: rapid.IntRange(1, 50).Draw(t, "limit")},
 		}
-		var filter visible
+		var filter visibleFilter
 		switch rapid.IntRange(0, 4).Draw(t, "filter") {
 		case 0:
-			filter = visible{{}}
+			filter = visibleFilter{{}}
 		case 1:
-			filter = policy.ClipNames(visible{{}}, "a/")
+			filter = policy.ClipNames(visibleFilter{{}}, "a/")
 		case 2, 3:
-			filter = visible{{From: "a", To: "a!"}, {From: "a/b", To: "a/c"}, {From: "c/2", To: "c/3!"}, {From: "x", To: "y"}, {From: "zoo", To: "zoo!"}}
+			filter = visibleFilter{{From: "a", To: "a!"}, {From: "a/b", To: "a/c"}, {From: "c/2", To: "c/3!"}, {From: "x", To: "y"}, {From: "zoo", To: "zoo!"}}
 		}
 		if q.Filter = filter; rapid.IntRange(0, 3).Draw(t, "everything") == 0 {
 			q.Filter = nil
@@ -141,7 +142,7 @@ func ordered(all []catalog.Repository, sort catalog.Sort) []catalog.Repository {
 
 func TestAWrongCursorIsRefused(t *testing.T) {
 	f := open(t, storetest.SQLite().Ready(t), 10)
-	r := f.read()
+	r := f.newReader()
 	defer r.Close()
 	for _, cursor := range []string{"x", "!", "e30", "WzEsMl0"} { // …, {}, [1,2]
 		if _, _, err := r.Repositories(t.Context(), catalog.Query{Page: admin.Page{After: cursor}}); err == nil {

@@ -247,7 +247,7 @@ func (m *model) repository(events []modelEvent) modelRepository {
 
 // state returns the content of the catalog, in the form of the model.
 func (f *fixture) state(t *rapid.T, team string) map[string]modelRepository {
-	r := f.read()
+	r := f.newReader()
 	defer r.Close()
 	ctx := f.t.Context()
 	all := make(map[string]modelRepository)

@@ -18,16 +18,17 @@ type report struct {
 	at       int64 // microseconds since 1970
 }
 
-// reportOf returns the event of an entry. ok is false if the catalog does not need it.
+// reportOf returns the event of an entry. The result ok is false if the catalog does not need the
+// event.
 func reportOf(e *journal.Entry) (r report, ok bool) {
 	if e.Event == nil || !aboutManifest(e.Event) {
 		return report{}, false
 	}
-	return report{e.Event, e.Registry, e.Position, when(e).UnixMicro()}, true
+	return report{e.Event, e.Registry, e.Position, eventTime(e).UnixMicro()}, true
 }
 
-// when returns the time of an event.
-func when(e *journal.Entry) time.Time {
+// eventTime returns the time of an event.
+func eventTime(e *journal.Entry) time.Time {
 	at := e.Event.Time
 	if at.After(e.Time) || at.Before(e.Time.Add(-lateness)) {
 		return e.Time
@@ -61,9 +62,9 @@ func isManifest(mediaType string) bool {
 	return false
 }
 
-// counts reports whether a pull is counted. A GET is counted if it is not by Tidewaiter itself. If
-// the registry does not report the method, the event is treated as a GET.
-func (r *report) counts(own string) bool {
+// isCounted reports whether a pull is counted. A GET is counted unless Tidewaiter itself sent it.
+// If the registry does not report the method, the event is treated as a GET.
+func (r *report) isCounted(own string) bool {
 	return r.Action == notification.Pull && r.Request.Method != "HEAD" && r.Actor != own
 }
 

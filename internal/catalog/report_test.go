@@ -70,7 +70,7 @@ func TestTheCatalogFollowsEvents(t *testing.T) {
 					minutes = append(minutes, minute)
 				}
 			}
-			for i, order := range orders(minutes) {
+			for i, order := range ordersOf(minutes) {
 				for _, batch := range []int{1, 100} {
 					f := open(t, storetest.SQLite().Ready(t), batch)
 					for _, minute := range order {
@@ -86,8 +86,8 @@ func TestTheCatalogFollowsEvents(t *testing.T) {
 	}
 }
 
-// orders returns the given order, its reverse, and the order with the last event first.
-func orders(minutes []int) [][]int {
+// ordersOf returns the given order, its reverse, and the order with the last event first.
+func ordersOf(minutes []int) [][]int {
 	n := len(minutes)
 	reverse := make([]int, n)
 	for i, minute := range minutes {
@@ -102,7 +102,7 @@ func orders(minutes []int) [][]int {
 // summary returns the tags and manifests of team/app: "v1=a v2=b; a b".
 func (f *fixture) summary() string {
 	f.t.Helper()
-	r := f.read()
+	r := f.newReader()
 	defer r.Close()
 	ctx := context.Background()
 	repository, err := r.Repository(ctx, nil, "", "team/app")
@@ -143,7 +143,7 @@ func TestATagMovesInTheBatchOfADelete(t *testing.T) {
 		if got := f.summary(); got != "v1=b; b" {
 			t.Error(got)
 		}
-		r := f.read()
+		r := f.newReader()
 		defer r.Close()
 		repository, err := r.Repository(t.Context(), nil, registry, "team/app")
 		if err != nil || repository.Tags != 1 || repository.Manifests != 1 {
@@ -168,7 +168,7 @@ func TestAManifest(t *testing.T) {
 		bob.Actor = "bob"
 		f.send(push, again, other, event(3, "pull v1 a"), event(4, "pull v1 a"), event(5, "head v1 a"), own, bob)
 
-		r := f.read()
+		r := f.newReader()
 		defer r.Close()
 		repository, err := r.Repository(t.Context(), nil, "", "team/app")
 		if err != nil {
@@ -213,7 +213,7 @@ func TestTheHistoryOfATag(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := open(t, d.Ready(t), 100)
 		f.send(event(0, "push v1 a"), event(2, "delete v1"), event(4, "push v1 b"), event(1, "push v1 c"), event(20, "delete b"), event(30, "pull v1 c"))
-		r := f.read()
+		r := f.newReader()
 		defer r.Close()
 		repository, err := r.Repository(t.Context(), nil, registry, "team/app")
 		if err != nil {

@@ -12,9 +12,9 @@ type fact struct {
 	by string
 }
 
-// latest sets the fact if the given event is not earlier. If two events have the same time, the
-// last one in the journal counts.
-func (f *fact) latest(at int64, by string) {
+// setIfLatest sets the fact if the given event is not earlier. If two events have the same time,
+// the last one in the journal counts.
+func (f *fact) setIfLatest(at int64, by string) {
 	if at >= f.at {
 		*f = fact{at, by}
 	}
@@ -27,9 +27,9 @@ func (f fact) event() Event {
 	return Event{time.UnixMicro(f.at).UTC(), f.by}
 }
 
-// after reports whether a pull contradicts an earlier event. If there was no earlier event, the
-// result is false.
-func after(pull, earlier int64) bool {
+// pulledAfter reports whether a pull contradicts an earlier event. If there was no pull, it
+// returns false. If there was a pull but no earlier event, it returns true.
+func pulledAfter(pull, earlier int64) bool {
 	return pull > 0 && (earlier == 0 || pull > earlier+grace.Microseconds())
 }
 
@@ -76,7 +76,7 @@ const manifestColumns = `id, repository, digest, media_type, size, refers, pushe
 
 func scanManifest(row store.Row) (m manifestRow, err error) {
 	err = row.Scan(m.columns()...)
-	m.read()
+	m.setCounted()
 	return m, err
 }
 
@@ -90,8 +90,8 @@ func (m *manifestRow) values() []any {
 		m.pulled.at, m.pulled.by, m.pulls, m.seen, m.deleted.at, m.deleted.by, m.present}
 }
 
-// read sets the fields counted and countedSize from the row that was read.
-func (m *manifestRow) read() {
+// setCounted sets the fields counted and countedSize from the row that was read.
+func (m *manifestRow) setCounted() {
 	if m.present == 1 {
 		m.counted, m.countedSize = m.refers, m.size
 	}
@@ -99,7 +99,7 @@ func (m *manifestRow) read() {
 
 // isPresent reports whether the registry has the manifest.
 func (m *manifestRow) isPresent() bool {
-	return m.pushed.at > 0 && m.pushed.at >= m.deleted.at || after(m.seen, m.deleted.at)
+	return m.pushed.at > 0 && m.pushed.at >= m.deleted.at || pulledAfter(m.seen, m.deleted.at)
 }
 
 // tagRow is a row of catalog_tags.
@@ -125,14 +125,14 @@ func (t *tagRow) values() []any {
 	return []any{t.repository, t.name, t.changed.at, t.changed.by, t.digest, t.seen, t.seenDigest, t.shown}
 }
 
-// has returns the current digest of the tag. The parameters are the times at which the manifests
-// digest and seenDigest were deleted.
-func (t *tagRow) has(deleted, seenDeleted int64) digest {
+// currentDigest returns the current digest of the tag. The parameters are the times at which the
+// manifests digest and seenDigest were deleted.
+func (t *tagRow) currentDigest(deleted, seenDeleted int64) digest {
 	d := t.digest
 	if deleted > t.changed.at {
 		d = ""
 	}
-	if t.seenDigest != d && after(t.seen, t.changed.at) && after(t.seen, seenDeleted) {
+	if t.seenDigest != d && pulledAfter(t.seen, t.changed.at) && pulledAfter(t.seen, seenDeleted) {
 		d = t.seenDigest
 	}
 	return d

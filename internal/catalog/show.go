@@ -16,7 +16,7 @@ import (
 // name that the reader may see.
 func (r *Reader) Repository(ctx context.Context, f Filter, registry, name string) (Repository, error) {
 	if f == nil {
-		f = everything{}
+		f = everythingFilter{}
 	}
 	registries := []string{registry}
 	if registry == "" {
@@ -77,7 +77,7 @@ var selectTags = `SELECT t.` + strings.ReplaceAll(tagColumns, ", ", ", t.") + `,
 // scanTagWithManifest reads a row of selectTags.
 func scanTagWithManifest(row store.Row) (t tagRow, m manifestRow, err error) {
 	err = row.Scan(append(t.columns(), m.columns()...)...)
-	m.read()
+	m.setCounted()
 	return t, m, err
 }
 
@@ -95,7 +95,7 @@ func (m *manifestRow) manifest() Manifest {
 		Pushed: m.pushed.event(), Pulled: m.pulled.event(), Deleted: m.deleted.event(), Pulls: m.pulls,
 	}
 	counted := make(map[digest]bool)
-	for d, size := range m.refers.all {
+	for d, size := range m.refers.objects {
 		if !counted[d] {
 			counted[d] = true
 			out.Size += size
@@ -151,7 +151,7 @@ func (r *Reader) History(ctx context.Context, of Repository, tag string, page ad
 		return nil, "", err
 	}
 	if page.After == "" {
-		if moves, err = r.unreported(ctx, of, &t); err != nil {
+		if moves, err = r.unreportedMoves(ctx, of, &t); err != nil {
 			return nil, "", err
 		}
 	}
@@ -179,9 +179,9 @@ func (r *Reader) History(ctx context.Context, of Repository, tag string, page ad
 	return moves, next, err
 }
 
-// unreported returns the changes of a tag after its last reported push or delete. Such a change is
-// the delete of the tag's manifest, or a pull of the tag that returned another manifest.
-func (r *Reader) unreported(ctx context.Context, of Repository, t *tagRow) (moves []Move, err error) {
+// unreportedMoves returns the changes of a tag after its last reported push or delete. Such a
+// change is the delete of the tag's manifest, or a pull of the tag that returned another manifest.
+func (r *Reader) unreportedMoves(ctx context.Context, of Repository, t *tagRow) (moves []Move, err error) {
 	if t.shown != "" && t.shown != t.digest {
 		moves = append(moves, Move{fact{at: t.seen}.event(), t.seenDigest.String(), true})
 	}

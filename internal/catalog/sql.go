@@ -44,8 +44,8 @@ func upsertInto(table, columns, key string) string {
 		table, columns, strings.Join(values, ", "), key, strings.Join(changes, ", "))
 }
 
-// prepared returns a statement, prepared once for a batch.
-func (b *batch) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+// prepareOnce returns a prepared statement. It prepares each statement only once for a batch.
+func (b *batch) prepareOnce(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s := b.statements[query]; s != nil {
 		return s, nil
 	}
@@ -57,16 +57,16 @@ func (b *batch) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
 }
 
 func (b *batch) exec(ctx context.Context, query string, args ...any) error {
-	s, err := b.prepared(ctx, query)
+	s, err := b.prepareOnce(ctx, query)
 	if err == nil {
 		_, err = s.ExecContext(ctx, args...)
 	}
 	return err
 }
 
-// one reads a row. The error is sql.ErrNoRows if there is no row.
-func one[T any](ctx context.Context, b *batch, scan func(store.Row) (T, error), query string, args ...any) (row T, err error) {
-	s, err := b.prepared(ctx, query)
+// readRow reads a row. The error is sql.ErrNoRows if there is no row.
+func readRow[T any](ctx context.Context, b *batch, scan func(store.Row) (T, error), query string, args ...any) (row T, err error) {
+	s, err := b.prepareOnce(ctx, query)
 	if err != nil {
 		return row, err
 	}
@@ -80,7 +80,7 @@ func (b *batch) repository(ctx context.Context, r *report) (*repositoryRow, erro
 	if row := b.repositories[key]; row != nil {
 		return row, nil
 	}
-	row, err := one(ctx, b, scanRepository, selectRepository, r.registry, r.Repository)
+	row, err := readRow(ctx, b, scanRepository, selectRepository, r.registry, r.Repository)
 	if errors.Is(err, sql.ErrNoRows) {
 		b.lastRepository++
 		row, err = repositoryRow{id: b.lastRepository, registry: r.registry, name: r.Repository}, nil
@@ -94,7 +94,7 @@ func (b *batch) repositoryWith(ctx context.Context, id int64) (*repositoryRow, e
 	if row := b.byID[id]; row != nil {
 		return row, nil
 	}
-	row, err := one(ctx, b, scanRepository, selectRepositoryByID, id)
+	row, err := readRow(ctx, b, scanRepository, selectRepositoryByID, id)
 	b.repositories[repositoryKey{row.registry, row.name}], b.byID[id] = &row, &row
 	return &row, err
 }
@@ -117,7 +117,7 @@ func (b *batch) manifestIn(ctx context.Context, repository int64, d digest) (*ma
 	if row := b.manifests[key]; row != nil {
 		return row, nil
 	}
-	row, err := one(ctx, b, scanManifest, selectManifest, repository, d)
+	row, err := readRow(ctx, b, scanManifest, selectManifest, repository, d)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (b *batch) tag(ctx context.Context, in *repositoryRow, name string) (*tagRo
 	if row := b.tags[key]; row != nil {
 		return row, nil
 	}
-	row, err := one(ctx, b, scanTag, selectTag, in.id, name)
+	row, err := readRow(ctx, b, scanTag, selectTag, in.id, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		row, err = tagRow{repository: in.id, name: name}, nil
 	}
@@ -154,12 +154,12 @@ func (b *batch) digestsAfter(ctx context.Context, repository int64, after digest
 
 // writeBlobs writes the changes of catalog_blobs, and adds them to the sizes of the repositories.
 func (b *batch) writeBlobs(ctx context.Context) error {
-	for _, key := range sorted(b.blobs) {
+	for _, key := range sortedKeys(b.blobs) {
 		change := b.blobs[key]
 		if change == (blobChange{}) {
 			continue
 		}
-		has, err := one(ctx, b, func(row store.Row) (c blobChange, err error) { return c, row.Scan(&c.manifests, &c.total) },
+		has, err := readRow(ctx, b, func(row store.Row) (c blobChange, err error) { return c, row.Scan(&c.manifests, &c.total) },
 			addBlob, key.repository, digest(key.name), change.manifests, change.total)
 		if err == nil && has.manifests <= 0 {
 			err = b.exec(ctx, `DELETE FROM catalog_blobs WHERE repository = $1 AND digest = $2`, key.repository, digest(key.name))
@@ -192,12 +192,12 @@ func (b *batch) writeRows(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, key := range sorted(b.manifests) {
+	for _, key := range sortedKeys(b.manifests) {
 		if err := b.exec(ctx, upsertManifest, b.manifests[key].values()...); err != nil {
 			return err
 		}
 	}
-	for _, key := range sorted(b.tags) {
+	for _, key := range sortedKeys(b.tags) {
 		if err := b.exec(ctx, upsertTag, b.tags[key].values()...); err != nil {
 			return err
 		}
