@@ -51,7 +51,7 @@ func Parse(text string) (DN, error) {
 	}
 	var part []attribute
 	for {
-		a, err := r.attribute()
+		a, err := r.parseAttribute()
 		if err != nil {
 			return DN{}, err
 		}
@@ -176,8 +176,8 @@ var (
 	errText     = errors.New("a value is not UTF-8")
 )
 
-// attribute parses a type and a value, up to the separator or the end.
-func (r *reader) attribute() (a attribute, err error) {
+// parseAttribute parses a type and a value, up to the separator or the end.
+func (r *reader) parseAttribute() (a attribute, err error) {
 	r.spaces()
 	start := r.at
 	for !r.end() && isTypeByte(r.text[r.at]) {
@@ -198,11 +198,11 @@ func (r *reader) attribute() (a attribute, err error) {
 	r.spaces()
 	switch {
 	case !r.end() && r.text[r.at] == '#':
-		a.value, a.raw, err = r.ber()
+		a.value, a.raw, err = r.parseBER()
 	case !r.end() && r.text[r.at] == '"':
-		a.value, err = r.quoted()
+		a.value, err = r.parseQuoted()
 	default:
-		a.value, err = r.plain()
+		a.value, err = r.parsePlain()
 	}
 	if err == nil && !a.raw && !utf8.ValidString(a.value) {
 		err = errText
@@ -210,8 +210,8 @@ func (r *reader) attribute() (a attribute, err error) {
 	return a, err
 }
 
-// plain parses an unquoted value. Spaces at its ends count only if they are escaped.
-func (r *reader) plain() (string, error) {
+// parsePlain parses an unquoted value. Spaces at its ends count only if they are escaped.
+func (r *reader) parsePlain() (string, error) {
 	var b strings.Builder
 	keep := 0 // length without trailing spaces
 	for !r.end() {
@@ -223,7 +223,7 @@ func (r *reader) plain() (string, error) {
 		case '<', '>', 0:
 			return "", fmt.Errorf("%q in a value must be escaped with \\", c)
 		case '\\':
-			escaped, err := r.escape()
+			escaped, err := r.parseEscape()
 			if err != nil {
 				return "", err
 			}
@@ -240,8 +240,8 @@ func (r *reader) plain() (string, error) {
 	return b.String()[:keep], nil
 }
 
-// escape parses an escape such as \, or \2C.
-func (r *reader) escape() (byte, error) {
+// parseEscape parses an escape such as \, or \2C.
+func (r *reader) parseEscape() (byte, error) {
 	left := r.text[r.at+1:]
 	if left != "" && strings.IndexByte(` "#+,;<=>\`, left[0]) >= 0 {
 		r.at += 2
@@ -258,9 +258,9 @@ func (r *reader) escape() (byte, error) {
 	return b[0], nil
 }
 
-// quoted parses a quoted value (RFC 1779). Inside the quotes, only quotes and backslashes need
-// an escape.
-func (r *reader) quoted() (string, error) {
+// parseQuoted parses a quoted value (RFC 1779). Inside the quotes, only quotes and backslashes
+// need an escape.
+func (r *reader) parseQuoted() (string, error) {
 	var b strings.Builder
 	for r.at++; !r.end(); {
 		switch c := r.text[r.at]; c {
@@ -272,7 +272,7 @@ func (r *reader) quoted() (string, error) {
 			}
 			return b.String(), nil
 		case '\\':
-			escaped, err := r.escape()
+			escaped, err := r.parseEscape()
 			if err != nil {
 				return "", err
 			}
@@ -285,9 +285,9 @@ func (r *reader) quoted() (string, error) {
 	return "", errQuote
 }
 
-// ber parses #hex. It decodes a BER string to its text, so that #hex and the plain spelling of
-// a value are equal.
-func (r *reader) ber() (value string, raw bool, err error) {
+// parseBER parses #hex. It decodes a BER string to its text, so that #hex and the plain spelling
+// of a value are equal.
+func (r *reader) parseBER() (value string, raw bool, err error) {
 	r.at++
 	start := r.at
 	for !r.end() && strings.IndexByte(" ,;+", r.text[r.at]) < 0 {

@@ -190,8 +190,8 @@ func leastFold(r rune) rune {
 	return least
 }
 
-// same is a simple comparison of two names.
-func same(a, b [][]attribute) bool {
+// sameName is a simple comparison of two names.
+func sameName(a, b [][]attribute) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -255,9 +255,9 @@ func TestOtherNamesHaveOtherForms(t *testing.T) {
 		}
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
 		x, y := spell(r, a), spell(r, b)
-		if one := dn.Canonical(x) == dn.Canonical(y); one && !same(a, b) {
+		if one := dn.Canonical(x) == dn.Canonical(y); one && !sameName(a, b) {
 			t.Fatalf("%s and %s are both %s", x, y, dn.Canonical(x))
-		} else if !one && same(a, b) {
+		} else if !one && sameName(a, b) {
 			t.Fatalf("%s and %s are one name: %s, %s", x, y, dn.Canonical(x), dn.Canonical(y))
 		}
 	})

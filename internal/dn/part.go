@@ -5,12 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// CanonicalPart returns the canonical form of a text that is certainly a part of a name, such
-// as "CN=Ops" or "Team,OU=Groups,". For any other text, sure is false. The part can begin and
-// end inside a value, because a search text can be any substring.
+// CanonicalPart returns the canonical form of a text that is certainly a part of a name, such as
+// "CN=Ops" or "Team,OU=Groups,". For any other text, the result sure is false. The part can begin
+// and end inside a value, because a search text can be any substring.
 func CanonicalPart(text string) (canonical string, sure bool) {
 	head, tail := "", text
-	if end := unescaped(text, ",;+="); end >= 0 && text[end] != '=' {
+	if end := indexUnescaped(text, ",;+="); end >= 0 && text[end] != '=' {
 		// The text begins with the end of a value whose type is unknown.
 		head, tail = text[:end], text[end:]
 	}
@@ -21,12 +21,12 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 			tail = tail[1:]
 		}
 		piece, last := tail, true
-		if end := unescaped(tail, ",;+"); end >= 0 {
+		if end := indexUnescaped(tail, ",;+"); end >= 0 {
 			piece, tail, last = tail[:end], tail[end:], false
 		} else {
 			tail = ""
 		}
-		equals := unescaped(piece, "=")
+		equals := indexUnescaped(piece, "=")
 		if equals < 0 {
 			if !last {
 				return "", false
@@ -82,7 +82,7 @@ func canonicalPiece(text string, fold, last bool) (string, bool) {
 			return "", false
 		case '\\':
 			var err error
-			if c, err = r.escape(); err != nil {
+			if c, err = r.parseEscape(); err != nil {
 				return "", false
 			}
 		default:
@@ -93,9 +93,9 @@ func canonicalPiece(text string, fold, last bool) (string, bool) {
 	return escape(foldValue(value.String())) + space, utf8.ValidString(value.String())
 }
 
-// unescaped returns the index of the first character of the text that is one of the signs and
+// indexUnescaped returns the index of the first character of the text that is one of the signs and
 // is not escaped, or -1.
-func unescaped(text, signs string) int {
+func indexUnescaped(text, signs string) int {
 	for i := 0; i < len(text); i++ {
 		if text[i] == '\\' {
 			i++
