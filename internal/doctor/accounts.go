@@ -14,10 +14,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// accounts warns about names that are also in another source, where their password is never used.
-// It also warns about credentials that max_credential_lifetime ends early. If the database cannot
-// be read, accounts does nothing, because the check of the database reports the reason.
-func (c *checker) accounts(ctx context.Context, set *sources.Set) {
+// checkAccounts warns about names that are also in another source, where their password is never
+// used. It also warns about credentials that max_credential_lifetime ends early. If the database
+// cannot be read, checkAccounts does nothing, because the check of the database reports the
+// reason.
+func (c *checker) checkAccounts(ctx context.Context, set *sources.Set) {
 	own, inFile := c.cfg.Accounts(), strings.HasPrefix(c.cfg.Database, "sqlite:")
 	if own == nil || !inFile && own.MaxCredentialLifetime == 0 {
 		return // do not connect to a database server if there is nothing to check

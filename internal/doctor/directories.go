@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// directories reads the lock threshold of each directory. It warns if ldap.attempts is not below
-// the threshold, or if the threshold is unknown.
-func (c *checker) directories(ctx context.Context, set *sources.Set) {
+// checkDirectories reads the lock threshold of each directory. It warns if ldap.attempts is not
+// below the threshold, or if the threshold is unknown.
+func (c *checker) checkDirectories(ctx context.Context, set *sources.Set) {
 	for _, s := range set.Sources {
 		d, ok := s.Authenticator.(*ldap.Directory)
 		if !ok {

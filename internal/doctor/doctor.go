@@ -43,19 +43,19 @@ type Report struct {
 func Check(ctx context.Context, cfg *config.Config, o Options) (Report, error) {
 	c := &checker{cfg: cfg, now: o.Now, Report: Report{Warnings: slices.Clone(cfg.Warnings)}}
 	c.certificates()
-	c.root()
+	c.checkRoot()
 	c.journalKey()
-	set := c.sources()
-	c.subjects(set)
-	c.claims(set)
+	set := c.buildSources()
+	c.checkSubjects(set)
+	c.checkClaims(set)
 	if o.FilesOnly {
 		return c.Report, nil
 	}
-	c.accounts(ctx, set)
-	c.directories(ctx, set)
-	c.database(ctx)
+	c.checkAccounts(ctx, set)
+	c.checkDirectories(ctx, set)
+	c.checkDatabase(ctx)
 	if o.Database {
-		if err := c.rules(ctx); err != nil {
+		if err := c.checkRules(ctx); err != nil {
 			return Report{}, err
 		}
 	}
@@ -107,10 +107,10 @@ func (c *checker) certificates() {
 // allRegistries is the number of versions of the registry that token.Problem distinguishes.
 const allRegistries = 3
 
-// root checks the root as registries would. A root that has other certificates under it is an
+// checkRoot checks the root as registries would. A root that has other certificates under it is an
 // error, because anyone with such a certificate can sign tokens. signing.shared_root allows such
 // a root.
-func (c *checker) root() {
+func (c *checker) checkRoot() {
 	root, err := keyring.ReadRoot(c.cfg.Signing.Certificate, c.cfg.Signing.Key)
 	if err != nil {
 		c.problem("%v", err)
@@ -158,8 +158,8 @@ func (c *checker) journalKey() {
 	}
 }
 
-// sources builds the identity sources and the authorizer as a service would.
-func (c *checker) sources() *sources.Set {
+// buildSources builds the identity sources and the authorizer as a service would.
+func (c *checker) buildSources() *sources.Set {
 	_, err := sources.Authorizer(c.cfg, sources.Options{})
 	c.report(err)
 	set, err := sources.Build(c.cfg, sources.Options{})

@@ -19,10 +19,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// subjects warns about groups, workloads and robots in rules that no source can have. It also
+// checkSubjects warns about groups, workloads and robots in rules that no source can have. It also
 // warns about names that look like distinguished names but are not valid. A deny rule for such a
 // subject would have no effect.
-func (c *checker) subjects(set *sources.Set) {
+func (c *checker) checkSubjects(set *sources.Set) {
 	reported := make(map[string]bool)
 	place := func(file string) string {
 		if filepath.IsAbs(file) {
@@ -61,11 +61,11 @@ func unknownSubject(set *sources.Set, subject string) (problem, meant string) {
 	return fmt.Sprintf("no source has the group %q", name), meant
 }
 
-// claims warns about rules that need a claim if no source provides the claim, or if every source
-// provides it with another type. For example, GitHub's run_attempt is the text "2". A condition
-// that compares it with the number 2 fails for every request: an allow rule with this condition
-// would never apply, and a deny rule would always apply.
-func (c *checker) claims(set *sources.Set) {
+// checkClaims warns about rules that need a claim if no source provides the claim, or if every
+// source provides it with another type. For example, GitHub's run_attempt is the text "2". A
+// condition that compares it with the number 2 fails for every request: an allow rule with this
+// condition would never apply, and a deny rule would always apply.
+func (c *checker) checkClaims(set *sources.Set) {
 	for _, use := range c.cfg.ClaimUses {
 		can, known := set.Claim(use.Claim)
 		if !known || can&use.Kinds != 0 {
@@ -82,9 +82,9 @@ func (c *checker) claims(set *sources.Set) {
 	}
 }
 
-// database checks a database in a file. It reports problems because of which a service would not
-// start, or would start without a part of its data.
-func (c *checker) database(ctx context.Context) {
+// checkDatabase checks a database in a file. It reports problems because of which a service would
+// not start, or would start without a part of its data.
+func (c *checker) checkDatabase(ctx context.Context) {
 	if store.InMemory(c.cfg.Database) || !strings.HasPrefix(c.cfg.Database, "sqlite:") {
 		return
 	}
@@ -100,8 +100,8 @@ func (c *checker) database(ctx context.Context) {
 	} // otherwise the database is not created yet, will be migrated, or is busy
 }
 
-// rules reports conflicts between the rules in files and the rules in the database.
-func (c *checker) rules(ctx context.Context) error {
+// checkRules reports conflicts between the rules in files and the rules in the database.
+func (c *checker) checkRules(ctx context.Context) error {
 	p, err := offline.Policy(ctx, c.cfg, false)
 	if conflicts, ok := errors.AsType[rulebook.Conflicts](err); ok {
 		for _, text := range conflicts {
