@@ -14,10 +14,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// quoted returns a text that a user has written, in quotes and shortened, for an error. It
+// quoteWritten returns a text that a user has written, in quotes and shortened, for an error. It
 // removes secrets before it shortens the text, because the redaction of logs does not recognize
 // a shortened secret.
-func quoted(written string) string { return text.QuoteShort(secret.Shorten(written, 60)) }
+func quoteWritten(written string) string { return text.QuoteShort(secret.Shorten(written, 60)) }
 
 // Actions are the names of all actions.
 var Actions = []string{"pull", "push", "delete", "read", "write", "*"}
@@ -29,22 +29,22 @@ var Effects = []string{string(Allow), string(Deny)}
 type checker struct {
 	*Rule
 	rule policy.Rule
-	found
+	collector
 }
 
-// found collects problems.
-type found struct{ problems Problems }
+// collector collects problems.
+type collector struct{ problems Problems }
 
-func (c *found) bad(field string, item int, format string, args ...any) {
+func (c *collector) bad(field string, item int, format string, args ...any) {
 	c.suggest(field, item, "", format, args...)
 }
 
-func (c *found) suggest(field string, item int, suggestion, format string, args ...any) {
+func (c *collector) suggest(field string, item int, suggestion, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Field: field, Item: item, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
-// missing adds a problem about a required field that is missing.
-func (c *found) missing(field, text string) {
+// addMissing adds a problem about a required field that is missing.
+func (c *collector) addMissing(field, text string) {
 	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: text, Missing: true})
 }
 
@@ -58,7 +58,7 @@ func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Ru
 	c := r.fields(compile)
 	own := c.problems
 	c.problems = nil
-	c.together()
+	c.checkCombination()
 	for _, p := range c.problems {
 		// Skip a problem of a field that already has a problem, because it is probably a
 		// consequence.
@@ -78,15 +78,15 @@ func (r *Role) Policy() (policy.Role, error) {
 	if r == nil {
 		r = new(Role)
 	}
-	var c found
-	c.empties(r.Empty)
+	var c collector
+	c.checkEmpty(r.Empty)
 	if r.Actions != nil && len(r.Actions) == 0 {
 		c.bad("actions", -1, emptyList)
 	}
 	if r.Actions == nil {
-		c.missing("actions", "actions is missing")
+		c.addMissing("actions", "actions is missing")
 	}
-	role := policy.Role{Actions: c.actions(r.Actions, scope.Repository), Lifetime: c.lifetime(r.Lifetime)}
+	role := policy.Role{Actions: c.parseActions(r.Actions, scope.Repository), Lifetime: c.parseLifetime(r.Lifetime)}
 	if len(c.problems) > 0 {
 		return role, c.problems
 	}
@@ -110,10 +110,10 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 			c.bad(list.field, -1, emptyList)
 		}
 	}
-	c.empties(c.Empty)
-	c.texts()
+	c.checkEmpty(c.Empty)
+	c.checkTexts()
 	if effect := string(c.Effect); effect != "" && !slices.Contains(Effects, effect) {
-		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is not one of %s", quoted(effect), strings.Join(Effects, ", "))
+		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is not one of %s", quoteWritten(effect), strings.Join(Effects, ", "))
 	}
 	all := scope.Repository // the actions that "*" means
 	switch {
@@ -122,19 +122,19 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 	case len(c.Tidewaiter) > 0:
 		all = scope.Read | scope.Write
 	}
-	c.rule.Actions = c.actions(c.Actions, all)
-	c.rights()
+	c.rule.Actions = c.parseActions(c.Actions, all)
+	c.checkRights()
 	if c.When != "" {
 		c.condition(compile)
 	}
-	c.rule.Lifetime = c.lifetime(c.Lifetime)
+	c.rule.Lifetime = c.parseLifetime(c.Lifetime)
 	return c
 }
 
 const emptyList = "the list is empty, which could mean none or all; add items, or leave out the key"
 
-// empties adds a problem for each text field that is present but empty.
-func (c *found) empties(fields []string) {
+// checkEmpty adds a problem for each text field that is present but empty.
+func (c *collector) checkEmpty(fields []string) {
 	for _, field := range fields {
 		switch field {
 		case "comment":
@@ -157,24 +157,24 @@ func (c *checker) lists() [5]list {
 	}
 }
 
-// texts checks the fields that are one line of text.
-func (c *checker) texts() {
+// checkTexts checks the fields that are one line of text.
+func (c *checker) checkTexts() {
 	if c.Name != "" {
-		c.line("name", -1, c.Name)
+		c.checkLine("name", -1, c.Name)
 	}
 	if c.Role != "" {
-		c.line("role", -1, c.Role)
+		c.checkLine("role", -1, c.Role)
 	}
 	lists := c.lists()
 	for _, list := range lists[:4] {
 		for i, item := range list.items {
-			c.line(list.field, i, item)
+			c.checkLine(list.field, i, item)
 		}
 	}
 }
 
-// line checks that a text is one line, is not empty, and has no white space at its ends.
-func (c *checker) line(field string, item int, written string) {
+// checkLine checks that a text is one line, is not empty, and has no white space at its ends.
+func (c *checker) checkLine(field string, item int, written string) {
 	trimmed := strings.TrimSpace(written)
 	switch {
 	case trimmed == "":
@@ -186,13 +186,13 @@ func (c *checker) line(field string, item int, written string) {
 	}
 }
 
-// actions parses names of actions; "*" means all.
-func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
+// parseActions parses the names of actions. The name "*" means all actions.
+func (c *collector) parseActions(words []string, all scope.Actions) (set scope.Actions) {
 	for i, word := range words {
 		action, known := scope.ParseAction(word)
 		switch {
 		case !known:
-			c.suggest("actions", i, text.Nearest(word, Actions), "%s is not one of %s", quoted(word), strings.Join(Actions, ", "))
+			c.suggest("actions", i, text.Nearest(word, Actions), "%s is not one of %s", quoteWritten(word), strings.Join(Actions, ", "))
 		case slices.Contains(words[:i], word):
 			c.bad("actions", i, "%s is listed twice", word)
 		case word == "*":
@@ -210,9 +210,9 @@ var Rights = []string{"accounts", "administrators", "journal", "policy", "namesp
 // NamespaceRight is the prefix of the names of rights over one namespace.
 const NamespaceRight = "namespace/"
 
-// rights checks names of rights over Tidewaiter: one of Rights, NamespaceRight with a pattern,
-// or ** for all rights. policy.Compile checks the pattern.
-func (c *checker) rights() {
+// checkRights checks names of rights over Tidewaiter: one of Rights, NamespaceRight with a
+// pattern, or ** for all rights. policy.Compile checks the pattern.
+func (c *checker) checkRights() {
 	for i, written := range c.Tidewaiter {
 		if written == "**" || slices.Contains(Rights, written) || strings.TrimSpace(written) == "" {
 			continue
@@ -227,7 +227,7 @@ func (c *checker) rights() {
 		if written == "namespace" || written == NamespaceRight {
 			near = NamespaceRight + "**"
 		}
-		c.suggest("tidewaiter", i, near, "%s is not a right over Tidewaiter: use %s, namespace/NAME, or \"**\" for all", quoted(written), strings.Join(Rights, ", "))
+		c.suggest("tidewaiter", i, near, "%s is not a right over Tidewaiter: use %s, namespace/NAME, or \"**\" for all", quoteWritten(written), strings.Join(Rights, ", "))
 	}
 }
 
@@ -250,34 +250,34 @@ func (c *checker) condition(compile func(string) (policy.Condition, error)) {
 	}
 }
 
-// lifetime parses a lifetime. An empty text means 0.
-func (c *found) lifetime(written string) time.Duration {
+// parseLifetime parses a lifetime. An empty text means 0.
+func (c *collector) parseLifetime(written string) time.Duration {
 	if written == "" {
 		return 0
 	}
 	d, err := time.ParseDuration(written)
 	switch {
 	case err != nil:
-		c.suggest("lifetime", -1, text.MeantDuration(written), "%s is not a duration like 90s, 5m or 24h", quoted(written))
+		c.suggest("lifetime", -1, text.MeantDuration(written), "%s is not a duration like 90s, 5m or 24h", quoteWritten(written))
 	case d < MinLifetime || d > MaxLifetime:
-		c.bad("lifetime", -1, "%s is not between %s and %s", quoted(written), text.Duration(MinLifetime), text.Duration(MaxLifetime))
+		c.bad("lifetime", -1, "%s is not between %s and %s", quoteWritten(written), text.Duration(MinLifetime), text.Duration(MaxLifetime))
 	case d%time.Second != 0:
-		c.bad("lifetime", -1, "%s must be whole seconds, because tokens count seconds", quoted(written))
+		c.bad("lifetime", -1, "%s must be whole seconds, because tokens count seconds", quoteWritten(written))
 	default:
 		return d
 	}
 	return 0
 }
 
-// together sets the defaults of a rule, and checks the fields that depend on each other, such
-// as repositories and catalog.
-func (c *checker) together() {
+// checkCombination sets the defaults of a rule, and checks the fields that depend on each other,
+// such as repositories and catalog.
+func (c *checker) checkCombination() {
 	if c.Name == "" {
-		c.missing("name", "name is missing")
+		c.addMissing("name", "name is missing")
 	}
 	if c.Subjects == nil {
 		if c.Effect == Allow || c.Effect == "" { // an invalid effect could mean deny
-			c.missing("subjects", "subjects is missing: an allow rule must have subjects")
+			c.addMissing("subjects", "subjects is missing: an allow rule must have subjects")
 		}
 		c.rule.Subjects = []string{"anyone"}
 	}
@@ -301,7 +301,7 @@ func (c *checker) together() {
 			}
 		}
 		if !acts {
-			c.missing("actions", "actions is missing: read, write, or both")
+			c.addMissing("actions", "actions is missing: read, write, or both")
 		}
 	case c.Catalog:
 		c.rule.Type, c.rule.Names = scope.TypeRegistry, []string{"catalog"}
@@ -314,19 +314,20 @@ func (c *checker) together() {
 		c.rule.Actions = scope.All
 	case c.Tidewaiter != nil:
 	case c.Repositories == nil:
-		c.missing("repositories", "repositories is missing, or catalog: true, or tidewaiter")
+		c.addMissing("repositories", "repositories is missing, or catalog: true, or tidewaiter")
 		if !acts {
-			c.missing("actions", "give actions or role")
+			c.addMissing("actions", "give actions or role")
 		}
 	default:
 		c.rule.Names = c.Repositories
 		if !acts {
-			c.missing("actions", "give actions or role")
+			c.addMissing("actions", "give actions or role")
 		}
 	}
 }
 
-// CheckRegistries returns a problem for each of the rule's registries that is not in services.
+// CheckRegistries returns a problem for each of the rule's registries that is not one of the given
+// services.
 func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 	for i, name := range r.Registries {
 		if slices.Contains(services, name) {
@@ -342,7 +343,7 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 			there = "; there are " + strings.Join(services, ", ")
 		}
 		problems = append(problems, Problem{
-			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", quoted(name), there), Suggestion: near,
+			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", quoteWritten(name), there), Suggestion: near,
 		})
 	}
 	return problems
