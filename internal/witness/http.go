@@ -66,7 +66,7 @@ func (w *Witness) addCheckpoint(rw http.ResponseWriter, hr *http.Request) {
 		_, _ = rw.Write(line) // a client whose connection is lost can send the request again
 		return
 	}
-	why, isRefused := errors.AsType[*refused](err)
+	why, isRefused := errors.AsType[*refusal](err)
 	if !isRefused {
 		w.Log.Error("cosigning a checkpoint failed", "error", err)
 		http.Error(rw, "internal error", http.StatusInternalServerError)
@@ -88,17 +88,17 @@ func (w *Witness) addCheckpoint(rw http.ResponseWriter, hr *http.Request) {
 func (w *Witness) answer(body io.Reader) ([]byte, error) {
 	content, err := io.ReadAll(body)
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, &refused{status: http.StatusRequestEntityTooLarge, why: "the request is too large"}
+		return nil, &refusal{status: http.StatusRequestEntityTooLarge, why: "the request is too large"}
 	}
 	if err != nil {
-		return nil, &refused{status: http.StatusBadRequest, why: "the request is incomplete"}
+		return nil, &refusal{status: http.StatusBadRequest, why: "the request is incomplete"}
 	}
 	r, err := parseRequest(string(content))
 	if err != nil {
-		return nil, &refused{status: http.StatusBadRequest, why: err.Error()}
+		return nil, &refusal{status: http.StatusBadRequest, why: err.Error()}
 	}
 	line, err := w.cosign(r)
-	if why, isRefused := errors.AsType[*refused](err); isRefused {
+	if why, isRefused := errors.AsType[*refusal](err); isRefused {
 		why.log, _, _ = strings.Cut(r.checkpoint, "\n")
 	}
 	return line, err

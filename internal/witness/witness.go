@@ -111,8 +111,8 @@ func Open(o Options) (_ *Witness, err error) {
 // Close releases the lock.
 func (w *Witness) Close() error { return w.lock.Close() }
 
-// known returns the newest checkpoint of a log. The caller holds mu.
-func (w *Witness) known(origin string) tree.Checkpoint {
+// newestOf returns the newest checkpoint of a log. The caller holds mu.
+func (w *Witness) newestOf(origin string) tree.Checkpoint {
 	signed, found := w.newest[origin]
 	if !found {
 		return tree.Checkpoint{Origin: origin, Root: sha256.Sum256(nil)} // the empty tree
@@ -121,50 +121,50 @@ func (w *Witness) known(origin string) tree.Checkpoint {
 	return c
 }
 
-// refused is the reason why a checkpoint is not cosigned.
-type refused struct {
+// refusal is the reason why a checkpoint is not cosigned.
+type refusal struct {
 	status int
 	why    string
 	known  int64  // the size of the newest checkpoint, for the status 409
 	log    string // the origin in the checkpoint
 }
 
-func (r *refused) Error() string { return r.why }
+func (r *refusal) Error() string { return r.why }
 
 // cosign checks a checkpoint, stores it, and returns the line with the cosignature.
 func (w *Witness) cosign(r request) ([]byte, error) {
 	origin, _, _ := strings.Cut(r.checkpoint, "\n")
 	keys := w.keys[origin]
 	if len(keys) == 0 {
-		return nil, &refused{status: 404, why: "unknown log"}
+		return nil, &refusal{status: 404, why: "unknown log"}
 	}
 	c, opened, err := tree.OpenCheckpoint([]byte(r.checkpoint), keys...)
 	if err != nil {
 		_, unverified := errors.AsType[*note.UnverifiedNoteError](err)
 		_, invalid := errors.AsType[*note.InvalidSignatureError](err)
 		if unverified || invalid {
-			return nil, &refused{status: 403, why: "no valid signature of the log"}
+			return nil, &refusal{status: 403, why: "no valid signature of the log"}
 		}
-		return nil, &refused{status: 400, why: "malformed checkpoint"}
+		return nil, &refusal{status: 400, why: "malformed checkpoint"}
 	}
 	if r.old > c.Size {
-		return nil, &refused{status: 400, why: "the old size is greater than the size of the checkpoint"}
+		return nil, &refusal{status: 400, why: "the old size is greater than the size of the checkpoint"}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known := w.known(origin)
+	known := w.newestOf(origin)
 	if c.Size == known.Size && c.Root != known.Root {
 		if missed, ok := w.loud[origin].Allow(w.Now()); ok {
 			w.Log.Error("a log has two histories: it signed two different trees of the same size", "log", origin, "size", c.Size,
 				"cosigned", w.newest[origin], "refused", r.checkpoint, loglimit.Missed, missed)
 		}
-		return nil, &refused{status: 409, why: "the log has already signed another tree of this size", known: known.Size}
+		return nil, &refusal{status: 409, why: "the log has already signed another tree of this size", known: known.Size}
 	}
 	if r.old != known.Size {
-		return nil, &refused{status: 409, why: "the old size is not the size of the newest checkpoint", known: known.Size}
+		return nil, &refusal{status: 409, why: "the old size is not the size of the newest checkpoint", known: known.Size}
 	}
-	if err := consistent(known, c, r.proof); err != nil {
-		return nil, &refused{status: 422, why: "the consistency proof does not hold: the proof is wrong, or the log changed its history"}
+	if err := verifyConsistent(known, c, r.proof); err != nil {
+		return nil, &refusal{status: 422, why: "the consistency proof does not hold: the proof is wrong, or the log changed its history"}
 	}
 	line, err := note.Sign(&note.Note{Text: opened.Text}, w.Signer)
 	if err != nil {
@@ -179,9 +179,9 @@ func (w *Witness) cosign(r request) ([]byte, error) {
 	return bytes.TrimPrefix(line, []byte(opened.Text+"\n")), nil
 }
 
-// consistent verifies that the tree of c begins with the tree of known. If known is the empty
-// tree, no proof is needed.
-func consistent(known, c tree.Checkpoint, proof []tree.Hash) error {
+// verifyConsistent verifies that the tree of the checkpoint c begins with the tree of the known
+// checkpoint. If the known tree is empty, no proof is needed.
+func verifyConsistent(known, c tree.Checkpoint, proof []tree.Hash) error {
 	if known.Size > 0 {
 		return tree.CheckConsistency(c, known, proof)
 	}

@@ -35,7 +35,8 @@ func (h *history) ReadHashes(indexes []int64) (found []tlog.Hash, err error) {
 	return found, nil
 }
 
-// newHistory returns a history whose leaves after fork differ by its name.
+// newHistory returns a history. From the leaf number fork on, the leaves contain the name of the
+// history.
 func newHistory(t testing.TB, key *notekey.Key, name string, fork, size int64) *history {
 	t.Helper()
 	h := &history{key: key}
@@ -335,7 +336,7 @@ func TestPropertyCosignedCheckpointsAreConsistent(t *testing.T) {
 			fault = rapid.SampledFrom([]string{"none", "none", "failed", "kept"}).Draw(rt, "fault")
 			h := rapid.SampledFrom(histories).Draw(rt, "history")
 			to := rapid.Int64Range(1, size).Draw(rt, "size")
-			old := w.known(key.Name()).Size
+			old := w.newestOf(key.Name()).Size
 			if rapid.IntRange(0, 3).Draw(rt, "other") == 0 {
 				old = rapid.Int64Range(0, size).Draw(rt, "old")
 			}
