@@ -59,11 +59,11 @@ func (v cosignatures) Verify(msg, sig []byte) bool {
 	if len(sig) != cosignedSize || sig[0] > 127 { // a time of at most 63 bits
 		return false
 	}
-	return ed25519.Verify(v.key, cosigned(msg, binary.BigEndian.Uint64(sig)), sig[timeSize:])
+	return ed25519.Verify(v.key, signedBytes(msg, binary.BigEndian.Uint64(sig)), sig[timeSize:])
 }
 
-// cosigned returns the bytes that a witness signs.
-func cosigned(msg []byte, at uint64) []byte {
+// signedBytes returns the bytes that a witness signs.
+func signedBytes(msg []byte, at uint64) []byte {
 	return append(fmt.Appendf(nil, "cosignature/v1\ntime %d\n", at), msg...)
 }
 
@@ -92,7 +92,7 @@ func (c cosigner) Sign(msg []byte) ([]byte, error) {
 		return nil, errors.New("the clock is before 1970")
 	}
 	signature := binary.BigEndian.AppendUint64(nil, uint64(at))
-	return append(signature, ed25519.Sign(c.key.private, cosigned(msg, uint64(at)))...), nil
+	return append(signature, ed25519.Sign(c.key.private, signedBytes(msg, uint64(at)))...), nil
 }
 
 // Describe returns the name of the key of a verified signature. For a cosignature, it also returns
