@@ -63,7 +63,7 @@ func run(ctx context.Context, arguments []string, out, problems io.Writer) int {
 		fmt.Fprintln(problems, "load:", err)
 		return 1
 	}
-	if n := report.failed(); n > 0 {
+	if n := report.countFailed(); n > 0 {
 		fmt.Fprintf(problems, "load: %d requests without a 2xx answer\n", n)
 		return 1
 	}

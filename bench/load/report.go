@@ -84,8 +84,8 @@ func newReport(connections, rounds int, c *drive.Comparison) *report {
 	return r
 }
 
-// failed returns how many requests of all targets had no 2xx answer.
-func (r *report) failed() (n int64) {
+// countFailed returns how many requests of all targets had no 2xx answer.
+func (r *report) countFailed() (n int64) {
 	for _, t := range r.Targets {
 		n += t.Failed
 	}

@@ -24,20 +24,20 @@ const (
 	timeLayout = "2006-01-02T15:04:05.000000000Z"
 )
 
-// events numbers the events of a target. Workers share it.
-type events struct {
+// numberedEvents gives each event of a target its own number. All workers share it.
+type numberedEvents struct {
 	run  [8]byte // so that a second run does not repeat the events of the first
 	sent atomic.Uint64
 }
 
-func newEvents() *events {
-	e := &events{}
+func newEvents() *numberedEvents {
+	e := &numberedEvents{}
 	_, _ = rand.Read(e.run[:])
 	return e
 }
 
-// next writes the id and time of a new event into a request.
-func (e *events) next(request []byte, now time.Time) []byte {
+// writeNext writes the id and time of a new event into a request.
+func (e *numberedEvents) writeNext(request []byte, now time.Time) []byte {
 	var id [16]byte
 	// A registry's ids are random, so the number is at the end.
 	copy(id[:8], e.run[:])

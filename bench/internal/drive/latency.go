@@ -6,19 +6,19 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// longest is the largest latency that a histogram records. Larger latencies are recorded as
-// longest.
-const longest = 18 * time.Minute
+// maxLatency is the largest latency that a histogram records. Larger latencies are recorded as
+// maxLatency.
+const maxLatency = 18 * time.Minute
 
 // newLatencies returns a histogram of nanoseconds. With two significant figures, a bucket is at
 // most 1/128 of its value wide, and the histogram takes 35 KB. The bars of bench/compare are 5
 // % or wider.
-func newLatencies() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(longest), 2) }
+func newLatencies() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(maxLatency), 2) }
 
 // record adds a request that took the given time. It does not allocate.
 func (r *Result) record(took time.Duration) {
 	r.Requests++
-	_ = r.latencies.RecordValue(int64(min(took, longest))) // only a value above longest is an error
+	_ = r.latencies.RecordValue(int64(min(took, maxLatency))) // only a value above longest is an error
 }
 
 // Latency returns the latency at the nearest rank of a share (0 to 1) of all requests: 0.99 is

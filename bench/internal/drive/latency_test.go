@@ -44,7 +44,7 @@ func TestLatencyOfNoRequestIsZero(t *testing.T) {
 func TestVeryLongRequestCountsAsTheLongest(t *testing.T) {
 	r := Result{latencies: newLatencies()}
 	r.record(24 * time.Hour)
-	if got := r.Latency(1); got < longest || r.Requests != 1 {
+	if got := r.Latency(1); got < maxLatency || r.Requests != 1 {
 		t.Errorf("a day counts as %s, in %d requests", got, r.Requests)
 	}
 }

@@ -52,11 +52,12 @@ func (r *reader) reset(from io.Reader) {
 	r.from, r.start, r.end = from, 0, 0
 }
 
-// next reads one answer. It returns io.EOF if the connection ends before the answer begins.
-func (r *reader) next() (response, error) {
+// readResponse reads one answer. It returns io.EOF if the connection ends before the answer
+// begins.
+func (r *reader) readResponse() (response, error) {
 	r.taken = 0
 	for {
-		answer, framing, err := r.head()
+		answer, framing, err := r.readHead()
 		if err != nil {
 			return response{}, err
 		}
@@ -67,13 +68,13 @@ func (r *reader) next() (response, error) {
 			continue
 		case answer.status == 204 || answer.status == 304:
 		case framing.chunked:
-			answer.body, err = r.chunks()
+			answer.body, err = r.readChunks()
 		case framing.length >= 0:
 			answer.body = framing.length
 			err = r.skip(framing.length)
 		default:
 			answer.close = true
-			answer.body, err = r.rest()
+			answer.body, err = r.readToEnd()
 		}
 		if err != nil {
 			return response{}, err
@@ -93,8 +94,8 @@ type framing struct {
 	chunked bool
 }
 
-// head reads up to the empty line.
-func (r *reader) head() (response, framing, error) {
+// readHead reads up to the empty line.
+func (r *reader) readHead() (response, framing, error) {
 	body := framing{length: -1}
 	looked := 0
 	for {
@@ -173,11 +174,11 @@ func parseHead(text []byte, body *framing) (response, error) {
 	return answer, nil
 }
 
-// chunks reads a chunked body with its trailer and returns the body's length.
-func (r *reader) chunks() (int64, error) {
+// readChunks reads a chunked body with its trailer and returns the body's length.
+func (r *reader) readChunks() (int64, error) {
 	var total int64
 	for {
-		line, err := r.line()
+		line, err := r.readLine()
 		if err != nil {
 			return 0, err
 		}
@@ -193,7 +194,7 @@ func (r *reader) chunks() (int64, error) {
 		if err := r.skip(size); err != nil {
 			return 0, err
 		}
-		if line, err = r.line(); err != nil {
+		if line, err = r.readLine(); err != nil {
 			return 0, err
 		}
 		if len(line) != 0 {
@@ -201,7 +202,7 @@ func (r *reader) chunks() (int64, error) {
 		}
 	}
 	for {
-		line, err := r.line()
+		line, err := r.readLine()
 		if err != nil {
 			return 0, err
 		}
@@ -211,8 +212,8 @@ func (r *reader) chunks() (int64, error) {
 	}
 }
 
-// line returns a line without its end. It is valid until the next read.
-func (r *reader) line() ([]byte, error) {
+// readLine returns a line without its end. The line is valid until the next read.
+func (r *reader) readLine() ([]byte, error) {
 	for {
 		if at := bytes.IndexByte(r.buf[r.start:r.end], '\n'); at >= 0 {
 			line := r.buf[r.start : r.start+at]
@@ -222,7 +223,7 @@ func (r *reader) line() ([]byte, error) {
 			r.use(at + 1)
 			return line[:len(line)-1], nil
 		}
-		if err := r.more(); err != nil {
+		if err := r.fillMore(); err != nil {
 			return nil, err
 		}
 	}
@@ -236,14 +237,14 @@ func (r *reader) skip(n int64) error {
 		if n -= have; n == 0 {
 			return nil
 		}
-		if err := r.more(); err != nil {
+		if err := r.fillMore(); err != nil {
 			return err
 		}
 	}
 }
 
-// rest consumes everything until the connection ends.
-func (r *reader) rest() (int64, error) {
+// readToEnd consumes everything until the connection ends.
+func (r *reader) readToEnd() (int64, error) {
 	var total int64
 	for {
 		total += int64(r.end - r.start)
@@ -266,8 +267,8 @@ func (r *reader) use(n int) {
 	}
 }
 
-// more calls fill, and returns io.ErrUnexpectedEOF if the connection ends.
-func (r *reader) more() error {
+// fillMore calls the method fill, and returns io.ErrUnexpectedEOF if the connection ends.
+func (r *reader) fillMore() error {
 	err := r.fill()
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

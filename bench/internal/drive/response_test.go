@@ -46,7 +46,7 @@ func TestReaderFindsTheEndOfAnAnswer(t *testing.T) {
 			"byte by byte": iotest.OneByteReader(strings.NewReader(tt.text)),
 			"in halves":    iotest.HalfReader(strings.NewReader(tt.text)),
 		} {
-			got, err := newReader(from).next()
+			got, err := newReader(from).readResponse()
 			if err != nil {
 				t.Errorf("%s, %s: %v", tt.what, pieces, err)
 				continue
@@ -86,7 +86,7 @@ func TestReaderRejectsInvalidResponses(t *testing.T) {
 		{"a switch to another protocol", "HTTP/1.1 101 Switching Protocols\r\n\r\n", errSwitched},
 		{"an endless head", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", bufferBytes), errHeadTooLong},
 	} {
-		if got, err := newReader(strings.NewReader(tt.text)).next(); !errors.Is(err, tt.want) {
+		if got, err := newReader(strings.NewReader(tt.text)).readResponse(); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %+v, %v; want %v", tt.what, got, err, tt.want)
 		}
 	}
@@ -103,7 +103,7 @@ func TestReaderReadsOneAnswerAfterTheOther(t *testing.T) {
 	}()
 	r := newReader(out)
 	for _, want := range []response{{status: 200, body: 5, bytes: int64(len(first))}, {status: 404, body: 2, bytes: int64(len(second))}} {
-		got, err := r.next()
+		got, err := r.readResponse()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestReaderReadsOneAnswerAfterTheOther(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	if _, err := r.next(); !errors.Is(err, io.EOF) {
+	if _, err := r.readResponse(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last answer: %v", err)
 	}
 }
@@ -122,7 +122,7 @@ func TestReaderAllocatesNothing(t *testing.T) {
 	r := newReader(from)
 	if n := testing.AllocsPerRun(100, func() {
 		from.Reset(answer)
-		if _, err := r.next(); err != nil {
+		if _, err := r.readResponse(); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
@@ -142,7 +142,7 @@ func FuzzReaderAgreesWithNetHTTP(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		ours, err := newReader(bytes.NewReader(text)).next()
+		ours, err := newReader(bytes.NewReader(text)).readResponse()
 		if err != nil {
 			return
 		}

@@ -38,12 +38,12 @@ type TargetOptions struct {
 type Target struct {
 	Name string
 
-	// address is checked and then dialed. Otherwise the name could resolve to another address at
-	// the next time.
+	// address is checked and then dialed. A host name could resolve to another address the next
+	// time.
 	address  netip.AddrPort
 	tls      *tls.Config // nil: plain HTTP
 	requests [][]byte
-	events   *events // writes an event into a request; nil: the requests are sent unchanged
+	events   *numberedEvents // writes an event into a request; nil: the requests are sent unchanged
 	process  int
 }
 
@@ -80,7 +80,7 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	if t.Name == "" {
 		t.Name = u.Host
 	}
-	if t.address, err = loopback(ctx, u.Hostname(), port); err != nil {
+	if t.address, err = resolveLoopback(ctx, u.Hostname(), port); err != nil {
 		return nil, fmt.Errorf("target %q: %w", o.URL, err)
 	}
 	if o.Event {
@@ -92,8 +92,8 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	return t, nil
 }
 
-// loopback resolves a host. It fails if an address of the host is not loopback.
-func loopback(ctx context.Context, host, port string) (netip.AddrPort, error) {
+// resolveLoopback resolves a host. It fails if an address of the host is not loopback.
+func resolveLoopback(ctx context.Context, host, port string) (netip.AddrPort, error) {
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
 		return netip.AddrPort{}, fmt.Errorf("port %q: not a number from 1 to 65535", port)
@@ -173,14 +173,14 @@ func requests(u *url.URL, o TargetOptions) ([][]byte, error) {
 		} else if o.Post {
 			made[i] = post(u, asked, one, head)
 		} else {
-			made[i] = get(u, asked, head+basic(one))
+			made[i] = get(u, asked, head+basicHeader(one))
 		}
 	}
 	return made, nil
 }
 
-// basic returns the header for Basic authentication, if there is a name.
-func basic(o TargetOptions) string {
+// basicHeader returns the header for Basic authentication, if there is a name.
+func basicHeader(o TargetOptions) string {
 	if o.User == "" {
 		return ""
 	}

@@ -43,8 +43,9 @@ func TestOnlyLoopbackIsPutUnderLoad(t *testing.T) {
 	}
 }
 
-// sent parses each of a target's requests with the standard library and describes it.
-func sent(t *testing.T, o TargetOptions) []string {
+// parseRequests parses each of a target's requests with the standard library and describes the
+// request.
+func parseRequests(t *testing.T, o TargetOptions) []string {
 	t.Helper()
 	target, err := NewTarget(t.Context(), o)
 	if err != nil {
@@ -117,7 +118,7 @@ func TestRequestsAreWhatClientsSend(t *testing.T) {
 			[]string{"GET 127.0.0.1 /  ann-0 with wrong from 10.0.0.0", "GET 127.0.0.1 /  ann-1 with wrong from 10.0.0.1"},
 		},
 	} {
-		if diff := cmp.Diff(tt.want, sent(t, tt.o)); diff != "" {
+		if diff := cmp.Diff(tt.want, parseRequests(t, tt.o)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.what, diff)
 		}
 	}
@@ -129,7 +130,7 @@ func TestEachEventIsAnother(t *testing.T) {
 	target := &url.URL{Host: "127.0.0.1:5001", Path: "/notifications"}
 	seen := map[string]bool{}
 	for range 1000 {
-		_, body, _ := bytes.Cut(e.next(postEvent(target, ""), time.Unix(1e9, 5)), []byte("\r\n\r\n"))
+		_, body, _ := bytes.Cut(e.writeNext(postEvent(target, ""), time.Unix(1e9, 5)), []byte("\r\n\r\n"))
 		events, bad, err := notification.Decode(body)
 		if err != nil || len(bad) > 0 || len(events) != 1 {
 			t.Fatalf("%v, %v: %s", err, bad, body)

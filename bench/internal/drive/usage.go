@@ -14,8 +14,8 @@ import (
 // tick is the unit of /proc/PID/stat: USER_HZ, which is 100 on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// usage returns the processor time that the target's process uses in the window. It returns
-// when all workers have ended (running).
+// usage returns the processor time that the target's process uses in the window. It waits until
+// all workers in the group running have ended.
 func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) (time.Duration, error) {
 	if t.process == 0 {
 		running.Wait()

@@ -39,7 +39,7 @@ func newWorker(t *Target, w *window, number int) *worker {
 func (w *worker) run(ctx context.Context) {
 	for more := true; more && ctx.Err() == nil && time.Now().Before(w.window.until); {
 		var err error
-		more, err = w.connection(ctx)
+		more, err = w.useConnection(ctx)
 		switch {
 		case err != nil:
 			w.result.Errors[reason(err)]++
@@ -56,9 +56,9 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// connection dials and sends requests until the work is done or the connection ends. It reports
+// useConnection dials and sends requests until the work is done or the connection ends. It reports
 // whether there is more to do on another connection.
-func (w *worker) connection(ctx context.Context) (more bool, err error) {
+func (w *worker) useConnection(ctx context.Context) (more bool, err error) {
 	conn, err := w.target.dial(ctx)
 	if err != nil {
 		// A failed dial counts as a request. Otherwise, if there is no server, a run with a number
@@ -81,7 +81,7 @@ func (w *worker) connection(ctx context.Context) (more bool, err error) {
 		}
 		request := w.target.requests[w.next]
 		if w.target.events != nil {
-			w.event = w.target.events.next(append(w.event[:0], request...), sent)
+			w.event = w.target.events.writeNext(append(w.event[:0], request...), sent)
 			request = w.event
 		}
 		if w.next++; w.next == len(w.target.requests) {
@@ -90,7 +90,7 @@ func (w *worker) connection(ctx context.Context) (more bool, err error) {
 		if _, err := conn.Write(request); err != nil {
 			return true, err
 		}
-		answer, err := w.reader.next()
+		answer, err := w.reader.readResponse()
 		if err != nil {
 			return true, err
 		}
