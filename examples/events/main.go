@@ -51,7 +51,7 @@ type consumer struct {
 
 	mu sync.Mutex
 	// seen has the ids of the newest events. If the response was late, the registry sends the
-	// event again. With seen, the program does not print the event a second time.
+	// event again. With this list, the program does not print the event a second time.
 	seen [1000]string
 	next int
 }
