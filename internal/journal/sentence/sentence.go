@@ -22,10 +22,10 @@ const (
 	maxSentence = 2 << 10
 )
 
-// sentences has the sentence about each action. {key} is a value of change.to, {from.key} is a value
-// of change.from, and {target} is the target. A part in brackets is left out if one of its values is
-// missing, zero or false. Values are escaped words. {rule} and {from.rule} are described by
-// describeRule, and {changes} lists how from and to differ.
+// sentences has the sentence about each action. {key} is a value of change.to, {from.key} is a
+// value of change.from, and {target} is the target. A part in brackets is left out if one of its
+// values is missing, zero or false. Values are escaped words. {rule} and {from.rule} are described
+// by describeRule, and {changes} lists how from and to differ.
 var sentences = map[string]string{
 	"user.add":      "user {target} added[, in groups {groups}][, until {expires}]",
 	"user.enable":   "user {target} enabled",
@@ -125,8 +125,8 @@ func (c *change) appendSentence(b []byte, sentence string) []byte {
 	return b
 }
 
-// appendPart appends a part of a sentence. complete reports whether the change has all values of
-// the part.
+// appendPart appends a part of a sentence. The result complete reports whether the change has all
+// values of the part.
 func (c *change) appendPart(b []byte, part string) (_ []byte, complete bool) {
 	complete = true
 	for {

@@ -80,7 +80,7 @@ func TestSummariesOfChangesNameWhatHappened(t *testing.T) {
 		want := "change " + tt.action + " by user:ann: " + tt.want
 		written := journal.Change{Actor: "user:ann", Action: tt.action, Target: tt.target, From: tt.from, To: tt.to}
 		stored := written
-		stored.From, stored.To = decoded(t, tt.from), decoded(t, tt.to)
+		stored.From, stored.To = storeAndRead(t, tt.from), storeAndRead(t, tt.to)
 		for _, c := range []*journal.Change{&written, &stored} {
 			if got := (journal.Entry{Change: c}).Summary(); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
@@ -93,8 +93,9 @@ func TestSummariesOfChangesNameWhatHappened(t *testing.T) {
 	}
 }
 
-// decoded returns a map as it is after it was written to a block and read back.
-func decoded(t *testing.T, m side) (read side) {
+// storeAndRead returns a map in the form that it has after it was written to a block and read
+// back.
+func storeAndRead(t *testing.T, m side) (read side) {
 	t.Helper()
 	b, err := json.Marshal(m)
 	if err != nil {
