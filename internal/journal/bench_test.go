@@ -20,9 +20,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// cpu returns a function that reports how much processor time this process has used per round
-// since the call of cpu. Other load on the machine does not change the result.
-func cpu(b *testing.B) (report func()) {
+// measureCPU returns a function that reports how much processor time this process has used per
+// round since the call of measureCPU. Other load on the machine does not change the result.
+func measureCPU(b *testing.B) (report func()) {
 	used := func() (total int64) {
 		var usage syscall.Rusage
 		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -61,7 +61,7 @@ func BenchmarkRecord(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			j, _ := open(b, storetest.SQLite().New(b), journal.Options{})
 			b.ReportAllocs()
-			report := cpu(b)
+			report := measureCPU(b)
 			for i := 0; b.Loop(); i++ {
 				id := journal.NewID(time.Now())
 				entry := journal.Entry{ID: id, Registry: "registry.example.com", Decision: &journal.Decision{
@@ -104,7 +104,7 @@ func BenchmarkAppend(b *testing.B) {
 	var id atomic.Int64
 	b.SetParallelism(64)
 	b.ReportAllocs()
-	report := cpu(b)
+	report := measureCPU(b)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			entry := journal.Entry{Registry: "registry.example.com", Event: &notification.Event{
@@ -202,7 +202,7 @@ func BenchmarkMerge(b *testing.B) {
 		clock.Pass(24 * time.Hour)
 		k := journal.NewMaintainer(j, retention.Limits{})
 		b.StartTimer()
-		steps(b, k)
+		runSteps(b, k)
 		merged += len(entries)
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(merged), "ns/entry")
 		b.ReportMetric(before, "B/entry-before")

@@ -17,8 +17,9 @@ type block struct {
 	first            Position
 	entries          int64
 	earliest, latest int64 // times of the entries' ids, in milliseconds since 1970
-	// previous and hash are the roots of the tree before and after the block. In format 1, hash
-	// is the result of sum, and previous is the hash of the preceding block.
+	// The fields previous and hash are the roots of the tree before and after the block. In format
+	// 1, the field hash is the result of the method sum, and previous is the hash of the preceding
+	// block.
 	previous, hash hash
 	content        []byte
 }
@@ -84,8 +85,8 @@ func newBuilder(maxEntries, maxBytes int) *builder {
 	return &builder{maxEntries: maxEntries, maxBytes: maxBytes, known: known, encoder: newEncoder(known)}
 }
 
-// write appends entries to the journal within tx and sets their positions. It returns the entries
-// that are not duplicates, in the array of the parameter.
+// write appends entries to the journal in the transaction tx and sets their positions. It returns
+// the entries that are not duplicates, in the array of the parameter.
 func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (kept []Entry, blocks int, err error) {
 	// The end of the context already ends tx. Each statement would need one more goroutine to
 	// watch the context again.

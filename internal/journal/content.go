@@ -109,14 +109,14 @@ func splitParts(b *block, rest []byte) ([]part, error) {
 	return parts, nil
 }
 
-// inflate decompresses parts.
-type inflate struct {
+// inflater decompresses parts.
+type inflater struct {
 	r  io.Reader // nil: none yet
 	in bytes.Reader
 }
 
 // lines returns the lines of a part. The lines of the first part are its dictionary.
-func (f *inflate) lines(p *part, dictionary []byte) ([]byte, error) {
+func (f *inflater) lines(p *part, dictionary []byte) ([]byte, error) {
 	if !p.compressed {
 		return p.content, nil
 	}
@@ -140,14 +140,14 @@ func (f *inflate) lines(p *part, dictionary []byte) ([]byte, error) {
 	return lines, nil
 }
 
-// deflate compresses contents.
-type deflate struct {
+// deflater compresses contents.
+type deflater struct {
 	w   *flate.Writer // nil: none yet
 	out bytes.Buffer
 }
 
 // content returns the compressed content, or the given content if it is shorter.
-func (d *deflate) content(content []byte) []byte {
+func (d *deflater) content(content []byte) []byte {
 	if d.w == nil {
 		d.w, _ = flate.NewWriter(nil, compressionLevel) // the level is valid
 	}

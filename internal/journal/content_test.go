@@ -46,7 +46,7 @@ func opened(t *testing.T, b *block) (lines []string) {
 // A compressed block has the same lines as before. The lines can be read all at once, or one by
 // one in any order.
 func TestACompressedBlockHasTheSameLines(t *testing.T) {
-	var d deflate
+	var d deflater
 	for _, entries := range []int{1, partLines - 1, partLines, partLines + 1, 40, 256} {
 		b := testBlock(entries)
 		want := opened(t, b)
@@ -69,7 +69,7 @@ func TestACompressedBlockHasTheSameLines(t *testing.T) {
 			if i%2 == 1 {
 				position = compressed.end() - 1 - Position(i/2)
 			}
-			r, ok, err := decoder.at(o, position)
+			r, ok, err := decoder.entryAt(o, position)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func TestABlockThatWasCompressedAtOnceIsRead(t *testing.T) {
 // If one byte in the table of the parts is changed, reading the block fails. So a change cannot
 // hide entries.
 func TestAChangedListOfPartsIsAnError(t *testing.T) {
-	var d deflate
+	var d deflater
 	b := testBlock(60)
 	content := d.content(b.content)
 	want := opened(t, b)

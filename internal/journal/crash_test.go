@@ -16,10 +16,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// child reports whether this process is a child process. In a child process, it first appends
+// isChild reports whether this process is a child process. In a child process, it first appends
 // events from several goroutines until the process is killed, and prints the id of each
 // acknowledged event.
-func child() bool {
+func isChild() bool {
 	url, prefix := os.Getenv("JOURNAL_TEST_URL"), os.Getenv("JOURNAL_TEST_PREFIX")
 	if url == "" {
 		return false

@@ -134,7 +134,7 @@ type decoder struct {
 	q          store.Querier
 	principals *cache[hash, *policy.Principal]
 	lines      lineParser
-	inflate    inflate
+	inflate    inflater
 }
 
 func newDecoder(q store.Querier) *decoder {
@@ -266,9 +266,9 @@ func (o *openBlock) add(p *part, lines []byte) error {
 	return nil
 }
 
-// at returns the entry at a position. If the entry was removed, ok is false. at reads only the
+// entryAt returns the entry at a position, or false if the entry was removed. It reads only the
 // part of the block that has the entry.
-func (d *decoder) at(o *openBlock, position Position) (r entryRecord, ok bool, err error) {
+func (d *decoder) entryAt(o *openBlock, position Position) (r entryRecord, ok bool, err error) {
 	i, _ := slices.BinarySearchFunc(o.parts, position, func(p part, at Position) int { return cmp.Compare(p.end, at+1) })
 	if i == len(o.parts) || o.parts[i].first > position {
 		return r, false, nil
@@ -364,8 +364,8 @@ func (o *openBlock) split(line []byte) (p parts, err error) {
 	return p, nil
 }
 
-// public returns the public part of an entry's line.
-func (o *openBlock) public(line []byte) []byte {
+// publicPart returns the public part of an entry's line.
+func (o *openBlock) publicPart(line []byte) []byte {
 	if o.form == 1 {
 		return line
 	}
@@ -397,7 +397,7 @@ func (p *parts) privateHash() (sum hash, erased bool, err error) {
 	return sum, true, nil
 }
 
-// appendLeaf appends the data of an entry's leaf to b, which ends in the prefix of a leaf. erased
+// appendLeaf appends the data of an entry's leaf to b, which ends in the prefix of a leaf. It also
 // reports whether the entry's private part was erased.
 func (o *openBlock) appendLeaf(b []byte, p *parts) (leaf []byte, erased bool, err error) {
 	private, erased, err := p.privateHash()
@@ -429,13 +429,13 @@ func (d *decoder) decode(ctx context.Context, o *openBlock, r entryRecord) (Entr
 }
 
 func (d *decoder) decodeParts(ctx context.Context, o *openBlock, p *parts, position Position) (_ Entry, err error) {
-	l, err := d.lines.public(p.public)
+	l, err := d.lines.parsePublic(p.public)
 	if err != nil {
 		return Entry{}, err
 	}
 	var private privateLine
 	if len(p.private) > 0 && p.private[0] != '#' {
-		if private, err = d.lines.private(p.private); err != nil {
+		if private, err = d.lines.parsePrivate(p.private); err != nil {
 			return Entry{}, fmt.Errorf("its private part: %w", err)
 		}
 	}
@@ -556,7 +556,7 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 			missing = append(missing, ref)
 		}
 	}
-	return d.texts(ctx, missing, func(ref principalRef, text []byte) error {
+	return d.principalTexts(ctx, missing, func(ref principalRef, text []byte) error {
 		p, err := decodePrincipal(text)
 		if err != nil {
 			return fmt.Errorf("reading principal %d: %w", ref.number, err)
@@ -566,9 +566,9 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 	})
 }
 
-// texts calls found with the text of each principal. If a text is missing or does not have the
-// hash, the error is a principalError.
-func (d *decoder) texts(ctx context.Context, refs []principalRef, found func(principalRef, []byte) error) error {
+// principalTexts calls the function found with the text of each principal. If a text is missing or
+// does not have the hash, the error is a principalError.
+func (d *decoder) principalTexts(ctx context.Context, refs []principalRef, found func(principalRef, []byte) error) error {
 	const atOnce = 100
 	for chunk := range slices.Chunk(refs, atOnce) {
 		numbers := make([]int64, len(chunk))

@@ -127,8 +127,8 @@ func (e *encoder) content(dst []byte) []byte {
 
 func (e *encoder) ruleText(i int) []byte { return e.ruleLines[e.rules[i].from:e.rules[i].to] }
 
-// appendFirstLine appends the first line of a block with principals and a number of rules. rule
-// returns the JSON of a rule.
+// appendFirstLine appends the first line of a block with principals and a number of rules. The
+// function rule returns the JSON of a rule.
 func appendFirstLine(dst []byte, principals []principalRef, rules int, rule func(i int) []byte) []byte {
 	dst = append(dst, `{"form":2`...)
 	for i := range principals {
@@ -166,13 +166,13 @@ func appendRule(b []byte, r *policy.Rule) []byte {
 	return append(b, '}')
 }
 
-// list returns the text to write before element i of a list. This is the parameter first if i is
-// 0, and otherwise the parameter other.
-func list(i int, first, other string) string {
+// list returns the text to write before element i of a list: the opening if i is 0, and otherwise
+// the separator.
+func list(i int, opening, separator string) string {
 	if i == 0 {
-		return first
+		return opening
 	}
-	return other
+	return separator
 }
 
 // add writes the line of an entry and adds its leaf.
@@ -211,10 +211,10 @@ func (e *encoder) add(entry *Entry) {
 		b = appendField(b, `,"refused":`, s.Refused)
 		b = appendMap(b, `,"details":`, s.Details)
 		b = append(appendRepeats(b, s.Repeats), '}')
-		e.secretClient(s.Name, s.Remote, s.Client)
+		e.addClient(s.Name, s.Remote, s.Client)
 	default:
 		b = append(b, `,"text":""`...)
-		e.secret(`,"text":`, base64.StdEncoding.EncodeToString(entry.Text))
+		e.addPrivate(`,"text":`, base64.StdEncoding.EncodeToString(entry.Text))
 	}
 	e.public = append(b, '}')
 	if len(e.private) > 0 {
@@ -237,7 +237,8 @@ func (e *encoder) line() {
 	e.lines = append(b, '\n')
 }
 
-// appendRefs appends the first part of a line. principal is -1 if the entry has no principal.
+// appendRefs appends the first part of a line. The number of the principal is -1 if the entry has
+// no principal.
 func appendRefs(b []byte, principal int, rules []int) []byte {
 	if principal < 0 {
 		b = append(b, '-')
@@ -250,9 +251,9 @@ func appendRefs(b []byte, principal int, rules []int) []byte {
 	return b
 }
 
-// secret adds a field to the private part of the current entry. It does nothing if the value is
-// empty.
-func (e *encoder) secret(key, value string) {
+// addPrivate adds a field to the private part of the current entry. It does nothing if the value
+// is empty.
+func (e *encoder) addPrivate(key, value string) {
 	if value == "" {
 		return
 	}
@@ -262,14 +263,14 @@ func (e *encoder) secret(key, value string) {
 	e.private = text.AppendJSON(append(e.private, key...), value)
 }
 
-// secretClient adds data about a client: the name that it presented, its address, and its
+// addClient adds data about a client: the name that it presented, its address, and its
 // User-Agent.
-func (e *encoder) secretClient(name string, remote netip.Addr, client string) {
-	e.secret(`,"name":`, name)
+func (e *encoder) addClient(name string, remote netip.Addr, client string) {
+	e.addPrivate(`,"name":`, name)
 	if remote.IsValid() {
-		e.secret(`,"remote":`, remote.String())
+		e.addPrivate(`,"remote":`, remote.String())
 	}
-	e.secret(`,"client":`, client)
+	e.addPrivate(`,"client":`, client)
 }
 
 // salts are random bytes that prevent guessing data from its hash. Reading many bytes in one call
@@ -298,7 +299,7 @@ func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 	if d.Principal != nil {
 		e.principal = e.principalIndex(d.Principal)
 	}
-	e.secretClient(d.Name, d.Remote, d.Client)
+	e.addClient(d.Name, d.Remote, d.Client)
 	for i := range d.Results {
 		b = append(b, list(i, `,"results":[`, `,`)...)
 		b = e.result(b, &d.Results[i])
@@ -421,14 +422,14 @@ func (e *encoder) event(b []byte, event *notification.Event) []byte {
 		b = appendField(b, `,"instance":`, event.Source.Instance)
 		b = endObject(b, at)
 	}
-	e.secret(`,"address":`, event.Request.Address)
-	e.secret(`,"host":`, event.Request.Host)
-	e.secret(`,"user_agent":`, event.Request.UserAgent)
+	e.addPrivate(`,"address":`, event.Request.Address)
+	e.addPrivate(`,"host":`, event.Request.Host)
+	e.addPrivate(`,"user_agent":`, event.Request.UserAgent)
 	return append(b, '}')
 }
 
-// endObject turns the fields that begin at index at of b into a JSON object. Each field begins
-// with a comma.
+// endObject turns the fields in b into a JSON object. The first field begins at the index at. Each
+// field begins with a comma.
 func endObject(b []byte, at int) []byte {
 	if len(b) == at {
 		return append(b, "{}"...)

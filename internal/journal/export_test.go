@@ -104,7 +104,7 @@ func (j *Journal) FindIn(ctx context.Context, firsts []Position, beginning strin
 }
 
 // SetSettle sets how long the clock must have run without a jump before entries are removed.
-func (m *maintainer) SetSettle(d time.Duration) { m.settle = d }
+func (m *maintainer) SetSettle(d time.Duration) { m.trustAfter = d }
 
 // EncodeLine returns the public and the private part of an entry's line.
 func EncodeLine(entry *Entry) (public, private []byte) {

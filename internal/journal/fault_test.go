@@ -21,9 +21,9 @@ import (
 
 var errDisk = errors.New("the disk is on fire")
 
-// failing makes writes fail while broken is true. If kept is true, a write fails after its commit.
-// Otherwise it fails before it writes anything.
-func failing(broken *atomic.Bool, kept bool) func(journal.Write) journal.Write {
+// failWrites makes writes fail while the value of broken is true. If the parameter kept is true, a
+// write fails after its commit. Otherwise it fails before it writes anything.
+func failWrites(broken *atomic.Bool, kept bool) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 			if !broken.Load() {
@@ -60,7 +60,7 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 			var broken atomic.Bool
 			url := d.Ready(t)
 			j, _ := open(t, url, journal.Options{})
-			j.SetWrite(failing(&broken, tt.kept))
+			j.SetWrite(failWrites(&broken, tt.kept))
 
 			if err := j.Append(t.Context(), push("before")); err != nil {
 				t.Fatal(err)
@@ -114,7 +114,7 @@ func testLostEntriesAreCountedLoggedAndRecorded(t *testing.T, d storetest.Databa
 	url := d.Ready(t)
 	c := clocktest.New(noon)
 	j, _ := open(t, url, journal.Options{Now: c.Now, Linger: -1, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	j.SetWrite(failing(&broken, false))
+	j.SetWrite(failWrites(&broken, false))
 
 	broken.Store(true)
 	for range 3 {
@@ -171,7 +171,7 @@ func testALongOutageIsLoggedRarely(t *testing.T, d storetest.Database) {
 	var log bytes.Buffer
 	c := clocktest.New(noon)
 	j, _ := open(t, d.Ready(t), journal.Options{Now: c.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	j.SetWrite(failing(&broken, false))
+	j.SetWrite(failWrites(&broken, false))
 	for i := range 50 {
 		if i == 49 {
 			c.Pass(journal.ReportEvery)
@@ -191,8 +191,9 @@ func testALongOutageIsLoggedRarely(t *testing.T, d storetest.Database) {
 	}
 }
 
-// stalled makes each write send a value to waiting, and then wait until it receives from release.
-func stalled(waiting chan<- struct{}, release <-chan struct{}) func(journal.Write) journal.Write {
+// stallWrites makes each write send a value to the channel waiting, and then wait until it
+// receives a value from the channel release.
+func stallWrites(waiting chan<- struct{}, release <-chan struct{}) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 			waiting <- struct{}{}
@@ -214,7 +215,7 @@ func testAFullQueueRejectsRecordsAndBlocksAppends(t *testing.T, d storetest.Data
 	waiting, release := make(chan struct{}, 100), make(chan struct{})
 	c := clocktest.New(noon)
 	j, _ := open(t, d.Ready(t), journal.Options{MaxEntries: 10, Linger: -1, Now: c.Now})
-	j.SetWrite(stalled(waiting, release))
+	j.SetWrite(stallWrites(waiting, release))
 
 	first := make(chan error)
 	go func() { first <- j.Append(t.Context(), push("first")) }()
@@ -270,7 +271,7 @@ func testMemoryIsBounded(t *testing.T, d storetest.Database) {
 	// Even a few entries can be large, so the queue has a limit in bytes, too.
 	waiting, release := make(chan struct{}, 100), make(chan struct{})
 	j, _ := open(t, d.Ready(t), journal.Options{MaxBytes: 1 << 20, Linger: -1})
-	j.SetWrite(stalled(waiting, release))
+	j.SetWrite(stallWrites(waiting, release))
 	done := make(chan error)
 	go func() { done <- j.Append(t.Context(), push("first")) }()
 	<-waiting
@@ -302,7 +303,7 @@ func TestCloseGivesUpWhenItsContextEnds(t *testing.T) {
 func testCloseGivesUpWhenItsContextEnds(t *testing.T, d storetest.Database) {
 	waiting := make(chan struct{}, 1)
 	j, _ := open(t, d.Ready(t), journal.Options{})
-	j.SetWrite(stalled(waiting, nil)) // a database that never answers
+	j.SetWrite(stallWrites(waiting, nil)) // a database that never answers
 	done := make(chan error)
 	go func() { done <- j.Append(t.Context(), push("e1")) }()
 	<-waiting

@@ -27,8 +27,8 @@ func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
 	return slices.Collect(maps.Values(state.removed)), nil
 }
 
-// Holds reports whether the entry at a position has the id. It is also true if the entry was
-// removed. It is false after the database was replaced by an older copy, and another entry was
+// Holds reports whether the entry at a position has the id. It also returns true if the entry was
+// removed. It returns false if the database was replaced by an older copy, and another entry was
 // written at this position.
 func (j *Journal) Holds(ctx context.Context, position Position, id ID) (bool, error) {
 	if position == 0 {
@@ -46,7 +46,7 @@ func (j *Journal) Holds(ctx context.Context, position Position, id ID) (bool, er
 	var r entryRecord
 	var ok bool
 	if err == nil {
-		r, ok, err = d.at(o, position)
+		r, ok, err = d.entryAt(o, position)
 	}
 	if err != nil {
 		return false, fmt.Errorf("reading the block at position %d: %w", b.first, err)
@@ -137,8 +137,8 @@ func (s *search) positions(ctx context.Context, c index.Candidates, from Positio
 	return all, from, nil
 }
 
-// found are candidates in one block.
-type found struct {
+// blockCandidates has the candidates in one block.
+type blockCandidates struct {
 	block     *block
 	positions []Position
 	open      *openBlock
@@ -146,7 +146,7 @@ type found struct {
 	err       error
 }
 
-// entries compares the entries at positions with the query, the last entry first.
+// entries compares the entries at the positions with the query, the last entry first.
 func (s *search) entries(ctx context.Context, positions []Position) error {
 	all, err := s.blocksOf(ctx, positions)
 	if err != nil {
@@ -180,9 +180,9 @@ func (s *search) entries(ctx context.Context, positions []Position) error {
 	return nil
 }
 
-// blocksOf returns the blocks that contain positions. It reads all merged blocks with one
+// blocksOf returns the blocks that contain the positions. It reads all merged blocks with one
 // statement, and each other block with its own statement.
-func (s *search) blocksOf(ctx context.Context, positions []Position) (all []found, err error) {
+func (s *search) blocksOf(ctx context.Context, positions []Position) (all []blockCandidates, err error) {
 	merged, err := s.mergedBlocks(ctx, positions)
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (s *search) blocksOf(ctx context.Context, positions []Position) (all []foun
 			}
 		}
 		if b != nil && position < b.end() {
-			all = append(all, found{block: b, positions: []Position{position}})
+			all = append(all, blockCandidates{block: b, positions: []Position{position}})
 		}
 	}
 	return all, nil
@@ -216,8 +216,8 @@ func (s *search) groupStart(position Position) Position {
 	return s.base + Position(max(leaf, 1)) // leaf 0 is not an entry
 }
 
-// mergedBlocks returns the merged blocks that contain positions, by their first position. It also
-// returns some smaller blocks, if they begin where a merged block can begin.
+// mergedBlocks returns the merged blocks that contain the positions, by the first position of the
+// block. It also returns some smaller blocks, if they begin where a merged block can begin.
 func (s *search) mergedBlocks(ctx context.Context, positions []Position) (map[Position]*block, error) {
 	var starts []Position
 	last := Position(-1)
@@ -243,7 +243,7 @@ func (s *search) mergedBlocks(ctx context.Context, positions []Position) (map[Po
 
 // read reads the candidates on all processors, because a search spends most of its time on
 // decompressing lines.
-func (s *search) read(all []found) {
+func (s *search) read(all []blockCandidates) {
 	var next atomic.Int64
 	work := func(d *decoder) {
 		for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
@@ -259,12 +259,12 @@ func (s *search) read(all []found) {
 }
 
 // read reads the candidates of one block.
-func (f *found) read(d *decoder) {
+func (f *blockCandidates) read(d *decoder) {
 	if f.open, f.err = d.openFirst(f.block); f.err != nil {
 		return
 	}
 	for _, position := range f.positions {
-		r, ok, err := d.at(f.open, position)
+		r, ok, err := d.entryAt(f.open, position)
 		if err != nil {
 			f.err = err
 			return

@@ -59,7 +59,7 @@ type fold struct {
 // The result is the id of the entry that describes the refusal: the entry of this refusal, or the
 // entry of an earlier equal refusal. The id is zero if known is true.
 func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
-	j.complete(&entry)
+	j.completeEntry(&entry)
 	now := j.o.Now()
 	var buf [512]byte
 	key := foldKey(buf[:0], &entry, known)
@@ -117,7 +117,7 @@ func (f *fold) add(entry *Entry) {
 		*first.remote = netip.Addr{}
 	}
 	if *first.refused != *other.refused {
-		*first.refused = refusedFor(*first.refused)
+		*first.refused = shortReason(*first.refused)
 	}
 	if f.repeats.Count == 0 {
 		f.repeats.First = entry.Time
@@ -207,7 +207,7 @@ func foldKey(b []byte, e *Entry, known bool) []byte {
 		add(e.Service.Action)
 	}
 	if known || e.Service != nil {
-		add(refusedFor(*r.refused))
+		add(shortReason(*r.refused))
 		return b
 	}
 	d := e.Decision
@@ -228,8 +228,8 @@ func foldKey(b []byte, e *Entry, known bool) []byte {
 	return b
 }
 
-// refusedFor returns the reason of a refusal without its details.
-func refusedFor(reason string) string {
+// shortReason returns the reason of a refusal without its details.
+func shortReason(reason string) string {
 	reason, _, _ = strings.Cut(reason, ": ")
 	return reason
 }

@@ -226,7 +226,7 @@ func (j *Journal) Append(ctx context.Context, entries ...Entry) error {
 	}
 	entries = slices.Clone(entries) // so that the caller's entries do not change
 	for i := range entries {
-		j.complete(&entries[i])
+		j.completeEntry(&entries[i])
 	}
 	done, err := j.queue.append(ctx, entries)
 	if err != nil {
@@ -245,7 +245,7 @@ func (j *Journal) Append(ctx context.Context, entries ...Entry) error {
 // counted, logged and, when writing works again, recorded in the journal as a change with the
 // action "journal.lost".
 func (j *Journal) Record(entry Entry) error {
-	j.complete(&entry)
+	j.completeEntry(&entry)
 	return j.enqueue(&entry)
 }
 
@@ -274,7 +274,7 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) er
 	}
 	entries = slices.Clone(entries)
 	for i := range entries {
-		j.complete(&entries[i])
+		j.completeEntry(&entries[i])
 	}
 	// Use a new builder, because this transaction may be rolled back. The writer's own builder
 	// must remember only principals that are committed.
@@ -282,9 +282,9 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) er
 	return err
 }
 
-// complete sets omitted fields and redacts secrets. It normalizes the other fields, so that they
-// equal the fields that are read back later.
-func (j *Journal) complete(entry *Entry) {
+// completeEntry sets omitted fields and redacts secrets. It normalizes the other fields, so that
+// they equal the fields that are read back later.
+func (j *Journal) completeEntry(entry *Entry) {
 	if entry.Time.IsZero() {
 		entry.Time = j.o.Now()
 	}

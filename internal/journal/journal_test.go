@@ -28,7 +28,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if child() {
+	if isChild() {
 		return
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))

@@ -24,7 +24,7 @@ func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
 		rest = 4 // times the duration of a step
 	)
 	m := newMaintainer(j, limits)
-	m.settle = j.o.Settle
+	m.trustAfter = j.o.Settle
 	for {
 		began := time.Now()
 		did, err := m.step(ctx)
@@ -58,28 +58,29 @@ type maintainer struct {
 	*Journal
 	limits  map[retentionKind]retention.Limit
 	decoder *decoder
-	deflate deflate
+	deflate deflater
 
 	removeFirst bool // the next step removes entries first
-	// settle is how long the clock must have run without a jump before entries are removed. This
-	// time began at the moment that both wall and since have. Only since has a monotonic reading.
-	settle      time.Duration
-	wall, since time.Time
+	// trustAfter is how long the clock must have run without a jump before entries are removed.
+	// This time began at the moment that both settleWall and settleStart have. Only settleStart
+	// has a monotonic reading.
+	trustAfter              time.Duration
+	settleWall, settleStart time.Time
 
 	// trimmed has the blocks from which single entries were removed in the hour trimmedFor.
 	trimmed    map[Position]bool
 	trimmedFor clock.Span
-	reported   clock.Span // is over reportRemovedEvery after the last report
-	swept      clock.Span // ends a day after the last sweep of the principals
-	sweeping   *sweeping  // nil: no sweep has begun
+	reported   clock.Span  // is over reportRemovedEvery after the last report
+	swept      clock.Span  // ends a day after the last sweep of the principals
+	sweeping   *begunSweep // nil: no sweep has begun
 }
 
 func newMaintainer(j *Journal, limits retention.Limits) *maintainer {
 	return &maintainer{Journal: j, limits: limitsByKind(limits), decoder: newDecoder(j.db.Read())}
 }
 
-// task is one kind of the work of a maintainer. do does a piece of the work, and reports whether
-// there was work to do.
+// task is one kind of the work of a maintainer. The function do does a piece of the work, and
+// reports whether there was work to do.
 type task struct {
 	doing string // "merging blocks"
 	do    func(context.Context, head, maintenance) (did bool, err error)
@@ -94,7 +95,7 @@ func (m *maintainer) step(ctx context.Context) (did bool, err error) {
 		first, second = remove, merge
 	}
 	m.removeFirst = !m.removeFirst
-	if !m.settled() {
+	if !m.clockIsTrusted() {
 		return m.run(ctx, merge)
 	}
 	return m.run(ctx, first, second, task{"removing entries of format 1", m.removeOld},
@@ -123,21 +124,22 @@ func (m *maintainer) run(ctx context.Context, tasks ...task) (did bool, err erro
 	return false, nil
 }
 
-// settled reports whether the clock has run without a jump for long enough to be trusted. Entries
-// that are removed because of a wrong clock cannot be restored. Many machines correct their clock
-// in the first minutes after a start.
-func (m *maintainer) settled() bool {
-	if m.settle <= 0 {
+// clockIsTrusted reports whether the clock has run without a jump for long enough to be trusted.
+// Entries that are removed because of a wrong clock cannot be restored. Many machines correct
+// their clock in the first minutes after a start.
+func (m *maintainer) clockIsTrusted() bool {
+	if m.trustAfter <= 0 {
 		return true
 	}
-	now, elapsed := m.o.Now(), time.Since(m.since)
-	if m.wall.IsZero() || (now.Sub(m.wall)-elapsed).Abs() > time.Minute {
-		m.wall, m.since = now, time.Now()
+	now, elapsed := m.o.Now(), time.Since(m.settleStart)
+	if m.settleWall.IsZero() || (now.Sub(m.settleWall)-elapsed).Abs() > time.Minute {
+		m.settleWall, m.settleStart = now, time.Now()
 		return false
 	}
-	return elapsed >= m.settle
+	return elapsed >= m.trustAfter
 }
 
-// future returns a time, in milliseconds since 1970. An id with a later time was created while a
-// clock was ahead. Such an id must not delay the merging or removal of the entries after it.
-func (m *maintainer) future() int64 { return m.o.Now().Add(minAge).UnixMilli() }
+// maxIDTime returns the latest time that the id of an entry can have now, in milliseconds since
+// 1970. An id with a later time was created while a clock was ahead. Such an id must not delay the
+// merging or removal of the entries after it.
+func (m *maintainer) maxIDTime() int64 { return m.o.Now().Add(minAge).UnixMilli() }

@@ -52,8 +52,8 @@ func beginRewrite(ctx context.Context, tx *sql.Tx, m maintenance, merged Positio
 	return err
 }
 
-// addRemoved records that n entries of a kind were removed. If position is not 0, it also records
-// that all entries of the kind up to the position are removed.
+// addRemoved records that n entries of a kind were removed. If the position is not 0, addRemoved
+// also records that all entries of the kind up to the position are removed.
 func addRemoved(ctx context.Context, tx *sql.Tx, kind retentionKind, position Position, n int64) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO journal_removed (kind, position, unreported, total) VALUES ($1, $2, $3, $3)
@@ -90,7 +90,7 @@ func addSize(ctx context.Context, tx *sql.Tx, key sizeKey, s size) error {
 }
 
 // selectSizeCutoff returns the last hour whose entries must be removed to limit a kind to a size.
-// ok is false if the entries of the kind do not exceed the size.
+// It returns false if the entries of the kind do not exceed the size.
 func selectSizeCutoff(ctx context.Context, q store.Querier, kind retentionKind, size int64) (hour int64, ok bool, err error) {
 	var last sql.NullInt64
 	err = q.QueryRowContext(ctx, `
@@ -106,7 +106,7 @@ func deleteSizes(ctx context.Context, tx *sql.Tx, kind retentionKind, hour int64
 	return err
 }
 
-// usePrincipals records that merged entries before a position refer to principals.
+// usePrincipals records that merged entries before a position refer to the numbered principals.
 func usePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, position Position) error {
 	for chunk := range slices.Chunk(numbers, insertAtOnce) {
 		list, args := inList(2, chunk)
@@ -124,9 +124,9 @@ func raiseFloor(ctx context.Context, tx *sql.Tx) (head, error) {
 	return scanHead(tx.QueryRowContext(ctx, `UPDATE journal_head SET floor = principal WHERE one = 1 RETURNING `+headColumns))
 }
 
-// selectLatestFrom looks for the first block at or after a position whose ids are all before a
-// time. It returns the latest time of the ids of that block. If there is no such block, it returns
-// the parameter until.
+// selectLatestFrom looks for the first block at or after a position whose ids are all from before
+// a time. It returns the latest time of the ids of that block. If there is no such block, it
+// returns the given time.
 func selectLatestFrom(ctx context.Context, q store.Querier, position Position, until int64) (millis int64, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT latest FROM journal_blocks WHERE first >= $1 AND latest <= $2 ORDER BY first LIMIT 1`, position, until).Scan(&millis)
@@ -137,7 +137,7 @@ func selectLatestFrom(ctx context.Context, q store.Querier, position Position, u
 }
 
 // selectUnused examines the next principals between a number and the floor. It returns the
-// principals that no merged entry after position end refers to. The result last is the number of
+// principals to which no merged entry after the position end refers. It also returns the number of
 // the last examined principal, or 0 if there are no more principals.
 func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end Position, limit int) (numbers []int64, last int64, err error) {
 	_, err = store.Collect(ctx, q, func(row store.Row) (used Position, err error) {
@@ -150,8 +150,8 @@ func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end 
 	return numbers, last, err
 }
 
-// deletePrincipals deletes principals. It does not delete a principal that an entry after position
-// end uses now.
+// deletePrincipals deletes principals. It does not delete a principal to which an entry after the
+// position end now refers.
 func deletePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, end Position) error {
 	if len(numbers) == 0 {
 		return nil

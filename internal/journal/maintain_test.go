@@ -23,8 +23,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// steps calls Step until the maintainer has no more work.
-func steps(t testing.TB, k *journal.Maintainer) (n int) {
+// runSteps calls Step until the maintainer has no more work.
+func runSteps(t testing.TB, k *journal.Maintainer) (n int) {
 	t.Helper()
 	for {
 		did, err := k.Step(t.Context())
@@ -81,7 +81,7 @@ func TestPropertyMergingAndRemovingKeepTheRest(t *testing.T) {
 			}
 			before := readAll(t, j)
 			clock.Pass(time.Duration(rapid.SampledFrom([]int{0, 10, 100, 5000}).Draw(rt, "minutes")) * time.Minute)
-			steps(t, k)
+			runSteps(t, k)
 			after := readAll(t, j)
 			checkKept(rt, before, after, of, clock.Now())
 		}
@@ -177,12 +177,12 @@ func TestOldBlocksAreMergedAndCompressed(t *testing.T) {
 		j, db := open(t, d.Ready(t), journal.Options{Now: clock.Now})
 		fill(t, j, clock, 0, pushes(0, 600)...)
 		k := journal.NewMaintainer(j, retention.Limits{})
-		if n := steps(t, k); n != 0 {
+		if n := runSteps(t, k); n != 0 {
 			t.Errorf("%d steps for new blocks, want 0", n)
 		}
 		_, before := blocks(t, db)
 		clock.Pass(10 * time.Minute)
-		if n := steps(t, k); n != 2 {
+		if n := runSteps(t, k); n != 2 {
 			t.Errorf("%d steps, want 2 merged groups", n)
 		}
 		// Leaf 0 is not an entry, so the two groups have 255 and 256 entries.
@@ -206,7 +206,7 @@ func TestABlockFromWhichEntriesAreRemovedStaysCompressed(t *testing.T) {
 		fill(t, j, clock, 0, e)
 	}
 	clock.Pass(time.Hour)
-	steps(t, journal.NewMaintainer(j, retention.Limits{}))
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{}))
 	_, merged := blocks(t, db)
 	clock.Pass(24 * time.Hour)
 	if did, err := journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: time.Hour}}).Remove(t.Context()); !did || err != nil {
@@ -227,7 +227,7 @@ func TestABlockOfTwoGroupsIsSplit(t *testing.T) {
 	}
 	want := read(t, j, 0)
 	clock.Pass(time.Hour)
-	steps(t, journal.NewMaintainer(j, retention.Limits{}))
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{}))
 	if rows, _ := blocks(t, db); rows != 2 {
 		t.Errorf("%d rows, want 2", rows)
 	}
@@ -248,7 +248,7 @@ func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 		fill(t, j, clock, 0, pushes(0, 600)...)
 		clock.Pass(100 * 24 * time.Hour)
 		fill(t, j, clock, 0, push("last"))
-		steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+		runSteps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
 
 		got := read(t, j, 0)
 		if len(got) != 2 || got[0].Event == nil || got[0].Event.ID != "last" || got[1].Change == nil || got[1].Change.Action != "journal.remove" {
@@ -284,7 +284,7 @@ func TestRemovalLeavesBlocksCompressed(t *testing.T) {
 		fill(t, j, clock, 0, event, journal.Entry{Change: &journal.Change{Actor: "user:ann", Action: "user.add", Target: "bob"}})
 	}
 	clock.Pass(100 * 24 * time.Hour)
-	steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
 	if n := len(read(t, j, 0)); n != 129 { // one of them records the removal
 		t.Errorf("%d entries are left, want 129", n)
 	}
@@ -306,12 +306,12 @@ func TestTheSizeOfAKindIsLimited(t *testing.T) {
 		}
 		clock.Pass(time.Hour)
 		k := journal.NewMaintainer(j, retention.Limits{})
-		steps(t, k)
+		runSteps(t, k)
 		total, err := k.SizeOf(t.Context(), "event")
 		if err != nil || total == 0 {
 			t.Fatalf("the events take %d bytes, %v", total, err)
 		}
-		steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Size: total / 2}}))
+		runSteps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Size: total / 2}}))
 		left := make(map[string]int)
 		var oldest time.Time
 		for _, e := range read(t, j, 0) {
@@ -361,7 +361,7 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 		clock.Pass(24 * time.Hour)
 		limit := retention.Limit{Age: 2 * 24 * time.Hour}
 		k := journal.NewMaintainer(j, retention.Limits{Decisions: limit, Refused: limit})
-		steps(t, k)
+		runSteps(t, k)
 		// A block has the entries of job7 and of the last 45 jobs. The entries of the last 45 jobs
 		// are removed.
 		if n := principals(t, db); n != 46 {
@@ -370,7 +370,7 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 		for range 256 {
 			clock.Pass(time.Hour)
 			fill(t, j, clock, 0, decisionOf("job7"))
-			steps(t, k)
+			runSteps(t, k)
 		}
 		// Before each daily sweep, job7 got a new row.
 		if n := principals(t, db); n < 1 || n > 5 {
@@ -464,7 +464,7 @@ func TestEntriesOfTheFutureDoNotStopRemoval(t *testing.T) {
 	fill(t, j, clock, time.Second, ahead("c"))
 	clock.Pass(100 * 24 * time.Hour)
 	fill(t, j, clock, time.Second, push("new"))
-	steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
 	var left []string
 	for _, e := range read(t, j, 0) {
 		if e.Event != nil {
@@ -485,7 +485,7 @@ func TestEntriesOfTheFutureDoNotStopMerging(t *testing.T) {
 	fill(t, j, clock, 0, ahead)
 	fill(t, j, clock, 0, pushes(0, 510)...)
 	clock.Pass(time.Hour)
-	steps(t, journal.NewMaintainer(j, retention.Limits{}))
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{}))
 	if rows, _ := blocks(t, db); rows != 2 {
 		t.Errorf("%d blocks, want 2", rows)
 	}
@@ -554,7 +554,7 @@ func TestClocksOfReplicasDoNotMatterForPrincipals(t *testing.T) {
 		}
 		fast.Pass(65 * time.Minute)
 		limit := retention.Limit{Age: time.Hour}
-		steps(t, journal.NewMaintainer(reader, retention.Limits{Decisions: limit, Refused: limit}))
+		runSteps(t, journal.NewMaintainer(reader, retention.Limits{Decisions: limit, Refused: limit}))
 		if err := writer.Append(t.Context(), ann); err != nil {
 			t.Fatal(err)
 		}
@@ -580,7 +580,7 @@ func TestABusyJournalRemovesPrincipals(t *testing.T) {
 		fill(t, j, clock, 0, decisionOf("ann"))
 	}
 	limit := retention.Limit{Age: 24 * time.Hour}
-	steps(t, journal.NewMaintainer(j, retention.Limits{Decisions: limit, Refused: limit}))
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{Decisions: limit, Refused: limit}))
 	if n := principals(t, db); n != 1 {
 		t.Errorf("%d principals are left, want 1", n)
 	}
@@ -592,7 +592,7 @@ func TestAnEntryIsFoundOnceInMergedBlocks(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
 	fill(t, j, clock, 0, pushes(0, 255)...)
 	clock.Pass(time.Hour)
-	steps(t, journal.NewMaintainer(j, retention.Limits{}))
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{}))
 	id := read(t, j, 100)[0].ID
 	if found, err := j.FindIn(t.Context(), []journal.Position{1, 100, 101}, id.String()); err != nil || len(found) != 1 {
 		t.Errorf("found %d entries, want 1 (%v)", len(found), err)
@@ -611,12 +611,12 @@ func TestEntriesOfAClockThatIsBehindAreKept(t *testing.T) {
 	}
 	fill(t, j, clock, time.Second, push("first"), behind("a"), push("second"), behind("b"))
 	limits := retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}
-	steps(t, journal.NewMaintainer(j, limits))
+	runSteps(t, journal.NewMaintainer(j, limits))
 	if n := len(read(t, j, 0)); n != 4 {
 		t.Errorf("%d entries are left after the first run, want 4", n)
 	}
 	clock.Pass(100 * 24 * time.Hour)
-	steps(t, journal.NewMaintainer(j, limits))
+	runSteps(t, journal.NewMaintainer(j, limits))
 	for _, e := range read(t, j, 0) {
 		if e.Event != nil {
 			t.Errorf("event %s is still there after a hundred days", e.Event.ID)
@@ -634,13 +634,13 @@ func TestNothingIsRemovedWhileTheClockJumps(t *testing.T) {
 	k.SetSettle(time.Hour)
 	for range 5 {
 		clock.Pass(100 * 24 * time.Hour)
-		steps(t, k)
+		runSteps(t, k)
 		if n := len(read(t, j, 0)); n != 300 {
 			t.Fatalf("%d entries are left after a jump, want 300", n)
 		}
 	}
 	k.SetSettle(time.Nanosecond) // now the clock has run without a jump for long enough
-	steps(t, k)
+	runSteps(t, k)
 	if n := len(read(t, j, 0)); n != 1 {
 		t.Errorf("%d entries are left, want only the report", n)
 	}

@@ -28,7 +28,7 @@ func (m *maintainer) merge(ctx context.Context, head head, state maintenance) (d
 		return false, err
 	}
 	old := m.o.Now().Add(-mergeAfter).UnixMilli()
-	if slices.ContainsFunc(blocks, func(b *block) bool { return b.latest > old && b.latest <= m.future() }) {
+	if slices.ContainsFunc(blocks, func(b *block) bool { return b.latest > old && b.latest <= m.maxIDTime() }) {
 		return false, nil
 	}
 	before, after, err := groupRoots(ctx, q, head, group)
@@ -37,7 +37,7 @@ func (m *maintainer) merge(ctx context.Context, head head, state maintenance) (d
 	}
 	r := rewrite{state: state, from: first, to: end, blocks: blocks, merged: end - 1}
 	merged, rest := newPacker(head.base, first), newPacker(head.base, end)
-	err = m.items(ctx, blocks, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
+	err = m.visitItems(ctx, blocks, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
 		switch {
 		case e == nil && removed.first < end:
 			merged.remove(removed.level, removed.hash)

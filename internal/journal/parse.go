@@ -43,8 +43,8 @@ const (
 	alone // not stored
 )
 
-// public parses the public part of a line.
-func (p *lineParser) public(b []byte) (l entryLine, err error) {
+// parsePublic parses the public part of a line.
+func (p *lineParser) parsePublic(b []byte) (l entryLine, err error) {
 	if p.parse(b, func() { p.entry(&l) }) {
 		return l, nil
 	}
@@ -52,8 +52,8 @@ func (p *lineParser) public(b []byte) (l entryLine, err error) {
 	return l, json.Unmarshal(b, &l)
 }
 
-// private parses the private part of a line. The part must not be erased.
-func (p *lineParser) private(b []byte) (l privateLine, err error) {
+// parsePrivate parses the private part of a line. The part must not be erased.
+func (p *lineParser) parsePrivate(b []byte) (l privateLine, err error) {
 	if len(b) == 0 || p.parse(b, func() { p.persons(&l) }) {
 		return l, nil
 	}
@@ -61,7 +61,7 @@ func (p *lineParser) private(b []byte) (l privateLine, err error) {
 	return l, json.Unmarshal(b, &l)
 }
 
-// parse reports whether object parsed all of b.
+// parse reports whether the function object parsed all of b.
 func (p *lineParser) parse(b []byte, object func()) bool {
 	p.rest, p.failed = b, false
 	object()
@@ -75,7 +75,7 @@ func (p *lineParser) entry(l *entryLine) {
 	l.ID = p.id(p.field(`"id":`))
 	p.require(`"at":`)
 	l.At = p.number()
-	l.Registry = p.optional(`"registry":`, recentRegistry)
+	l.Registry = p.optionalText(`"registry":`, recentRegistry)
 	switch {
 	case p.field(`"decision":`):
 		l.Decision = new(decisionLine)
@@ -93,14 +93,14 @@ func (p *lineParser) persons(l *privateLine) {
 	p.begin()
 	p.require(`"salt":`)
 	p.text()
-	l.Name = p.optional(`"name":`, alone)
+	l.Name = p.optionalText(`"name":`, alone)
 	if p.field(`"remote":`) {
 		l.Remote = p.address()
 	}
-	l.Client = p.optional(`"client":`, recentClient)
-	l.Address = p.optional(`"address":`, alone)
-	l.Host = p.optional(`"host":`, recentHost)
-	l.UserAgent = p.optional(`"user_agent":`, recentClient)
+	l.Client = p.optionalText(`"client":`, recentClient)
+	l.Address = p.optionalText(`"address":`, alone)
+	l.Host = p.optionalText(`"host":`, recentHost)
+	l.UserAgent = p.optionalText(`"user_agent":`, recentClient)
 	p.end()
 }
 
@@ -129,10 +129,10 @@ func (p *lineParser) decision(d *decisionLine) {
 			p.result(&d.Results[len(d.Results)-1])
 		})
 	}
-	if p.has(`"ignored":`) { // rare
+	if p.nextIs(`"ignored":`) { // rare
 		p.failed = true
 	}
-	d.Policy = p.optional(`"policy":`, recentPolicy)
+	d.Policy = p.optionalText(`"policy":`, recentPolicy)
 	if p.field(`"token":`) {
 		token := p.id(true)
 		d.Token = &token
@@ -141,7 +141,7 @@ func (p *lineParser) decision(d *decisionLine) {
 		life := p.number()
 		d.Life = &life
 	}
-	d.Refused = p.optional(`"refused":`, alone)
+	d.Refused = p.optionalText(`"refused":`, alone)
 	p.end() // fails in the rare case that the entry stands for several refusals
 }
 
@@ -153,19 +153,19 @@ func (p *lineParser) result(r *resultLine) {
 		text := p.string(alone)
 		r.Type = &text
 	}
-	r.Class = p.optional(`"class":`, alone)
+	r.Class = p.optionalText(`"class":`, alone)
 	p.require(`"asked":`)
-	r.Asked = p.small()
+	r.Asked = p.smallNumber()
 	p.require(`"granted":`)
-	r.Granted = p.small()
+	r.Granted = p.smallNumber()
 	if p.field(`"causes":`) {
 		p.list(func() {
 			var c causeLine
 			p.begin()
 			p.require(`"actions":`)
-			c.Actions = p.small()
+			c.Actions = p.smallNumber()
 			p.require(`"reason":`)
-			c.Reason = p.small()
+			c.Reason = p.smallNumber()
 			if p.field(`"rule":`) {
 				rule := int(p.number())
 				c.Rule = &rule
@@ -189,20 +189,20 @@ func (p *lineParser) event(e *notification.Event) {
 	e.Action = p.string(recentAction)
 	p.require(`"repository":`)
 	e.Repository = p.string(recentName)
-	e.FromRepository = p.optional(`"from_repository":`, alone)
-	e.MediaType = p.optional(`"media_type":`, recentMedia)
-	e.Digest = p.optional(`"digest":`, alone)
+	e.FromRepository = p.optionalText(`"from_repository":`, alone)
+	e.MediaType = p.optionalText(`"media_type":`, recentMedia)
+	e.Digest = p.optionalText(`"digest":`, alone)
 	if p.field(`"size":`) {
 		e.Size = p.number()
 	}
-	e.Tag = p.optional(`"tag":`, alone)
-	e.URL = p.optional(`"url":`, alone)
+	e.Tag = p.optionalText(`"tag":`, alone)
+	e.URL = p.optionalText(`"url":`, alone)
 	if p.field(`"references":`) {
 		p.list(func() {
 			var d notification.Descriptor
 			p.begin()
-			d.MediaType = p.optional(`"media_type":`, recentMedia)
-			d.Digest = p.optional(`"digest":`, alone)
+			d.MediaType = p.optionalText(`"media_type":`, recentMedia)
+			d.Digest = p.optionalText(`"digest":`, alone)
 			if p.field(`"size":`) {
 				d.Size = p.number()
 			}
@@ -213,23 +213,23 @@ func (p *lineParser) event(e *notification.Event) {
 	if p.field(`"omitted_references":`) {
 		e.Omitted = int(p.number())
 	}
-	e.Actor = p.optional(`"actor":`, recentActor)
+	e.Actor = p.optionalText(`"actor":`, recentActor)
 	if p.field(`"request":`) {
 		p.begin()
-		e.Request.ID = p.optional(`"id":`, alone)
-		e.Request.Method = p.optional(`"method":`, recentMethod)
+		e.Request.ID = p.optionalText(`"id":`, alone)
+		e.Request.Method = p.optionalText(`"method":`, recentMethod)
 		p.end()
 	}
 	if p.field(`"source":`) {
 		p.begin()
-		e.Source.Address = p.optional(`"address":`, recentSource)
-		e.Source.Instance = p.optional(`"instance":`, recentInstance)
+		e.Source.Address = p.optionalText(`"address":`, recentSource)
+		e.Source.Instance = p.optionalText(`"instance":`, recentInstance)
 		p.end()
 	}
 	p.end()
 }
 
-// begin and end parse the braces of an object.
+// The methods begin and end parse the braces of an object.
 func (p *lineParser) begin() { p.want('{'); p.first = true }
 func (p *lineParser) end()   { p.want('}'); p.first = false }
 
@@ -253,8 +253,8 @@ func (p *lineParser) want(c byte) {
 	p.rest = p.rest[1:]
 }
 
-// has reports whether a field of the object is next. A key has its quotes and colon.
-func (p *lineParser) has(key string) bool {
+// nextIs reports whether a field of the object is next. A key has its quotes and colon.
+func (p *lineParser) nextIs(key string) bool {
 	rest := p.rest
 	if !p.first {
 		if len(rest) == 0 || rest[0] != ',' {
@@ -265,9 +265,9 @@ func (p *lineParser) has(key string) bool {
 	return len(rest) >= len(key) && string(rest[:len(key)]) == key
 }
 
-// field is like has, and parses the key.
+// field is like nextIs, but also parses the key.
 func (p *lineParser) field(key string) bool {
-	if !p.has(key) {
+	if !p.nextIs(key) {
 		return false
 	}
 	if !p.first {
@@ -283,8 +283,8 @@ func (p *lineParser) require(key string) {
 	}
 }
 
-// optional returns the text of a field, or "" if the object does not have the field.
-func (p *lineParser) optional(key string, recent int) string {
+// optionalText returns the text of a field, or "" if the object does not have the field.
+func (p *lineParser) optionalText(key string, recent int) string {
 	if !p.field(key) {
 		return ""
 	}
@@ -349,8 +349,8 @@ func (p *lineParser) number() (n int64) {
 	return sign * n
 }
 
-// small parses a number of one byte.
-func (p *lineParser) small() number {
+// smallNumber parses a number of one byte.
+func (p *lineParser) smallNumber() number {
 	n := p.number()
 	if n < 0 || n > 255 {
 		p.failed = true

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// full has a decision and an event, with all fields of ordinary entries.
-func full() []journal.Entry {
+// fullEntries returns a decision and an event, with all fields of ordinary entries.
+func fullEntries() []journal.Entry {
 	rule := &policy.Rule{Name: "devs"}
 	decision := journal.Decision{
 		Name: "ann", Credential: "token:1", Remote: netip.MustParseAddr("10.0.0.1"), Client: "docker/29 é",
@@ -44,7 +44,7 @@ func full() []journal.Entry {
 
 func TestOrdinaryLinesAreParsedWithoutEncodingJSON(t *testing.T) {
 	var p journal.LineParser
-	for _, entry := range full() {
+	for _, entry := range fullEntries() {
 		public, private := journal.EncodeLine(&entry)
 		if accepted, equal := p.Public(public); !accepted || !equal {
 			t.Errorf("accepted %t, equal %t: %s", accepted, equal, public)
@@ -58,7 +58,7 @@ func TestOrdinaryLinesAreParsedWithoutEncodingJSON(t *testing.T) {
 // If the parser accepts a line, its result equals that of encoding/json. The lines come in any
 // order.
 func FuzzLineParser(f *testing.F) {
-	for _, entry := range full() {
+	for _, entry := range fullEntries() {
 		public, private := journal.EncodeLine(&entry)
 		f.Add(public, private)
 		for at := range public { // similar lines

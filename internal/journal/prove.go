@@ -24,8 +24,8 @@ func notProvable(format string, args ...any) error {
 // Verify compares them with the keys that signed checkpoints.
 const keyAction = "journal.key"
 
-// RecordNewKey records in the caller's transaction that a new key signs the checkpoints. former is
-// the public key before the change, or "" if there was no key.
+// RecordNewKey records in the caller's transaction that a new key signs the checkpoints. The
+// parameter former is the public key before the change, or "" if there was no key.
 func (j *Journal) RecordNewKey(ctx context.Context, tx *sql.Tx, actor, former, key string) error {
 	c := &Change{Actor: actor, Action: keyAction, Target: "journal", To: map[string]any{"key": key}}
 	if former != "" {
@@ -219,7 +219,7 @@ func (r *treeReader) group(group int64) (map[tree.Node]hash, error) {
 		}
 		o, err := r.decoder.open(b)
 		if err == nil {
-			err = o.leaves(b, func(*parts) error { return nil }, func(l leaf) error {
+			err = o.visitLeaves(b, func(*parts) error { return nil }, func(l leaf) error {
 				if l.at >= first && l.at < end {
 					add(l.level, int64(l.at-r.head.base)>>l.level, l.hash)
 				}

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Merging changes no proof. Retention changes no proof of an entry that is left: neither in a group
-// that is whole, nor in a group of which some entries are left.
+// Merging changes no proof. Retention changes no proof of an entry that is left: neither in a
+// group that is whole, nor in a group of which some entries are left.
 func TestProofsOfMergedAndRemovedEntries(t *testing.T) {
 	storetest.Each(t, testProofsOfMergedAndRemovedEntries)
 }
@@ -49,14 +49,14 @@ func testProofsOfMergedAndRemovedEntries(t *testing.T, d storetest.Database) {
 		t.Fatalf("%d proofs", len(before))
 	}
 	c.Pass(time.Hour)
-	steps(t, journal.NewMaintainer(j, retention.Limits{})) // merge
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{})) // merge
 	if diff := differ(before, proofsOf(t, j, last, key, 700)); diff != "" {
 		t.Errorf("after merging: %s", diff)
 	}
-	consistent(t, "after merging", j, last, stored, key)
+	checkConsistency(t, "after merging", j, last, stored, key)
 
 	c.Pass(100 * 24 * time.Hour)
-	steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
 	after := proofsOf(t, j, last, key, 700)
 	if n := len(after); n < 8 || n > 200 {
 		t.Errorf("%d entries are left", n)
@@ -67,7 +67,7 @@ func testProofsOfMergedAndRemovedEntries(t *testing.T, d storetest.Database) {
 		}
 	}
 	// Of the entries around the ends of three checkpoints, only the hash of their subtree is left.
-	consistent(t, "after removal", j, last, stored, key, 100, 257, 511)
+	checkConsistency(t, "after removal", j, last, stored, key, 100, 257, 511)
 	if v, err := j.Verify(t.Context(), 0); err != nil || v.Removed < 400 {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -103,9 +103,10 @@ func differ(a, b map[journal.Position]string) string {
 	return ""
 }
 
-// consistent checks that the tree of the last checkpoint is proved to begin with that of each
-// stored one, except those whose sizes are gone.
-func consistent(t *testing.T, when string, j *journal.Journal, last []byte, stored map[int64][]byte, key note.Verifier, gone ...int64) {
+// checkConsistency checks that there is a proof for each stored checkpoint that the tree of the
+// last checkpoint begins with its tree. The parameter gone has the sizes of the checkpoints
+// without a proof.
+func checkConsistency(t *testing.T, when string, j *journal.Journal, last []byte, stored map[int64][]byte, key note.Verifier, gone ...int64) {
 	t.Helper()
 	for size, old := range stored {
 		proof, err := j.ProveConsistency(t.Context(), last, old)

@@ -121,8 +121,8 @@ func (q *Query) Matches(e *Entry) bool {
 		(q.Only == nil || q.Only(e))
 }
 
-// belongsTo reports whether a decision, whose id is own, has the searched id, repeats the decision
-// with that id, or reused its token.
+// belongsTo reports whether a decision has the searched id, repeats the decision with that id, or
+// reused the token of that decision. The parameter own is the decision's own id.
 func (d *Decision) belongsTo(own, searched ID) bool {
 	return own == searched || d.Token == searched || d.Repeats != nil && d.Repeats.Of == searched
 }
@@ -224,9 +224,10 @@ const (
 )
 
 // Search returns the last entries that a query selects, before a position. The position 0 is the
-// end of the journal. A page has at most limit entries, and fewer if the entries are large. New
-// entries do not change later pages. Between blocks, Search calls enough with the number of
-// searched entries. It stops early when enough returns true.
+// end of the journal. The parameter limit is the maximum number of entries of a page. A page has
+// fewer entries if they are large. New entries do not change later pages. Between blocks, Search
+// calls the function enough with the number of searched entries. Search stops early when this
+// function returns true.
 //
 // Options.Index finds the entries that can match. A block that is not indexed is read if it is in
 // the query's time range. Only the lines of the block that contain the query's texts are decoded.
@@ -284,8 +285,8 @@ func (s *search) run(ctx context.Context, before Position, enough func(searched 
 	return err
 }
 
-// scan searches the entries backward, from the position begin to the position after. It returns
-// the position from which the next search continues.
+// scan searches the entries backward, from the position begin to the entry that follows the
+// position after. It returns the position from which the next search continues.
 func (s *search) scan(ctx context.Context, begin, after Position, enough func(int) bool) (Position, error) {
 	since, until := s.milliseconds()
 	from, upTo, end := begin, begin, after
@@ -305,7 +306,7 @@ func (s *search) scan(ctx context.Context, begin, after Position, enough func(in
 			break
 		}
 		if b.latest >= since && b.earliest < until {
-			if err := s.block(ctx, b, upTo, after); err != nil {
+			if err := s.searchBlock(ctx, b, upTo, after); err != nil {
 				return from, fmt.Errorf("reading the block at position %d: %w", b.first, err)
 			}
 		}
@@ -343,8 +344,9 @@ func (s *search) blockBack(ctx context.Context, position Position) (*block, erro
 	return s.ahead[0], nil
 }
 
-// block searches the entries of a block backward, from the position upTo to the position after.
-func (s *search) block(ctx context.Context, b *block, upTo, after Position) error {
+// searchBlock searches the entries of a block backward, from the position upTo to the entry that
+// follows the position after.
+func (s *search) searchBlock(ctx context.Context, b *block, upTo, after Position) error {
 	s.searched += int(b.entries)
 	s.page.Searched = time.UnixMilli(b.earliest).UTC()
 	o, err := s.decoder.open(b)

@@ -68,8 +68,8 @@ func (q *queue) record(entry *Entry) error {
 	return nil
 }
 
-// append queues entries and waits while the queue is full. done receives the result of the
-// write.
+// append queues entries and waits while the queue is full. The channel done receives the result of
+// the write.
 func (q *queue) append(ctx context.Context, entries []Entry) (done <-chan error, err error) {
 	size := 0
 	for i := range entries {
@@ -116,7 +116,7 @@ func (q *queue) fitsLocked(entries, bytes int) error {
 	return nil
 }
 
-// take returns all queued entries. It reuses the slices of spare.
+// take returns all queued entries. It reuses the slices of the batch spare.
 func (q *queue) take(spare batch) batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -155,8 +155,8 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// wait returns when the queue is not empty: immediately if urgent is signaled, otherwise after
-// linger.
+// wait returns when the queue is not empty: immediately if urgent is signaled, otherwise after the
+// duration linger.
 func (q *queue) wait(linger time.Duration) {
 	select {
 	case <-q.urgent:

@@ -129,8 +129,8 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("several ids begin with %s: %s; give more digits", e.Beginning, strings.Join(ids, ", "))
 }
 
-// FindOne returns the entry whose id begins with a text (see IsBeginning). The error is ErrNotFound
-// or an AmbiguousError.
+// FindOne returns the entry whose id begins with a text (see IsBeginning). The error is
+// ErrNotFound or an AmbiguousError.
 func (j *Journal) FindOne(ctx context.Context, beginning string) (Entry, error) {
 	const shown = 5
 	found, err := j.FindAll(ctx, beginning, shown)
@@ -149,9 +149,9 @@ func (j *Journal) FindOne(ctx context.Context, beginning string) (Entry, error) 
 	return Entry{}, ambiguous
 }
 
-// FindAll returns the entries whose ids begin with a text, but not more than most. An id contains
-// its time, so only the blocks of that time are read.
-func (j *Journal) FindAll(ctx context.Context, beginning string, most int) ([]Entry, error) {
+// FindAll returns the entries whose ids begin with a text, up to the limit. An id contains its
+// time, so only the blocks of that time are read.
+func (j *Journal) FindAll(ctx context.Context, beginning string, limit int) ([]Entry, error) {
 	if !IsBeginning(beginning) {
 		return nil, nil
 	}
@@ -159,7 +159,7 @@ func (j *Journal) FindAll(ctx context.Context, beginning string, most int) ([]En
 	// Usually the times of the ids in a block are near the time of the block's commit. They can
 	// differ if a clock was wrong, or if a caller set an id with another time.
 	for _, slack := range [...]int64{hour, ever} {
-		found, err := j.find(ctx, strings.ToLower(beginning), most, slack)
+		found, err := j.find(ctx, strings.ToLower(beginning), limit, slack)
 		if err != nil {
 			return nil, fmt.Errorf("finding entry %s: %w", beginning, err)
 		}
@@ -180,9 +180,9 @@ func (j *Journal) find(ctx context.Context, beginning string, most int, slack in
 	return j.findIn(ctx, firsts, beginning, most)
 }
 
-// findIn returns the entries whose ids begin with a text, but not more than most. It reads only
-// the blocks that have one of the positions.
-func (j *Journal) findIn(ctx context.Context, firsts []Position, beginning string, most int) (found []Entry, err error) {
+// findIn returns the entries whose ids begin with a text, up to the limit. It reads only the
+// blocks that have one of the positions.
+func (j *Journal) findIn(ctx context.Context, firsts []Position, beginning string, limit int) (found []Entry, err error) {
 	prefix := []byte(`{"id":"` + beginning)
 	read := make(map[Position]bool)
 	for _, first := range firsts {
@@ -203,14 +203,14 @@ func (j *Journal) findIn(ctx context.Context, firsts []Position, beginning strin
 			return nil, fmt.Errorf("reading the block at position %d: %w", b.first, err)
 		}
 		for _, r := range o.entries {
-			if !bytes.HasPrefix(o.public(r.line), prefix) {
+			if !bytes.HasPrefix(o.publicPart(r.line), prefix) {
 				continue
 			}
 			entry, err := d.entry(ctx, o, r)
 			if err != nil {
 				return nil, err
 			}
-			if found = append(found, entry); len(found) == most {
+			if found = append(found, entry); len(found) == limit {
 				return found, nil
 			}
 		}

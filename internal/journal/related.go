@@ -35,8 +35,8 @@ const (
 // has the client's address. If none has the client's address, the event belongs to the last
 // decision. Other entries have no related entries.
 //
-// Each step of the search ends after about maxSearched entries. complete is false if there may be
-// more related entries.
+// Each step of the search ends after about maxSearched entries. The result complete is false if
+// there may be more related entries.
 func (j *Journal) Related(ctx context.Context, e Entry) (related []Entry, complete bool, err error) {
 	switch {
 	case e.Event != nil:
@@ -57,7 +57,7 @@ func (j *Journal) decisionOf(ctx context.Context, e *Entry) (related []Entry, co
 		Kind: KindDecision, Repository: e.Event.Repository, Since: e.Event.Time.Add(-maxLife), Until: e.Event.Time.Add(grace),
 	}
 	s := search{limit: 1, narrow: [][]index.Term{{{Field: termLogin, Value: e.Event.Actor}}}}
-	isRelated := func(d *Entry) bool { return allowed(d, e, j.o.Login) }
+	isRelated := func(d *Entry) bool { return tokenAllowed(d, e, j.o.Login) }
 	if at := e.address(); at.IsValid() && at.Zone() == "" {
 		q.Address = netip.PrefixFrom(at, at.BitLen())
 	}
@@ -82,7 +82,7 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 	events, err := j.candidates(ctx, d, search{limit: maxRelated, narrow: [][]index.Term{repositories}}, Query{
 		Kind: KindEvent, Since: d.Time.Add(-grace), Until: until,
 		Who: &Who{Logins: []string{j.o.Login(d.Decision.Principal)}},
-	}, 0, func(e *Entry) bool { return allowed(d, e, j.o.Login) })
+	}, 0, func(e *Entry) bool { return tokenAllowed(d, e, j.o.Login) })
 	if err != nil || len(events.Entries) == 0 {
 		return nil, events.Next == 0, err
 	}
@@ -90,7 +90,7 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 		Kind: KindDecision, Since: d.Time.Add(-maxLife), Until: until, Who: &Who{Subjects: []string{d.Decision.Principal.String()}},
 	}
 	isRelated := func(other *Entry) bool {
-		return slices.ContainsFunc(events.Entries, func(e Entry) bool { return allowed(other, &e, j.o.Login) })
+		return slices.ContainsFunc(events.Entries, func(e Entry) bool { return tokenAllowed(other, &e, j.o.Login) })
 	}
 	decisions, err := j.candidates(ctx, d, search{limit: maxRelated, narrow: [][]index.Term{repositories}, after: d.Position - 1}, q, 0, isRelated)
 	if err != nil {
@@ -121,9 +121,9 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 	return related, complete, nil
 }
 
-// candidates returns the entries of e's registry that q selects, if the function related returns
-// true for them. The limit counts only these entries, so that other requests for a repository
-// cannot hide a decision.
+// candidates returns the entries of e's registry that the query q selects, if the function related
+// returns true for them. The limit counts only these entries, so that other requests for a
+// repository cannot hide a decision.
 func (j *Journal) candidates(ctx context.Context, e *Entry, s search, q Query, before Position, related func(*Entry) bool) (Page, error) {
 	q.Registry = e.Registry
 	s.Query, s.matches = q, func(e *Entry) bool { return q.Matches(e) && related(e) }
@@ -136,7 +136,7 @@ func decisionFor(e *Entry, decisions []Entry, login func(*policy.Principal) stri
 	for i := range decisions {
 		d := &decisions[i]
 		switch {
-		case !allowed(d, e, login):
+		case !tokenAllowed(d, e, login):
 		case d.Decision.Remote.IsValid() && d.address() == e.address():
 			return d
 		case last == nil:
@@ -146,8 +146,8 @@ func decisionFor(e *Entry, decisions []Entry, login func(*policy.Principal) stri
 	return last
 }
 
-// allowed reports whether the token of a decision allowed the operation in an event.
-func allowed(d, e *Entry, login func(*policy.Principal) string) bool {
+// tokenAllowed reports whether the token of a decision allowed the operation in an event.
+func tokenAllowed(d, e *Entry, login func(*policy.Principal) string) bool {
 	p, at := d.Decision.Principal, e.Event.Time
 	if p == nil || login(p) != e.Event.Actor || d.Registry != e.Registry ||
 		at.Before(d.Time.Add(-grace)) || !d.Decision.Expires.IsZero() && at.After(d.Decision.Expires.Add(grace)) {

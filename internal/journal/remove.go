@@ -33,7 +33,7 @@ func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (
 	r := rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[retentionKind]int64), removedTo: x.removedTo}
 	packed := newPacker(head.base, b.first)
 	var leaf []byte
-	err = m.items(ctx, r.blocks, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
+	err = m.visitItems(ctx, r.blocks, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
 		if e == nil {
 			packed.remove(removed.level, removed.hash)
 			return nil
@@ -63,7 +63,7 @@ func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (
 	if len(r.removed) == 0 && len(r.removedTo) == 0 {
 		return false, nil
 	}
-	var compress *deflate
+	var compress *deflater
 	if b.isCompressed() {
 		compress = &m.deflate
 	}
@@ -71,25 +71,25 @@ func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (
 	return true, m.rewrite(ctx, &r)
 }
 
-// expired is a block with entries beyond their limits.
-type expired struct {
+// expiredBlock is a block with entries beyond their limits.
+type expiredBlock struct {
 	*block
-	written   written
+	written   writeTimes
 	removedTo map[retentionKind]Position // the end of the block, for kinds of which no older entry is left
 }
 
 // timeOf returns the time of an entry's id. If the clock of the id was wrong, it returns the
 // nearest time at which the block can have been written.
-func (x *expired) timeOf(e *Entry) int64 {
+func (x *expiredBlock) timeOf(e *Entry) int64 {
 	return max(min(e.ID.milliseconds(), x.written.latest), x.written.earliest)
 }
 
 // nextExpired returns the first block with entries beyond their limits, or nil.
-func (m *maintainer) nextExpired(ctx context.Context, head head, state maintenance, cutoffs map[retentionKind]int64) (*expired, error) {
+func (m *maintainer) nextExpired(ctx context.Context, head head, state maintenance, cutoffs map[retentionKind]int64) (*expiredBlock, error) {
 	if m.trimmed == nil || m.trimmedFor.Over(m.o.Now()) {
 		m.trimmed, m.trimmedFor = make(map[Position]bool), clock.For(m.o.Now(), time.Hour)
 	}
-	var found *expired
+	var found *expiredBlock
 	next := make(map[retentionKind]Position) // the first block that can have entries of a kind
 	for kind, cutoff := range cutoffs {
 		b, err := blockAfter(ctx, m.db.Read(), max(state.removed[kind], head.base))
@@ -100,13 +100,13 @@ func (m *maintainer) nextExpired(ctx context.Context, head head, state maintenan
 			return nil, err
 		}
 		next[kind] = b.first
-		w, err := m.written(ctx, b)
+		w, err := m.writeTimesOf(ctx, b)
 		if err != nil {
 			return nil, err
 		}
 		trim := b.earliest < cutoff-trimSpan.Milliseconds() && !m.trimmed[b.first]
 		if (w.latest < cutoff || trim) && (found == nil || b.first < found.first) {
-			found = &expired{block: b, written: w, removedTo: make(map[retentionKind]Position)}
+			found = &expiredBlock{block: b, written: w, removedTo: make(map[retentionKind]Position)}
 		}
 	}
 	if found == nil {
@@ -120,16 +120,16 @@ func (m *maintainer) nextExpired(ctx context.Context, head head, state maintenan
 	return found, nil
 }
 
-// written has the times between which the entries of a block were written, in milliseconds since
-// 1970.
-type written struct{ earliest, latest int64 }
+// writeTimes has two times between which the entries of a block were written, in milliseconds
+// since 1970.
+type writeTimes struct{ earliest, latest int64 }
 
-// written returns two times between which the entries of a block were written, even if the clock
-// of a replica was wrong. The first time is taken from the block before, because that block began
-// earlier. If an id of the block was created while a clock was ahead, the second time is taken from
-// the next block without such an id.
-func (m *maintainer) written(ctx context.Context, b *block) (w written, err error) {
-	future := m.future()
+// writeTimesOf returns two times between which the entries of a block were written, even if the
+// clock of a replica was wrong. The first time is taken from the block before, because that block
+// began earlier. If an id of the block was created while a clock was ahead, the second time is
+// taken from the next block without such an id.
+func (m *maintainer) writeTimesOf(ctx context.Context, b *block) (w writeTimes, err error) {
+	future := m.maxIDTime()
 	before, err := selectBlockAt(ctx, m.db.Read(), b.first-1)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return w, err

@@ -10,8 +10,8 @@ import (
 // Verify does not compare their number with what is missing in the tree.
 const removedOld retentionKind = "old"
 
-// isPermanent reports whether an entry is never removed. Verify compares what is missing, and which
-// keys have signed checkpoints, with such entries.
+// isPermanent reports whether an entry is never removed. Verify compares what is missing, and
+// which keys have signed checkpoints, with such entries.
 func isPermanent(e *Entry) bool {
 	return e.Change != nil && (e.Change.Action == removeAction || e.Change.Action == keyAction)
 }
@@ -56,7 +56,7 @@ func (m *maintainer) removeOld(ctx context.Context, head head, state maintenance
 
 // isExpired reports whether all entries of a block are beyond their limits.
 func (m *maintainer) isExpired(ctx context.Context, b *block, cutoffs map[retentionKind]int64) (bool, error) {
-	w, err := m.written(ctx, b)
+	w, err := m.writeTimesOf(ctx, b)
 	if err != nil {
 		return false, err
 	}
@@ -67,7 +67,7 @@ func (m *maintainer) isExpired(ctx context.Context, b *block, cutoffs map[retent
 	if err != nil {
 		return false, err
 	}
-	x := expired{block: b, written: w}
+	x := expiredBlock{block: b, written: w}
 	for _, record := range o.entries {
 		e, err := m.decoder.entry(ctx, o, record)
 		if err != nil {

@@ -43,9 +43,9 @@ func (r *rewrite) count(e *Entry, bytes int) {
 	r.lines += int64(bytes)
 }
 
-// add adds a new block. It adds no block if the packer is empty, or if all entries of a whole group
-// were removed. The block is not compressed if compress is nil.
-func (r *rewrite) add(p *packer, previous, root hash, compress *deflate) {
+// add adds a new block. It adds no block if the packer is empty, or if all entries of a whole
+// group were removed. The block is not compressed if the parameter compress is nil.
+func (r *rewrite) add(p *packer, previous, root hash, compress *deflater) {
 	if p.kept == 0 && (p.next == p.first || p.isGroup()) {
 		return
 	}
@@ -62,8 +62,9 @@ func (r *rewrite) add(p *packer, previous, root hash, compress *deflate) {
 	}
 }
 
-// items calls visit for each entry of the blocks, and for each subtree of removed entries.
-func (m *maintainer) items(ctx context.Context, blocks []*block, visit func(*openBlock, *entryRecord, *removedEntries) error) error {
+// visitItems calls the function visit for each entry of the blocks, and for each subtree of
+// removed entries.
+func (m *maintainer) visitItems(ctx context.Context, blocks []*block, visit func(*openBlock, *entryRecord, *removedEntries) error) error {
 	for _, b := range blocks {
 		o, err := m.decoder.open(b)
 		if err == nil {

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Select returns the entries between two positions that a query selects, in order. If to is 0, it
-// stands for the current end. Like Read, while the loop body runs, Select needs the memory of one
-// block, but no database connection. It skips the blocks before the first and after the last block
-// that overlap the query's time range.
+// Select returns the entries between two positions that a query selects, in order. If the second
+// position is 0, it stands for the current end. Like Read, while the loop body runs, Select needs
+// the memory of one block, but no database connection. It skips the blocks before the first and
+// after the last block that overlap the query's time range.
 func (j *Journal) Select(ctx context.Context, q Query, from, to Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		first, last, err := j.selected(ctx, q)
+		first, last, err := j.selectRange(ctx, q)
 		if err != nil {
 			yield(Entry{}, fmt.Errorf("selecting entries of the journal: %w", err))
 			return
@@ -41,9 +41,9 @@ func (j *Journal) Select(ctx context.Context, q Query, from, to Position) iter.S
 	}
 }
 
-// selected returns the positions of the first and the last entry in the blocks that overlap the
-// query's time range. If there is no such block, first is greater than last.
-func (j *Journal) selected(ctx context.Context, q Query) (first, last Position, err error) {
+// selectRange returns the positions of the first and the last entry in the blocks that overlap the
+// query's time range. If there is no such block, the first position is greater than the last.
+func (j *Journal) selectRange(ctx context.Context, q Query) (first, last Position, err error) {
 	since, until := q.milliseconds()
 	first, last, err = selectBlocksBetween(ctx, j.db.Read(), since, until)
 	if err != nil || first > last {
@@ -60,7 +60,7 @@ func (j *Journal) selected(ctx context.Context, q Query) (first, last Position, 
 }
 
 // milliseconds returns the time range of the ids that entries in the query's time range can have.
-// until is not in the range.
+// The result until is the first time after the range.
 func (q *Query) milliseconds() (since, until int64) {
 	since, until = math.MinInt64, math.MaxInt64
 	if !q.Since.IsZero() {
@@ -75,7 +75,7 @@ func (q *Query) milliseconds() (since, until int64) {
 // FirstSince returns the position of the first block with entries at a time or later. If there is
 // no such block, it returns the position after the last entry.
 func (j *Journal) FirstSince(ctx context.Context, t time.Time) (Position, error) {
-	first, last, err := j.selected(ctx, Query{Since: t})
+	first, last, err := j.selectRange(ctx, Query{Since: t})
 	if err == nil && first > last {
 		last, err = j.Last(ctx)
 		first = last + 1

@@ -72,7 +72,7 @@ func putNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
 	return nil
 }
 
-// selectNodes returns at most limit complete subtrees of a level, from a number on.
+// selectNodes returns complete subtrees of a level, from a number on, up to the limit.
 func selectNodes(ctx context.Context, q store.Querier, level int, number int64, limit int) ([]tree.Node, error) {
 	return store.Collect(ctx, q, func(row store.Row) (tree.Node, error) {
 		n := tree.Node{Level: level}
@@ -144,7 +144,7 @@ func selectMisplaced(ctx context.Context, q store.Querier, from Position) (first
 }
 
 // selectBlocksBetween returns the positions of the first and the last block that overlap a time
-// range. If there is no such block, first is greater than last.
+// range. If there is no such block, the first position is greater than the last.
 func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int64) (first, last Position, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT coalesce(min(first), 1), coalesce(max(first), 0) FROM journal_blocks
@@ -152,8 +152,8 @@ func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int6
 	return first, last, err
 }
 
-// selectBlocksBack returns at most limit blocks that begin at or before a position, the last block
-// first. It stops after the block with which the contents exceed maxBytes.
+// selectBlocksBack returns the blocks that begin at or before a position, the last block first, up
+// to the limit. It stops after the block with which the contents exceed maxBytes.
 func selectBlocksBack(ctx context.Context, q store.Querier, position Position, limit, maxBytes int) (blocks []*block, err error) {
 	rows, err := q.QueryContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT $2`, position, limit)
 	if err != nil {
@@ -171,9 +171,9 @@ func selectBlocksBack(ctx context.Context, q store.Querier, position Position, l
 	return blocks, rows.Err()
 }
 
-// selectBlocksByIDTime returns the positions of the blocks that can contain an id of the time from
-// the parameter from up to the parameter to. It skips blocks whose latest id is more than slack
-// milliseconds after to.
+// selectBlocksByIDTime returns the positions of the blocks that can contain an id of a time range.
+// It skips blocks whose latest id is later than the end of the range by more milliseconds than the
+// parameter slack.
 func selectBlocksByIDTime(ctx context.Context, q store.Querier, from, to, slack int64) ([]Position, error) {
 	return store.Collect(ctx, q, func(row store.Row) (first Position, err error) {
 		err = row.Scan(&first)
@@ -182,7 +182,7 @@ func selectBlocksByIDTime(ctx context.Context, q store.Querier, from, to, slack 
 		WHERE latest >= $1 AND latest <= $2 AND earliest <= $3 ORDER BY latest`, from, to+slack, to)
 }
 
-// selectPrincipals calls found for each of the numbered principals that exists.
+// selectPrincipals calls the function found for each of the numbered principals that exists.
 func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, sum, text []byte)) error {
 	list, args := inList(1, numbers)
 	_, err := store.Collect(ctx, q, func(row store.Row) (number int64, err error) {
@@ -216,8 +216,8 @@ func selectTimeAt(ctx context.Context, q store.Querier, position Position) (mill
 	return millis, err
 }
 
-// inList returns a list of parameters for numbers, such as ($2, $3), and the arguments. The first
-// parameter has the given number.
+// inList returns a list of SQL parameters for the numbers, such as ($2, $3), and the arguments.
+// The parameter from is the number of the first SQL parameter.
 func inList[T ~int64](from int, numbers []T) (parameters string, args []any) {
 	var b strings.Builder
 	b.WriteByte('(')

@@ -10,12 +10,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// sweeping is a sweep that has begun.
-type sweeping struct {
+// begunSweep is a sweep that has begun.
+type begunSweep struct {
 	from, floor int64 // the sweep continues after from and ends before floor
-	// used has the principals of the blocks that were not merged when the sweep began. The
-	// principals of merged blocks are in the database.
-	used map[int64]bool
+	// usedPrincipals has the principals of the blocks that were not merged when the sweep began.
+	// The principals of merged blocks are in the database.
+	usedPrincipals map[int64]bool
 }
 
 // sweep deletes the principals that no entry refers to, a few in each call. A sweep begins once a
@@ -60,7 +60,7 @@ func (m *maintainer) sweepSome(ctx context.Context, head head, state maintenance
 	if err != nil || last == 0 {
 		return false, err
 	}
-	numbers = slices.DeleteFunc(numbers, func(n int64) bool { return m.sweeping.used[n] })
+	numbers = slices.DeleteFunc(numbers, func(n int64) bool { return m.sweeping.usedPrincipals[n] })
 	err = m.write(ctx, "", func(tx *sql.Tx) error {
 		return deletePrincipals(context.WithoutCancel(ctx), tx, numbers, end)
 	})
@@ -68,9 +68,9 @@ func (m *maintainer) sweepSome(ctx context.Context, head head, state maintenance
 	return err == nil, err
 }
 
-// beginSweep raises the floor of principals, and finds the principals that the blocks after
-// position merged use.
-func (m *maintainer) beginSweep(ctx context.Context, merged Position) (*sweeping, error) {
+// beginSweep raises the floor of principals, and finds the principals to which the blocks after
+// the last merged position refer.
+func (m *maintainer) beginSweep(ctx context.Context, merged Position) (*begunSweep, error) {
 	var head head
 	err := m.write(ctx, "", func(tx *sql.Tx) (err error) {
 		head, err = raiseFloor(context.WithoutCancel(ctx), tx)
@@ -79,7 +79,7 @@ func (m *maintainer) beginSweep(ctx context.Context, merged Position) (*sweeping
 	if err != nil {
 		return nil, err
 	}
-	s := &sweeping{floor: head.floor, used: make(map[int64]bool)}
+	s := &begunSweep{floor: head.floor, usedPrincipals: make(map[int64]bool)}
 	for next := merged + 1; next < head.next; {
 		b, err := blockAfter(ctx, m.db.Read(), next-1)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -93,7 +93,7 @@ func (m *maintainer) beginSweep(ctx context.Context, merged Position) (*sweeping
 			return nil, err
 		}
 		for _, p := range o.principals {
-			s.used[p.number] = true
+			s.usedPrincipals[p.number] = true
 		}
 		next = b.end()
 	}

@@ -36,8 +36,8 @@ const (
 // networks are the lengths of the prefixes by which addresses are indexed.
 var networks = map[int][]int{32: {32, 24, 16, 8}, 128: {128, 64, 56, 48, 32}}
 
-// Terms calls add for each term of an entry. It can call add several times for the same term.
-// login is Options.Login.
+// Terms calls the function add for each term of an entry. It can call this function several times
+// for the same term. The parameter login is Options.Login.
 func (e *Entry) Terms(login func(*policy.Principal) string, add func(field byte, value string)) {
 	add(termKind, string(e.Kind()))
 	if e.Registry != "" {
@@ -137,7 +137,8 @@ func belowTerm(parent string) string {
 	return parent
 }
 
-// digestTerm returns the term of a digest or of its beginning. ok is false if it is too short.
+// digestTerm returns the term of a digest or of the beginning of a digest. It returns false if the
+// text is too short.
 func digestTerm(digest string) (term string, ok bool) {
 	algorithm, digits, _ := strings.Cut(digest, ":")
 	if len(digits) < minDigits {
@@ -210,8 +211,8 @@ func (q *Query) terms() (lists [][]index.Term) {
 	return lists
 }
 
-// networkTerm returns the term of the smallest indexed network that contains a network. ok is false
-// if no indexed network contains it.
+// networkTerm returns the term of the smallest indexed network that contains the given network. It
+// returns false if there is no such indexed network.
 func networkTerm(network netip.Prefix) (term string, ok bool) {
 	if !network.IsValid() {
 		return "", false

@@ -189,8 +189,8 @@ func testTheTreeIsThatOfTheDocumentedLeaves(t *testing.T, d storetest.Database) 
 	}
 }
 
-// old is a journal of an earlier version. Its blocks have format 1.
-type old struct {
+// oldJournal is a journal of an earlier version. Its blocks have format 1.
+type oldJournal struct {
 	Blocks []struct {
 		First, Entries, Earliest, Latest int64
 		Previous, Hash                   []byte
@@ -209,7 +209,7 @@ type old struct {
 }
 
 // withOld returns a new database with the old journal in it, after the migration.
-func withOld(t testing.TB, d storetest.Database) (url string, o old) {
+func withOld(t testing.TB, d storetest.Database) (url string, o oldJournal) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/format1.json")
 	if err != nil {

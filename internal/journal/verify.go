@@ -51,9 +51,9 @@ func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, 0, nil)
 }
 
-// VerifyRange is Verify up to the block that contains the position to. If to is 0, it stands for
-// the end. If progress is not nil, it is called after each block. Its arguments are the number of
-// verified entries and the number of all entries to verify.
+// VerifyRange is Verify up to the block that contains a second position. If the second position is
+// 0, it stands for the end. If the function progress is not nil, it is called after each block.
+// Its arguments are the number of verified entries and the number of all entries to verify.
 func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, to, progress)
 }
@@ -62,14 +62,14 @@ func verify(ctx context.Context, q store.Querier, from, to Position, progress fu
 	v := verifier{q: q, decoder: newDecoder(q), known: newCache[principalRef, struct{}](4096, 1), nodes: nodeReader{q: q}, progress: progress}
 	err := v.run(ctx, max(from, 1), to)
 	if err == nil {
-		err = v.misplaced(ctx, from, to)
+		err = v.checkMisplaced(ctx, from, to)
 	}
 	whole := from <= v.head.base+1 && v.Last == v.head.next-1
 	if err == nil && whole {
-		err = v.unreported(ctx)
+		err = v.checkRemoved(ctx)
 	}
 	if err == nil {
-		err = v.signatures(whole)
+		err = v.checkSignatures(whole)
 	}
 	if _, isBroken := errors.AsType[*BrokenError](err); err != nil && !isBroken {
 		err = fmt.Errorf("verifying the journal at position %d: %w", v.Last+1, err)
@@ -84,7 +84,8 @@ type verifier struct {
 	decoder *decoder
 	head    head
 
-	// progress is called with the number of verified entries among those from begun to before end.
+	// The function progress is called with the number of verified entries from the position begun
+	// to before the position end.
 	progress   func(done, all int64)
 	begun, end Position
 
@@ -92,8 +93,8 @@ type verifier struct {
 	nodes     nodeReader
 	known     *cache[principalRef, struct{}] // principals that were checked
 	completed []tree.Node                    // subtrees that are not yet compared with the stored ones
-	// checkpoints are the stored checkpoints of larger trees. wrong is the size of a checkpoint
-	// whose root differs from the tree's.
+	// The field checkpoints has the stored checkpoints of larger trees. The field wrong has the
+	// size of a checkpoint whose root differs from the root of the tree.
 	checkpoints []storedCheckpoint
 	wrong       int64
 	keys        checkpoint.Keys
@@ -136,24 +137,24 @@ func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	if err := v.begin(ctx, from); err != nil {
 		return err
 	}
-	for c, err := range readAhead(ctx, v.q, v.next()-1) {
+	for c, err := range readAhead(ctx, v.q, v.nextPosition()-1) {
 		if err != nil {
 			return err
 		}
 		if err := v.skip(ctx, min(c.block.first, v.head.next)); err != nil {
 			return err
 		}
-		if v.next() >= v.end {
+		if v.nextPosition() >= v.end {
 			break
 		}
-		if err := v.block(ctx, c); err != nil {
+		if err := v.verifyBlock(ctx, c); err != nil {
 			return err
 		}
-		if v.next() >= v.end {
+		if v.nextPosition() >= v.end {
 			break
 		}
 	}
-	if v.next() < v.end {
+	if v.nextPosition() < v.end {
 		if err := v.skip(ctx, v.head.next); err != nil {
 			return err
 		}
@@ -164,8 +165,8 @@ func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	return nil
 }
 
-// misplaced looks for blocks that the other checks have not seen.
-func (v *verifier) misplaced(ctx context.Context, from, to Position) error {
+// checkMisplaced looks for blocks that the other checks have not seen.
+func (v *verifier) checkMisplaced(ctx context.Context, from, to Position) error {
 	if v.Blocks > 0 {
 		from = v.First
 	}
@@ -176,9 +177,9 @@ func (v *verifier) misplaced(ctx context.Context, from, to Position) error {
 	return err
 }
 
-// unreported compares the number of removed entries with the numbers in the journal's reports. So
-// nobody can delete entries and pretend that retention removed them.
-func (v *verifier) unreported(ctx context.Context) error {
+// checkRemoved compares the number of removed entries with the numbers in the journal's reports.
+// So nobody can delete entries and pretend that retention removed them.
+func (v *verifier) checkRemoved(ctx context.Context) error {
 	state, err := selectMaintenance(ctx, v.q)
 	if err != nil {
 		return err
@@ -203,7 +204,7 @@ func (v *verifier) unreported(ctx context.Context) error {
 			return &BrokenError{b.first, err.Error()}
 		}
 		for _, e := range o.entries {
-			v.seeChange(o.public(e.line))
+			v.seeChange(o.publicPart(e.line))
 		}
 		after = b.end() - 1
 	}
@@ -279,7 +280,7 @@ func (v *verifier) runChain(ctx context.Context, next Position) error {
 		if o.form != 1 {
 			return &BrokenError{b.first, "its format differs from that of the blocks after it"}
 		}
-		if err := v.principals(ctx, b, o); err != nil {
+		if err := v.checkPrincipals(ctx, b, o); err != nil {
 			return err
 		}
 		v.count(b)
@@ -322,17 +323,17 @@ func (v *verifier) begin(ctx context.Context, from Position) error {
 	}
 	before := v.Verified
 	defer func() { v.Verified = before }() // the entries before from are not verified
-	for v.next() < from {
-		b, err := blockAfter(ctx, v.q, v.next()-1)
+	for v.nextPosition() < from {
+		b, err := blockAfter(ctx, v.q, v.nextPosition()-1)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if err != nil || b.first > v.next() {
-			return &BrokenError{v.next(), fmt.Sprintf("the entries up to %d are missing", from-1)}
+		if err != nil || b.first > v.nextPosition() {
+			return &BrokenError{v.nextPosition(), fmt.Sprintf("the entries up to %d are missing", from-1)}
 		}
 		c := checkBlock(v.decoder, b)
 		if err = cmp.Or(c.opening, c.reading); err == nil {
-			err = v.add(c.leaves, v.next(), min(from, b.end()))
+			err = v.add(c.leaves, v.nextPosition(), min(from, b.end()))
 		}
 		if err != nil {
 			return &BrokenError{b.first, err.Error()}
@@ -346,13 +347,13 @@ func (v *verifier) begin(ctx context.Context, from Position) error {
 	return nil
 }
 
-// next returns the position of the entry that is the tree's next leaf.
-func (v *verifier) next() Position { return v.head.base + Position(v.tree.Size()) }
+// nextPosition returns the position of the entry that is the tree's next leaf.
+func (v *verifier) nextPosition() Position { return v.head.base + Position(v.tree.Size()) }
 
 // skip adds the stored subtrees up to a position to the tree, because their entries are missing.
 func (v *verifier) skip(ctx context.Context, to Position) error {
-	for v.next() < to {
-		first, size := v.next(), v.tree.Size()
+	for v.nextPosition() < to {
+		first, size := v.nextPosition(), v.tree.Size()
 		if size == 1 {
 			size = 0 // the stored subtree contains leaf 0
 		}
@@ -371,8 +372,8 @@ func (v *verifier) skip(ctx context.Context, to Position) error {
 			v.tree = tree.Frontier{}
 		}
 		v.grow(tree.StoredLevel, h)
-		v.Removed += int64(v.next() - first)
-		v.Last = v.next() - 1
+		v.Removed += int64(v.nextPosition() - first)
+		v.Last = v.nextPosition() - 1
 		if err := v.checkNodes(ctx, first); err != nil {
 			return err
 		}
@@ -391,14 +392,14 @@ func (v *verifier) grow(level int, h hash) {
 		}
 		v.checkpoints = v.checkpoints[1:]
 	}
-	if v.next() == v.head.next {
+	if v.nextPosition() == v.head.next {
 		at := v.tree.Clone()
 		v.treeAtHead = &at
 	}
 }
 
-// block checks one block, which begins at the next position.
-func (v *verifier) block(ctx context.Context, c *checkedBlock) error {
+// verifyBlock checks one block, which begins at the next position.
+func (v *verifier) verifyBlock(ctx context.Context, c *checkedBlock) error {
 	b, o := c.block, c.open
 	switch {
 	case c.opening != nil:
@@ -406,17 +407,17 @@ func (v *verifier) block(ctx context.Context, c *checkedBlock) error {
 	case o.form == 1:
 		return &BrokenError{b.first, "its format differs from that of the blocks before it"}
 	// A block that was merged during the check can begin before v.next().
-	case b.first == v.next() && v.tree.Root() != b.previous:
+	case b.first == v.nextPosition() && v.tree.Root() != b.previous:
 		return &BrokenError{b.first, "it does not follow from the block before it"}
 	case c.firstLine != nil:
 		return &BrokenError{b.first, c.firstLine.Error()}
 	}
-	if err := v.principals(ctx, b, o); err != nil {
+	if err := v.checkPrincipals(ctx, b, o); err != nil {
 		return err
 	}
 	err := c.reading
 	if err == nil {
-		err = v.add(c.leaves, v.next(), b.end())
+		err = v.add(c.leaves, v.nextPosition(), b.end())
 	}
 	if err != nil {
 		return &BrokenError{b.first, err.Error()}
@@ -437,7 +438,7 @@ func (v *verifier) block(ctx context.Context, c *checkedBlock) error {
 	return v.checkHead(b.first)
 }
 
-// add adds the leaves of a block between two positions to the tree.
+// add adds to the tree the leaves of a block between two positions.
 func (v *verifier) add(leaves []leaf, from, to Position) error {
 	for i := range leaves {
 		l := &leaves[i]
@@ -476,20 +477,20 @@ func (o *openBlock) checkFirstLine() error {
 	return nil
 }
 
-// references checks the parts of a block that the leaves do not cover. Principals and rules must
-// be in order of first use, so that only one set of references gives the same leaves. The times of
-// the block must be those of the entries' ids.
-type references struct {
+// referenceChecker checks the parts of a block that the leaves do not cover. Principals and rules
+// must be in order of first use, so that only one set of references gives the same leaves. The
+// times of the block must be those of the entries' ids.
+type referenceChecker struct {
 	o                 *openBlock
 	principals, rules int // how many were used until here
 	earliest, latest  int64
 }
 
-func newReferences(o *openBlock) *references {
-	return &references{o: o, earliest: math.MaxInt64, latest: math.MinInt64}
+func newReferences(o *openBlock) *referenceChecker {
+	return &referenceChecker{o: o, earliest: math.MaxInt64, latest: math.MinInt64}
 }
 
-func (c *references) entry(p *parts) error {
+func (c *referenceChecker) entry(p *parts) error {
 	if p.principal == c.principals {
 		c.principals++
 	}
@@ -514,7 +515,7 @@ func (c *references) entry(p *parts) error {
 
 // hasTimesOf reports whether the block's times are those of the entries. If entries were removed,
 // the first or the last time can be that of a removed entry.
-func (c *references) hasTimesOf(b *block) bool {
+func (c *referenceChecker) hasTimesOf(b *block) bool {
 	if len(c.o.removed) > 0 {
 		return b.earliest <= c.earliest && b.latest >= c.latest
 	}
@@ -550,13 +551,13 @@ func (v *verifier) checkHead(at Position) error {
 	return nil
 }
 
-// principals checks that the principals of a block were not changed.
-func (v *verifier) principals(ctx context.Context, b *block, o *openBlock) error {
+// checkPrincipals checks that the principals of a block were not changed.
+func (v *verifier) checkPrincipals(ctx context.Context, b *block, o *openBlock) error {
 	refs := slices.DeleteFunc(slices.Clone(o.principals), func(ref principalRef) bool {
 		_, ok := v.known.get(ref)
 		return ok
 	})
-	err := v.decoder.texts(ctx, refs, func(ref principalRef, _ []byte) error {
+	err := v.decoder.principalTexts(ctx, refs, func(ref principalRef, _ []byte) error {
 		v.known.put(ref, struct{}{}, 0)
 		return nil
 	})

@@ -16,7 +16,7 @@ type checkedBlock struct {
 	block      *block
 	open       *openBlock
 	leaves     []leaf
-	references *references
+	references *referenceChecker
 	noted      [][]byte // public parts of entries; see isNoted
 
 	opening, firstLine, reading error // errors of the three checks
@@ -43,7 +43,7 @@ func checkBlock(d *decoder, b *block) *checkedBlock {
 	c.firstLine = c.open.checkFirstLine()
 	c.references = newReferences(c.open)
 	c.leaves = make([]leaf, 0, len(c.open.entries)+len(c.open.removed))
-	c.reading = c.open.leaves(b, func(p *parts) error {
+	c.reading = c.open.visitLeaves(b, func(p *parts) error {
 		if isNoted(p.public) {
 			c.noted = append(c.noted, p.public)
 		}
@@ -55,9 +55,9 @@ func checkBlock(d *decoder, b *block) *checkedBlock {
 	return c
 }
 
-// leaves calls visit with each entry of a block, and add with the leaf of the entry. For a subtree
-// of removed entries, it calls only add.
-func (o *openBlock) leaves(b *block, visit func(*parts) error, add func(leaf) error) error {
+// visitLeaves calls the function visit with each entry of a block, and the function add with the
+// leaf of the entry. For a subtree of removed entries, it calls only the function add.
+func (o *openBlock) visitLeaves(b *block, visit func(*parts) error, add func(leaf) error) error {
 	var data []byte
 	entries, removed := o.entries, o.removed
 	for position := b.first; position < b.end(); {

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// signatures checks that a key of the journal has signed each stored checkpoint of the verified
-// part. If the whole journal was verified, each former key must have an entry about its
+// checkSignatures checks that a key of the journal has signed each stored checkpoint of the
+// verified part. If the whole journal was verified, each former key must have an entry about its
 // replacement. So nobody can add a key to the database and sign checkpoints with it.
-func (v *verifier) signatures(whole bool) error {
+func (v *verifier) checkSignatures(whole bool) error {
 	for _, key := range v.keys.Former {
 		if whole && !slices.Contains(v.replaced, key) {
 			return &BrokenError{v.First, fmt.Sprintf("the stored key %.100q was never a key of the journal: no entry reports its replacement", key)}

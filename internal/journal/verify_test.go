@@ -21,14 +21,14 @@ func run(statements string) func(*sql.Tx) error {
 	}
 }
 
-// edit returns a function that replaces the text old by the text with in a column of a row.
-func edit(table, column, where, old, with string) func(*sql.Tx) error {
+// edit returns a function that replaces an old text by a new text in a column of a row.
+func edit(table, column, where, old, replacement string) func(*sql.Tx) error {
 	return func(tx *sql.Tx) error {
 		var content []byte
 		if err := tx.QueryRow("SELECT " + column + " FROM " + table + " WHERE " + where).Scan(&content); err != nil {
 			return err
 		}
-		content = bytes.ReplaceAll(content, []byte(old), []byte(with))
+		content = bytes.ReplaceAll(content, []byte(old), []byte(replacement))
 		_, err := tx.Exec("UPDATE "+table+" SET "+column+" = $1 WHERE "+where, content)
 		return err
 	}

@@ -131,7 +131,7 @@ func (w *writer) lossEntry(lost int64) Entry {
 		Target: "journal",
 		To:     map[string]any{"entries": lost},
 	}}
-	w.complete(&entry)
+	w.completeEntry(&entry)
 	return entry
 }
 
