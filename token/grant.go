@@ -9,9 +9,9 @@ import (
 
 // Grant returns the claims of a token that is issued at the time now because of the decision d.
 // The result is a copy of c, with the granted scopes in Access and the times of the token. The
-// token's lifetime is the shorter one of the parameter lifetime and the decision's lifetime, but
-// at least MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is
-// valid for a whole minute.
+// token's lifetime is the shorter one of the given lifetime and the decision's lifetime, but at
+// least MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is valid
+// for a whole minute.
 //
 // Grant reuses the memory of c.Access and overwrites its entries.
 func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) Claims {
@@ -27,7 +27,8 @@ func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time)
 	return c
 }
 
-// AppendGranted appends the granted scopes to dst. It omits scopes without a granted action.
+// AppendGranted appends the granted scopes to the slice dst. It omits scopes without a granted
+// action.
 func AppendGranted(dst []scope.Scope, results []policy.Result) []scope.Scope {
 	for i := range results {
 		if results[i].Granted == 0 {

@@ -51,7 +51,7 @@ func (v *Verifier) trustKeys(text []byte) error {
 			continue
 		}
 		found = true
-		if other, has := seen[kid]; has && !same(other, public) {
+		if other, has := seen[kid]; has && !equalKeys(other, public) {
 			return fmt.Errorf("two keys have the kid %s", quote(kid))
 		}
 		seen[kid] = public

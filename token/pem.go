@@ -131,7 +131,7 @@ func blocks(text []byte, tool string) ([]*pem.Block, error) {
 }
 
 // notA returns the error for a file that should contain a certain block, but contains the block b.
-// The parameter wanted is the name of the missing block, such as "private key".
+// The parameter wanted names the missing block, such as "private key".
 func notA(wanted string, b *pem.Block) error {
 	switch b.Type {
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":

@@ -24,9 +24,9 @@ func (p Problem) Fatal() bool { return len(p.Refuse) > 0 }
 
 var everyRegistry = []string{"2.8", "3.0", "3.1"}
 
-// soon is a remaining time. With less time, a root is reported as expiring. The owner needs this
+// expiryNotice is how long before its end a root is reported as expiring. The owner needs this
 // time to add the next root to all registries and to restart them.
-const soon = 30 * 24 * time.Hour
+const expiryNotice = 30 * 24 * time.Hour
 
 // Problems returns the reasons why registries would refuse the tokens of this root at the time
 // now, if the root signed tokens in the given form. It also returns warnings. The results are
@@ -38,7 +38,7 @@ func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 	c := r.certificate
 	var all []Problem
 	if form == X5C {
-		all = append(all, r.dates(now)...)
+		all = append(all, r.checkDates(now)...)
 		if len(c.UnhandledCriticalExtensions) > 0 {
 			all = append(all, Problem{
 				Kind:   "critical-extension",
@@ -63,7 +63,7 @@ func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 			Refuse: []string{"2.8"},
 		})
 	}
-	if bad := r.unknownTo(form); len(bad) > 0 {
+	if bad := r.registriesWithOtherKID(form); len(bad) > 0 {
 		all = append(all, Problem{
 			Kind:   "key-id",
 			Text:   fmt.Sprintf("the form %s names the key in a way that registry %s does not know", form, strings.Join(bad, " and ")),
@@ -71,11 +71,11 @@ func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 			Refuse: bad,
 		})
 	}
-	return append(all, r.shared()...)
+	return append(all, r.otherUses()...)
 }
 
-// dates checks the certificate's dates. Registries check them without leeway.
-func (r *Root) dates(now time.Time) []Problem {
+// checkDates checks the certificate's dates. Registries check them without leeway.
+func (r *Root) checkDates(now time.Time) []Problem {
 	c := r.certificate
 	switch {
 	case now.After(c.NotAfter):
@@ -92,7 +92,7 @@ func (r *Root) dates(now time.Time) []Problem {
 			Hint:   "check the clock of this machine, and of the machine that created the certificate",
 			Refuse: everyRegistry,
 		}}
-	case now.Add(soon).After(c.NotAfter):
+	case now.Add(expiryNotice).After(c.NotAfter):
 		return []Problem{{
 			Kind: "expires-soon",
 			Text: "the certificate expires on " + day(c.NotAfter),
@@ -102,9 +102,9 @@ func (r *Root) dates(now time.Time) []Problem {
 	return nil
 }
 
-// unknownTo returns the versions of registries that compute another kid for the root's key than
-// this form does. They do not find the key of a token.
-func (r *Root) unknownTo(form KeyID) []string {
+// registriesWithOtherKID returns the versions of registries that compute a kid for the root's key
+// that differs from the kid in the given form. These registries do not find the key of a token.
+func (r *Root) registriesWithOtherKID(form KeyID) []string {
 	switch {
 	case r.alg == EdDSA && (form == Libtrust || form == Thumbprint30):
 		return everyRegistry
@@ -114,10 +114,10 @@ func (r *Root) unknownTo(form KeyID) []string {
 	return map[KeyID][]string{Libtrust: {"3.0", "3.1"}, Thumbprint: {"2.8", "3.0"}, Thumbprint30: {"2.8", "3.1"}}[form]
 }
 
-// shared returns a problem for each sign that the root is used for other purposes, too. Every
+// otherUses returns a problem for each sign that the root also has other purposes. Every
 // certificate under a root in a rootcertbundle can sign tokens. If the root is a company's CA,
 // each server with a certificate of that CA could forge tokens.
-func (r *Root) shared() []Problem {
+func (r *Root) otherUses() []Problem {
 	c := r.certificate
 	var all []Problem
 	if len(c.ExtKeyUsage) > 0 || len(c.DNSNames) > 0 || len(c.IPAddresses) > 0 {

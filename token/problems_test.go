@@ -19,7 +19,7 @@ func TestProblems(t *testing.T) {
 	ca := func(change func(*x509.Certificate)) *token.Root {
 		c := &x509.Certificate{BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign}
 		change(c)
-		return made(t, c)
+		return newRoot(t, c)
 	}
 	until := func(from, to time.Time) func(*x509.Certificate) {
 		return func(c *x509.Certificate) { c.NotBefore, c.NotAfter = from, to }
@@ -46,9 +46,9 @@ func TestProblems(t *testing.T) {
 		{"RSA by thumbprint", root(t, token.RS256), token.Thumbprint, []string{"key-id: 2.8"}},
 		{"RSA by 3.0's thumbprint", root(t, token.RS256), token.Thumbprint30, []string{"key-id: 2.8"}},
 		{"a CA that may sign no certificates", ca(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }), token.X5C, []string{"no-leaves:"}},
-		{"no CA", made(t, &x509.Certificate{}), token.X5C, nil},
+		{"no CA", newRoot(t, &x509.Certificate{}), token.X5C, nil},
 		{"a server's certificate", ca(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), token.X5C, []string{"server-authentication:"}},
-		{"a certificate with a server's name", made(t, &x509.Certificate{DNSNames: []string{"registry.example.com"}}), token.Libtrust,
+		{"a certificate with a server's name", newRoot(t, &x509.Certificate{DNSNames: []string{"registry.example.com"}}), token.Libtrust,
 			[]string{"key-id: 3.0 3.1", "server-authentication:"}},
 		{"of a public authority", ca(func(c *x509.Certificate) {
 			c.Subject = pkix.Name{CommonName: "R11", Organization: []string{"Let's Encrypt"}}

@@ -35,9 +35,9 @@ func (c *Claims) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Allows reports whether the token grants all actions of the scope wanted. The rules are those of
-// registries: type and name must be equal, and the action "*" of a token stands for every action.
-// The class is ignored.
+// Allows reports whether the token grants all actions of the wanted scope. The rules are those of
+// registries: the types and the names of the scopes must be equal, and the action "*" of a token
+// stands for every action. The class is ignored.
 func (c *Claims) Allows(wanted scope.Scope) bool {
 	if c == nil || wanted.Actions == 0 {
 		return false

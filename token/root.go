@@ -19,11 +19,11 @@ type Root struct {
 	alg         Algorithm // of the key
 }
 
-// NewRoot generates a key and its certificate. The certificate can only issue leaves and not
-// other CAs. The certificate's name states its purpose. ES256 works with every registry. With
-// EdDSA, registry 2.8 does not start. The certificate is valid in [from, until]. Registries check
-// these dates by their own clocks, without leeway. So the parameter from should be an hour or more
-// in the past.
+// NewRoot generates a key and its certificate. The certificate can only issue leaves and not other
+// CAs. The certificate's name states its purpose. ES256 works with every registry. With EdDSA,
+// registry 2.8 does not start. The certificate is valid in [from, until]. Registries check these
+// dates by their own clocks, without leeway. So the certificate should be valid from an hour or
+// more in the past.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
 	if err != nil {
@@ -70,7 +70,7 @@ func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
 	if _, err := algorithmOf(public); err != nil {
 		return nil, fmt.Errorf("reading the key: %w", err)
 	}
-	if !same(certificate.PublicKey, public) {
+	if !equalKeys(certificate.PublicKey, public) {
 		return nil, errors.New("reading the key: it is not the key of the certificate; " +
 			"make a new certificate for it: openssl req -new -x509 -key KEY -out CERTIFICATE")
 	}
@@ -153,7 +153,7 @@ func (r *Root) IssuesLeaves() bool {
 
 // Leaf generates a key, and issues a certificate for the key under the root. It returns a signer
 // whose tokens contain that certificate. The leaf is valid in [from, until], but not longer than
-// the root. The parameter from should be an hour or more in the past, as for NewRoot.
+// the root. The leaf should be valid from an hour or more in the past, as for NewRoot.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)

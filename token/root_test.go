@@ -114,7 +114,7 @@ func TestIssuesLeaves(t *testing.T) {
 		{"a certificate without any constraints", x509.Certificate{}, false},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			r := made(t, &tt.c)
+			r := newRoot(t, &tt.c)
 			if got := r.IssuesLeaves(); got != tt.issues {
 				t.Errorf("issues leaves: %v", got)
 			}

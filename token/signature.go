@@ -112,8 +112,9 @@ func digestOf(alg Algorithm, message []byte) ([]byte, crypto.Hash) {
 	return message, 0
 }
 
-// verifies reports whether the signature of a message is valid. The key must fit the algorithm.
-func verifies(public crypto.PublicKey, alg Algorithm, message, signature []byte) bool {
+// isValidSignature reports whether the signature of a message is valid. The key must fit the
+// algorithm.
+func isValidSignature(public crypto.PublicKey, alg Algorithm, message, signature []byte) bool {
 	digest, hash := digestOf(alg, message)
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -133,8 +134,8 @@ func verifies(public crypto.PublicKey, alg Algorithm, message, signature []byte)
 	return false
 }
 
-// fits returns an error if the public key cannot be used with the algorithm.
-func fits(public crypto.PublicKey, alg Algorithm) error {
+// checkFit returns an error if the public key cannot be used with the algorithm.
+func checkFit(public crypto.PublicKey, alg Algorithm) error {
 	own, err := algorithmOf(public)
 	if err != nil {
 		return err
@@ -156,8 +157,8 @@ func signatureSize(public crypto.PublicKey) int {
 	return ed25519.SignatureSize
 }
 
-// same reports whether two public keys are equal.
-func same(a, b crypto.PublicKey) bool {
+// equalKeys reports whether two public keys are equal.
+func equalKeys(a, b crypto.PublicKey) bool {
 	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && k.Equal(b)
 }

@@ -39,14 +39,14 @@ type Signer struct {
 	size int // of a signature before it is encoded, in bytes
 }
 
-// NewSigner returns a signer whose tokens identify their key by kid, by a certificate chain
-// (x5c, the key's own certificate first), or both. Registries ignore kid if there is a chain.
-// It is an error if the key does not fit the algorithm or the first certificate, or if both kid
-// and chain are missing.
+// NewSigner returns a signer whose tokens identify their key by a kid, by a certificate chain
+// (x5c, the key's own certificate first), or both. Registries ignore the kid if there is a chain.
+// It is an error if the key does not fit the algorithm or the first certificate, or if both the
+// kid and the chain are missing.
 func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certificate) (*Signer, error) {
 	public, err := publicOf(key)
 	if err == nil {
-		err = fits(public, alg)
+		err = checkFit(public, alg)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making a signer: %w", err)
@@ -65,7 +65,7 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certi
 		if c == nil {
 			return nil, errors.New("making a signer: a certificate is missing in the chain")
 		}
-		if i == 0 && !same(c.PublicKey, public) {
+		if i == 0 && !equalKeys(c.PublicKey, public) {
 			return nil, errors.New("making a signer: the first certificate is for another key")
 		}
 		if end := c.NotAfter.Add(-Leeway); s.until.IsZero() || end.Before(s.until) {
@@ -160,7 +160,7 @@ func (s *Signer) check(c *Claims) error {
 		return fmt.Errorf("%w: the audience is missing", ErrClaims)
 	case c.Expires.IsZero():
 		return fmt.Errorf("%w: the expiry is missing", ErrClaims)
-	case c.Expires.Unix() <= 0 || !c.begins().IsZero() && c.Expires.Unix() <= c.begins().Unix():
+	case c.Expires.Unix() <= 0 || !c.startTime().IsZero() && c.Expires.Unix() <= c.startTime().Unix():
 		return fmt.Errorf("%w: it would expire before it begins", ErrClaims)
 	case !s.until.IsZero() && c.Expires.After(s.until):
 		return ErrOutlives
@@ -181,8 +181,8 @@ func (s *Signer) check(c *Claims) error {
 	return nil
 }
 
-// begins returns the later of IssuedAt and NotBefore.
-func (c *Claims) begins() time.Time {
+// startTime returns the later of IssuedAt and NotBefore.
+func (c *Claims) startTime() time.Time {
 	if c.NotBefore.After(c.IssuedAt) {
 		return c.NotBefore
 	}

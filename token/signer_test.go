@@ -118,8 +118,8 @@ func TestClaimsForRegistries(t *testing.T) {
 	}
 }
 
-// read has the claims in the form in which a registry reads them.
-type read struct {
+// parsedClaims has the claims in the form in which a registry reads them.
+type parsedClaims struct {
 	Iss, Sub, Aud, Jti string
 	Exp, Nbf, Iat      int64
 	Access             []struct {
@@ -168,11 +168,11 @@ func TestClaimsRoundTrip(t *testing.T) {
 			t.Fatal("Append changed the text before the token")
 		}
 		payload, _ := verify(t, out[len(before):], s.Certificate().PublicKey)
-		var got read
+		var got parsedClaims
 		if err := json.Unmarshal(payload, &got); err != nil {
 			t.Fatalf("%v in %s", err, payload)
 		}
-		want := read{
+		want := parsedClaims{
 			Iss: plain(c.Issuer), Sub: plain(c.Subject), Aud: plain(c.Audience), Jti: plain(c.ID),
 			Exp: c.Expires.Unix(), Nbf: c.NotBefore.Unix(), Iat: c.IssuedAt.Unix(), Access: got.Access[:0:0],
 		}
@@ -197,7 +197,7 @@ func TestClaimsRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = read{}
+		got = parsedClaims{}
 		if err := json.Unmarshal(again, &got); err != nil {
 			t.Fatalf("%v in %s", err, again)
 		}

@@ -69,8 +69,8 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// made returns a root with a new key. The parameter c is the template of its certificate.
-func made(t *testing.T, c *x509.Certificate) *token.Root {
+// newRoot returns a root with a new key. The parameter c is the template of its certificate.
+func newRoot(t *testing.T, c *x509.Certificate) *token.Root {
 	t.Helper()
 	key := newKey(t)
 	r, err := token.RootOf(certificate(t, key, c), key)
@@ -135,7 +135,7 @@ func parsePKCS8(t *testing.T, text []byte) crypto.Signer {
 	return key.(crypto.Signer)
 }
 
-func sign(t failing, s *token.Signer, c *token.Claims) []byte {
+func sign(t testFailer, s *token.Signer, c *token.Claims) []byte {
 	t.Helper()
 	out, err := s.Append(nil, c)
 	if err != nil {
@@ -146,7 +146,7 @@ func sign(t failing, s *token.Signer, c *token.Claims) []byte {
 
 // verify checks a token with a public key and another implementation (go-jose). It returns the
 // token's claims.
-func verify(t failing, text []byte, public crypto.PublicKey) ([]byte, jose.Header) {
+func verify(t testFailer, text []byte, public crypto.PublicKey) ([]byte, jose.Header) {
 	t.Helper()
 	parsed, err := jose.ParseSignedCompact(string(text), []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.EdDSA})
 	if err != nil {

@@ -220,7 +220,7 @@ func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !verifies(public, alg, []byte(signed), signature) {
+	if !isValidSignature(public, alg, []byte(signed), signature) {
 		return nil, ErrSignature
 	}
 	payload, err := object(body)

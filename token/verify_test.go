@@ -28,16 +28,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// failing has the methods that testing.TB and rapid.T share, so that helpers work in tests,
+// testFailer has the methods that testing.TB and rapid.T share, so that helpers work in tests,
 // properties and fuzz targets.
-type failing interface {
+type testFailer interface {
 	Helper()
 	Fatal(...any)
 }
 
 // verifier returns a Verifier that trusts the roots. Its issuer and audience are the same as in
 // claims().
-func verifier(t failing, change func(*token.VerifierOptions), roots ...*token.Root) *token.Verifier {
+func verifier(t testFailer, change func(*token.VerifierOptions), roots ...*token.Root) *token.Verifier {
 	t.Helper()
 	o := token.VerifierOptions{Issuer: claims().Issuer, Audience: claims().Audience, Leeway: token.Leeway}
 	for _, r := range roots {
@@ -53,9 +53,9 @@ func verifier(t failing, change func(*token.VerifierOptions), roots ...*token.Ro
 	return v
 }
 
-// compact joins the parts of a token and signs it by the function signer. If signer is nil, the
-// token has no signature.
-func compact(t failing, header, payload string, signer func(message []byte) []byte) string {
+// signCompact joins the parts of a token and signs the token with the function signer. If this
+// function is nil, the token has no signature.
+func signCompact(t testFailer, header, payload string, signer func(message []byte) []byte) string {
 	t.Helper()
 	encode := base64.RawURLEncoding.EncodeToString
 	message := encode([]byte(header)) + "." + encode([]byte(payload))
@@ -66,7 +66,7 @@ func compact(t failing, header, payload string, signer func(message []byte) []by
 }
 
 // es256 signs as ES256 does.
-func es256(t failing, key *ecdsa.PrivateKey) func([]byte) []byte {
+func es256(t testFailer, key *ecdsa.PrivateKey) func([]byte) []byte {
 	t.Helper()
 	return func(message []byte) []byte {
 		digest := sha256.Sum256(message)
@@ -87,7 +87,7 @@ func hs256(secret []byte) func([]byte) []byte {
 	}
 }
 
-func header(t failing, pairs ...any) string {
+func header(t testFailer, pairs ...any) string {
 	t.Helper()
 	object := map[string]any{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -108,7 +108,7 @@ func x5c(chain ...*x509.Certificate) []string {
 	return list
 }
 
-func payload(t failing) string {
+func payload(t testFailer) string {
 	t.Helper()
 	text, err := claims().MarshalJSON()
 	if err != nil {
@@ -266,9 +266,9 @@ func TestVerifyRefuses(t *testing.T) {
 
 	byLeaf, byKID, byStranger := es256(t, leafKey), es256(t, rootKey), es256(t, strange)
 	goodHeader := header(t, "alg", "ES256", "x5c", x5c(good))
-	goodToken := compact(t, goodHeader, payload(t), byLeaf)
+	goodToken := signCompact(t, goodHeader, payload(t), byLeaf)
 	parts := strings.Split(goodToken, ".")
-	says := func(text string) string { return compact(t, goodHeader, text, byLeaf) }
+	says := func(text string) string { return signCompact(t, goodHeader, text, byLeaf) }
 	with := func(old, replacement string) string {
 		t.Helper()
 		changed := strings.Replace(payload(t), old, replacement, 1)
@@ -279,8 +279,8 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 	for _, accepted := range []string{
 		goodToken,
-		compact(t, header(t, "alg", "ES256", "typ", "JWT", "kid", kid), payload(t), byKID),
-		compact(t, header(t, "alg", "ES256", "typ", "at+jwt", "kid", "garbage", "x5c", x5c(good)), payload(t), byLeaf),
+		signCompact(t, header(t, "alg", "ES256", "typ", "JWT", "kid", kid), payload(t), byKID),
+		signCompact(t, header(t, "alg", "ES256", "typ", "at+jwt", "kid", "garbage", "x5c", x5c(good)), payload(t), byLeaf),
 		with(`"aud":"registry.example.com"`, `"aud":["other","registry.example.com"]`),
 		with(`"access":[`, `"unknown":{"a":[1]},"access":[`),
 		with(`"sub":"ann"`, `"sub":null`),
@@ -307,64 +307,64 @@ func TestVerifyRefuses(t *testing.T) {
 		{"padding", goodToken + "==", token.ErrMalformed},
 		{"a line end in the token", parts[0] + "." + parts[1][:8] + "\n" + parts[1][8:] + "." + parts[2], token.ErrSignature},
 		{"standard base64", parts[0] + "." + parts[1] + "." + strings.Repeat("+", 86), token.ErrMalformed},
-		{"unused bits", parts[0] + "." + parts[1] + "." + other(parts[2]), token.ErrMalformed},
+		{"unused bits", parts[0] + "." + parts[1] + "." + respell(parts[2]), token.ErrMalformed},
 
-		{"alg none", compact(t, header(t, "alg", "none", "kid", kid), payload(t), nil), token.ErrAlgorithm},
-		{"alg None", compact(t, header(t, "alg", "None", "kid", kid), payload(t), nil), token.ErrAlgorithm},
-		{"no alg", compact(t, header(t, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
-		{"an alg that is not a text", compact(t, header(t, "alg", []string{"ES256"}, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
-		{"the public key as the secret of HS256", compact(t, header(t, "alg", "HS256", "kid", rsaKID), payload(t), hs256(rsaPEM)), token.ErrAlgorithm},
-		{"the key's DER as the secret of HS256", compact(t, header(t, "alg", "HS256", "kid", rsaKID), payload(t), hs256(rsaDER)), token.ErrAlgorithm},
-		{"an EC key with RS256", compact(t, header(t, "alg", "RS256", "kid", kid), payload(t), byKID), token.ErrAlgorithm},
-		{"a P-256 key with ES384", compact(t, header(t, "alg", "ES384", "kid", kid), payload(t), byKID), token.ErrAlgorithm},
-		{"an RSA key with ES256", compact(t, header(t, "alg", "ES256", "kid", rsaKID), payload(t), byKID), token.ErrAlgorithm},
+		{"alg none", signCompact(t, header(t, "alg", "none", "kid", kid), payload(t), nil), token.ErrAlgorithm},
+		{"alg None", signCompact(t, header(t, "alg", "None", "kid", kid), payload(t), nil), token.ErrAlgorithm},
+		{"no alg", signCompact(t, header(t, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"an alg that is not a text", signCompact(t, header(t, "alg", []string{"ES256"}, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"the public key as the secret of HS256", signCompact(t, header(t, "alg", "HS256", "kid", rsaKID), payload(t), hs256(rsaPEM)), token.ErrAlgorithm},
+		{"the key's DER as the secret of HS256", signCompact(t, header(t, "alg", "HS256", "kid", rsaKID), payload(t), hs256(rsaDER)), token.ErrAlgorithm},
+		{"an EC key with RS256", signCompact(t, header(t, "alg", "RS256", "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"a P-256 key with ES384", signCompact(t, header(t, "alg", "ES384", "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"an RSA key with ES256", signCompact(t, header(t, "alg", "ES256", "kid", rsaKID), payload(t), byKID), token.ErrAlgorithm},
 
-		{"a key in the header (CVE-2025-24976)", compact(t, header(t, "alg", "ES256", "jwk", jwk), payload(t), byStranger), token.ErrUntrusted},
-		{"a key in the header together with a trusted kid", compact(t, header(t, "alg", "ES256", "jwk", jwk, "kid", kid), payload(t), byKID), token.ErrUntrusted},
-		{"the address of a key", compact(t, header(t, "alg", "ES256", "jku", "http://127.0.0.1/", "kid", kid), payload(t), byKID), token.ErrUntrusted},
-		{"the address of a certificate", compact(t, header(t, "alg", "ES256", "x5u", "http://127.0.0.1/", "kid", kid), payload(t), byKID), token.ErrUntrusted},
-		{"an extension that must be understood", compact(t, header(t, "alg", "ES256", "crit", []string{"b64"}, "b64", false, "kid", kid), payload(t), byKID), token.ErrUntrusted},
-		{"no key", compact(t, header(t, "alg", "ES256"), payload(t), byKID), token.ErrUntrusted},
-		{"an empty kid", compact(t, header(t, "alg", "ES256", "kid", ""), payload(t), byKID), token.ErrUntrusted},
-		{"a kid that is a path", compact(t, header(t, "alg", "ES256", "kid", "../../../../dev/null"), payload(t), byKID), token.ErrUntrusted},
-		{"a kid for a database", compact(t, header(t, "alg", "ES256", "kid", "x' UNION SELECT 'key"), payload(t), byKID), token.ErrUntrusted},
-		{"a kid with a NUL at the end", compact(t, header(t, "alg", "ES256", "kid", kid+"\x00"), payload(t), byKID), token.ErrUntrusted},
-		{"a kid in lower case", compact(t, header(t, "alg", "ES256", "kid", strings.ToLower(kid)), payload(t), byKID), token.ErrUntrusted},
-		{"a kid that is not a text", compact(t, header(t, "alg", "ES256", "kid", 7), payload(t), byKID), token.ErrMalformed},
-		{"a kid that is null", compact(t, header(t, "alg", "ES256", "kid", nil), payload(t), byKID), token.ErrMalformed},
-		{"a kid that is long", compact(t, header(t, "alg", "ES256", "kid", strings.Repeat("x", 5000)), payload(t), byKID), token.ErrMalformed},
-		{"a typ that is not a text", compact(t, header(t, "alg", "ES256", "typ", 1, "kid", kid), payload(t), byKID), token.ErrMalformed},
+		{"a key in the header (CVE-2025-24976)", signCompact(t, header(t, "alg", "ES256", "jwk", jwk), payload(t), byStranger), token.ErrUntrusted},
+		{"a key in the header together with a trusted kid", signCompact(t, header(t, "alg", "ES256", "jwk", jwk, "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"the address of a key", signCompact(t, header(t, "alg", "ES256", "jku", "http://127.0.0.1/", "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"the address of a certificate", signCompact(t, header(t, "alg", "ES256", "x5u", "http://127.0.0.1/", "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"an extension that must be understood", signCompact(t, header(t, "alg", "ES256", "crit", []string{"b64"}, "b64", false, "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"no key", signCompact(t, header(t, "alg", "ES256"), payload(t), byKID), token.ErrUntrusted},
+		{"an empty kid", signCompact(t, header(t, "alg", "ES256", "kid", ""), payload(t), byKID), token.ErrUntrusted},
+		{"a kid that is a path", signCompact(t, header(t, "alg", "ES256", "kid", "../../../../dev/null"), payload(t), byKID), token.ErrUntrusted},
+		{"a kid for a database", signCompact(t, header(t, "alg", "ES256", "kid", "x' UNION SELECT 'key"), payload(t), byKID), token.ErrUntrusted},
+		{"a kid with a NUL at the end", signCompact(t, header(t, "alg", "ES256", "kid", kid+"\x00"), payload(t), byKID), token.ErrUntrusted},
+		{"a kid in lower case", signCompact(t, header(t, "alg", "ES256", "kid", strings.ToLower(kid)), payload(t), byKID), token.ErrUntrusted},
+		{"a kid that is not a text", signCompact(t, header(t, "alg", "ES256", "kid", 7), payload(t), byKID), token.ErrMalformed},
+		{"a kid that is null", signCompact(t, header(t, "alg", "ES256", "kid", nil), payload(t), byKID), token.ErrMalformed},
+		{"a kid that is long", signCompact(t, header(t, "alg", "ES256", "kid", strings.Repeat("x", 5000)), payload(t), byKID), token.ErrMalformed},
+		{"a typ that is not a text", signCompact(t, header(t, "alg", "ES256", "typ", 1, "kid", kid), payload(t), byKID), token.ErrMalformed},
 
-		{"a leaf of another root", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(strangeRoot, strange, leafKey, nil))), payload(t), byLeaf), token.ErrUntrusted},
-		{"a leaf of another root, and that root", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(strangeRoot, strange, leafKey, nil), strangeRoot)), payload(t), byLeaf), token.ErrUntrusted},
-		{"another root itself", compact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot)), payload(t), byStranger), token.ErrUntrusted},
-		{"a leaf of another root together with a trusted kid", compact(t, header(t, "alg", "ES256", "kid", kid, "x5c", x5c(strangeRoot)), payload(t), byKID), token.ErrUntrusted},
-		{"the trusted root after a leaf of another root", compact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot, rootCertificate)), payload(t), byStranger), token.ErrUntrusted},
-		{"a leaf under a leaf", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(good, leafKey, strange, nil), good)), payload(t), byStranger), token.ErrUntrusted},
-		{"an expired leaf", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.NotAfter = noon.Add(-time.Second) }))), payload(t), byLeaf), token.ErrUntrusted},
-		{"a leaf that begins later", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.NotBefore = noon.Add(time.Second) }))), payload(t), byLeaf), token.ErrUntrusted},
-		{"a leaf that is only for encryption", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }))), payload(t), byLeaf), token.ErrUntrusted},
-		{"the signature of another key with a valid leaf", compact(t, goodHeader, payload(t), byStranger), token.ErrSignature},
-		{"no certificate", compact(t, header(t, "alg", "ES256", "kid", kid, "x5c", []string{}), payload(t), byKID), token.ErrMalformed},
-		{"a certificate that is not a list", compact(t, header(t, "alg", "ES256", "x5c", x5c(good)[0]), payload(t), byLeaf), token.ErrMalformed},
-		{"a certificate that cannot be parsed", compact(t, header(t, "alg", "ES256", "x5c", []string{"AAAA"}), payload(t), byLeaf), token.ErrMalformed},
-		{"a certificate in base64url", compact(t, header(t, "alg", "ES256", "x5c", []string{"__8="}), payload(t), byLeaf), token.ErrMalformed},
-		{"a number instead of a certificate", compact(t, header(t, "alg", "ES256", "x5c", []int{1}), payload(t), byLeaf), token.ErrMalformed},
-		{"many certificates", compact(t, header(t, "alg", "ES256", "x5c", x5c(good, good, good, good, good, good, good, good, good, good, good)), payload(t), byLeaf), token.ErrMalformed},
+		{"a leaf of another root", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(under(strangeRoot, strange, leafKey, nil))), payload(t), byLeaf), token.ErrUntrusted},
+		{"a leaf of another root, and that root", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(under(strangeRoot, strange, leafKey, nil), strangeRoot)), payload(t), byLeaf), token.ErrUntrusted},
+		{"another root itself", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot)), payload(t), byStranger), token.ErrUntrusted},
+		{"a leaf of another root together with a trusted kid", signCompact(t, header(t, "alg", "ES256", "kid", kid, "x5c", x5c(strangeRoot)), payload(t), byKID), token.ErrUntrusted},
+		{"the trusted root after a leaf of another root", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot, rootCertificate)), payload(t), byStranger), token.ErrUntrusted},
+		{"a leaf under a leaf", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(under(good, leafKey, strange, nil), good)), payload(t), byStranger), token.ErrUntrusted},
+		{"an expired leaf", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.NotAfter = noon.Add(-time.Second) }))), payload(t), byLeaf), token.ErrUntrusted},
+		{"a leaf that begins later", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.NotBefore = noon.Add(time.Second) }))), payload(t), byLeaf), token.ErrUntrusted},
+		{"a leaf that is only for encryption", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }))), payload(t), byLeaf), token.ErrUntrusted},
+		{"the signature of another key with a valid leaf", signCompact(t, goodHeader, payload(t), byStranger), token.ErrSignature},
+		{"no certificate", signCompact(t, header(t, "alg", "ES256", "kid", kid, "x5c", []string{}), payload(t), byKID), token.ErrMalformed},
+		{"a certificate that is not a list", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(good)[0]), payload(t), byLeaf), token.ErrMalformed},
+		{"a certificate that cannot be parsed", signCompact(t, header(t, "alg", "ES256", "x5c", []string{"AAAA"}), payload(t), byLeaf), token.ErrMalformed},
+		{"a certificate in base64url", signCompact(t, header(t, "alg", "ES256", "x5c", []string{"__8="}), payload(t), byLeaf), token.ErrMalformed},
+		{"a number instead of a certificate", signCompact(t, header(t, "alg", "ES256", "x5c", []int{1}), payload(t), byLeaf), token.ErrMalformed},
+		{"many certificates", signCompact(t, header(t, "alg", "ES256", "x5c", x5c(good, good, good, good, good, good, good, good, good, good, good)), payload(t), byLeaf), token.ErrMalformed},
 
 		{"no signature", parts[0] + "." + parts[1] + ".", token.ErrSignature},
-		{"a signature of zeros", compact(t, goodHeader, payload(t), func([]byte) []byte { return make([]byte, 64) }), token.ErrSignature},
-		{"a signature with a byte too many", compact(t, goodHeader, payload(t), func(m []byte) []byte { return append(byLeaf(m), 0) }), token.ErrSignature},
-		{"a signature in DER", compact(t, goodHeader, payload(t), func(m []byte) []byte {
+		{"a signature of zeros", signCompact(t, goodHeader, payload(t), func([]byte) []byte { return make([]byte, 64) }), token.ErrSignature},
+		{"a signature with a byte too many", signCompact(t, goodHeader, payload(t), func(m []byte) []byte { return append(byLeaf(m), 0) }), token.ErrSignature},
+		{"a signature in DER", signCompact(t, goodHeader, payload(t), func(m []byte) []byte {
 			digest := sha256.Sum256(m)
 			der, _ := ecdsa.SignASN1(rand.Reader, leafKey, digest[:])
 			return der
 		}), token.ErrSignature},
 		{"another's claims", parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(payload(t), "team/app", "team/abc", 1))) + "." + parts[2], token.ErrSignature},
 
-		{"a header with alg twice", compact(t, `{"alg":"none","alg":"ES256","kid":"`+kid+`"}`, payload(t), byKID), token.ErrMalformed},
-		{"a header with data after it", compact(t, goodHeader+"{}", payload(t), byLeaf), token.ErrMalformed},
-		{"a header that is a list", compact(t, `["ES256"]`, payload(t), byLeaf), token.ErrMalformed},
+		{"a header with alg twice", signCompact(t, `{"alg":"none","alg":"ES256","kid":"`+kid+`"}`, payload(t), byKID), token.ErrMalformed},
+		{"a header with data after it", signCompact(t, goodHeader+"{}", payload(t), byLeaf), token.ErrMalformed},
+		{"a header that is a list", signCompact(t, `["ES256"]`, payload(t), byLeaf), token.ErrMalformed},
 		{"claims with exp twice", with(`"exp":`, `"exp":9999999999,"exp":`), token.ErrMalformed},
 		{"claims with access twice", with(`"access":`, `"access":[],"access":`), token.ErrMalformed},
 		{"claims with an entry's name twice", with(`"name":"team/app"`, `"name":"x","name":"team/app"`), token.ErrMalformed},
@@ -419,9 +419,9 @@ var reasons = []error{
 	token.ErrIssuer, token.ErrAudience, token.ErrExpired, token.ErrNotYetValid,
 }
 
-// other returns another base64url text for the same bytes. Both texts are decoded to the same
+// respell returns another base64url text for the same bytes. Both texts are decoded to the same
 // bytes by a decoder that ignores unused bits.
-func other(text string) string {
+func respell(text string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, text[len(text)-1])
 	return text[:len(text)-1] + string(alphabet[last^1])
@@ -542,7 +542,7 @@ func TestVerifyByAKeySet(t *testing.T) {
 		return func(o *token.VerifierOptions) { o.JWKS = text }
 	}
 	by := func(kid string) string {
-		return compact(t, header(t, "alg", "ES256", "kid", kid), payload(t), es256(t, key))
+		return signCompact(t, header(t, "alg", "ES256", "kid", kid), payload(t), es256(t, key))
 	}
 	rs := func(alg token.Algorithm) string {
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: jose.JSONWebKey{Key: rsaKey, KeyID: "r"}}, nil)
@@ -579,11 +579,11 @@ func TestVerifyByAKeySet(t *testing.T) {
 		{"another kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by("another"), token.ErrUntrusted},
 		{"the thumbprint of a key with a kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by(thumbprint), token.ErrUntrusted},
 		{"the thumbprint of a key without a kid", set(jose.JSONWebKey{Key: key.Public()}, other), by(thumbprint), token.ErrUntrusted},
-		{"a token and a key without a kid", set(jose.JSONWebKey{Key: key.Public()}, other), compact(t, header(t, "alg", "ES256"), payload(t), es256(t, key)), token.ErrUntrusted},
+		{"a token and a key without a kid", set(jose.JSONWebKey{Key: key.Public()}, other), signCompact(t, header(t, "alg", "ES256"), payload(t), es256(t, key)), token.ErrUntrusted},
 		{"an empty kid, and a key without a kid", set(jose.JSONWebKey{Key: key.Public()}, other), by(""), token.ErrUntrusted},
 		{"its libtrust id as the kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: libtrust}), by(libtrust), nil},
 		{"a kid together with a certificate of another key", both, by("any text"), nil},
-		{"certificates", set(jose.JSONWebKey{Key: key.Public(), KeyID: "a"}), compact(t, header(t, "alg", "ES256", "kid", "a", "x5c", x5c(certificate(t, key, &x509.Certificate{}))), payload(t), es256(t, key)), token.ErrUntrusted},
+		{"certificates", set(jose.JSONWebKey{Key: key.Public(), KeyID: "a"}), signCompact(t, header(t, "alg", "ES256", "kid", "a", "x5c", x5c(certificate(t, key, &x509.Certificate{}))), payload(t), es256(t, key)), token.ErrUntrusted},
 		{"its algorithm", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256", Use: "sig"}), rs(token.RS256), nil},
 		{"another algorithm for the same kind of key", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256"}), rs(token.PS256), token.ErrAlgorithm},
 		{"any algorithm, for a key without an algorithm", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r"}), rs(token.PS512), nil},
@@ -723,7 +723,7 @@ func FuzzVerify(f *testing.F) {
 		if !signed {
 			signer = func(m []byte) []byte { sum := sha256.Sum256(m); return append(sum[:], sum[:]...) }
 		}
-		c, err := v.Verify(compact(t, header, payload, signer), noon)
+		c, err := v.Verify(signCompact(t, header, payload, signer), noon)
 		switch {
 		case err != nil:
 			found := 0
