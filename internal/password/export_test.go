@@ -5,16 +5,16 @@ import (
 	"math"
 )
 
-// everything is a need greater than the limiter's capacity. Such a need occupies the whole
+// fullNeed is a need greater than the limiter's capacity. Such a need occupies the whole
 // limiter.
-var everything = need{Slots: math.MaxInt, Memory: math.MaxInt64}
+var fullNeed = need{Slots: math.MaxInt, Memory: math.MaxInt64}
 
 // HoldLimiter waits until the limiter is free, and then occupies it until release is called.
 func (h *Hashing) HoldLimiter() (release func()) {
-	if err := h.limiter.Enter(context.Background(), Requester{}, everything); err != nil {
+	if err := h.limiter.Enter(context.Background(), Requester{}, fullNeed); err != nil {
 		panic(err)
 	}
-	return func() { h.limiter.Leave(everything, 0) }
+	return func() { h.limiter.Leave(fullNeed, 0) }
 }
 
 // Flights returns how many hashes are being computed or wait to be computed.

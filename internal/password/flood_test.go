@@ -23,10 +23,10 @@ type flood struct {
 	after   time.Duration // from the start of the process and the flood to the sign-ins
 }
 
-// beside lets 20 other users sign in for the first time during the flood. It returns the number of
-// users who succeed, and the statistics of the Hashing, which has one thread. The clock is the
-// clock of the synctest bubble.
-func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
+// signInDuring lets 20 other users sign in for the first time during the flood. It returns the
+// number of users who succeed, and the statistics of the Hashing, which has one thread. The clock
+// is the clock of the synctest bubble.
+func (f flood) signInDuring(t *testing.T) (signedIn int, did Stats) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{Parallel: 1})
 		p := bcryptHash{"$2y$10$"}
@@ -95,7 +95,7 @@ func TestOthersSignInDuringAFlood(t *testing.T) {
 			{250 * time.Millisecond, 30 * time.Second, 29900 * time.Millisecond},
 		} {
 			tt.flood.hash, tt.flood.pause, tt.flood.after = at.hash, at.pause, at.after
-			if signedIn, did := tt.flood.beside(t); signedIn != 20 {
+			if signedIn, did := tt.flood.signInDuring(t); signedIn != 20 {
 				t.Errorf("%s, %+v: %d of 20 other users signed in, with the statistics %+v", tt.what, at, signedIn, did)
 			}
 		}
@@ -103,17 +103,17 @@ func TestOthersSignInDuringAFlood(t *testing.T) {
 }
 
 func TestDurationsOfAFewCostsAreRecorded(t *testing.T) {
-	r := recent{took: make(map[cost]*clock.Durations)}
+	r := recentDurations{took: make(map[cost]*clock.Durations)}
 	r.note(cost{}, time.Hour) // a new hash, whose cost is not known
 	for i := range 2 * measuredCosts {
 		r.note(cost{memory: uint32(i + 1)}, time.Duration(i+1))
 	}
 	for _, c := range []cost{{}, {memory: measuredCosts + 1}} {
-		if d := r.of(c, false); d != nil || len(r.took) != measuredCosts {
+		if d := r.durationsOf(c, false); d != nil || len(r.took) != measuredCosts {
 			t.Errorf("%d costs are measured, want %d; %+v: %v", len(r.took), measuredCosts, c, d)
 		}
 	}
-	if d := r.of(cost{memory: 7}, false); d == nil || d.Draw(func(int) int { return 0 }) != 7 {
+	if d := r.durationsOf(cost{memory: 7}, false); d == nil || d.Draw(func(int) int { return 0 }) != 7 {
 		t.Errorf("the duration of a cost: %v", d)
 	}
 }

@@ -27,14 +27,14 @@ const (
 
 // parameters is a parsed hash.
 type parameters interface {
-	accepts(password string) error // ErrTooLong; ErrMismatch if no such hash can match
-	matches(password string) bool  // slow; the result does not affect the time
+	checkPassword(password string) error // ErrTooLong; ErrMismatch if no such hash can match
+	matches(password string) bool        // slow; the result does not affect the time
 	needs() need
 	cost() cost
 }
 
-// Check returns nil if Compare can use hash. Otherwise it returns an error that explains how to
-// get a usable hash. The error never contains the argument, because the argument can be a
+// Check returns nil if Compare can use the hash. Otherwise it returns an error that explains how
+// to get a usable hash. The error never contains the argument, because the argument can be a
 // plain-text password.
 func Check(hash string) error {
 	_, err := parse(hash)
@@ -92,11 +92,11 @@ func parseBcrypt(hash string) (parameters, error) {
 	return bcryptHash{hash}, nil
 }
 
-// accepts rejects passwords that could match a hash only because of two weaknesses of bcrypt.
-// First, bcrypt uses only maxBcrypt bytes, so all passwords with the same beginning would match.
-// Second, bcrypt repeats the password and a NUL byte up to maxBcrypt bytes, so "a" and "a\x00a"
-// would match.
-func (b bcryptHash) accepts(password string) error {
+// checkPassword rejects passwords that could match a hash only because of two weaknesses of
+// bcrypt. First, bcrypt uses only maxBcrypt bytes, so all passwords with the same beginning would
+// match. Second, bcrypt repeats the password and a NUL byte up to maxBcrypt bytes, so "a" and
+// "a\x00a" would match.
+func (b bcryptHash) checkPassword(password string) error {
 	if len(password) > maxBcrypt {
 		return ErrTooLong
 	}
@@ -176,7 +176,7 @@ func parameter(s, name string) (uint64, error) {
 	return strconv.ParseUint(digits, 10, 31)
 }
 
-func (a argon2idHash) accepts(string) error { return nil }
+func (a argon2idHash) checkPassword(string) error { return nil }
 
 func (a argon2idHash) matches(password string) bool {
 	sum := argon2.IDKey([]byte(password), a.salt, a.passes, a.memory, a.threads, uint32(len(a.sum)))

@@ -73,8 +73,8 @@ type Options struct {
 	Remember time.Duration
 	// Remembered is how many pairs are remembered; 0: 10,000.
 	Remembered int
-	// HashMemory is how many KiB Hash uses; 0: 19 MiB, the first choice of OWASP's password storage
-	// cheat sheet. Only tests set it: hashes of 64 KiB take a 300th of the time.
+	// HashMemory is how many KiB Hash uses; 0: 19 MiB, the first choice of OWASP's password
+	// storage cheat sheet. Only tests set it: hashes of 64 KiB take a 300th of the time.
 	HashMemory uint32
 	Now        func() time.Time // nil: time.Now
 	// Random returns a number in [0, n); nil: math/rand/v2.
@@ -85,8 +85,8 @@ type Options struct {
 type Hashing struct {
 	limiter    *fairqueue.Limiter
 	keys       *cache.Keys
-	remembered *remembered
-	recent     recent
+	remembered *rememberedPairs
+	recent     recentDurations
 	random     func(int) int
 	newest     argon2idHash // the parameters of new hashes
 
@@ -126,16 +126,16 @@ func New(o Options) *Hashing {
 		limiter:    fairqueue.New(fairqueue.Options{All: need{Slots: o.Parallel, Memory: o.Memory}, Places: o.Queue, Wait: o.Wait, Random: o.Random}),
 		keys:       cache.NewKeys(),
 		remembered: newRemembered(o.Remember, o.Remembered, o.Now),
-		recent:     recent{took: make(map[cost]*clock.Durations)},
+		recent:     recentDurations{took: make(map[cost]*clock.Durations)},
 		random:     o.Random,
 		newest:     argon2idHash{memory: o.HashMemory, passes: 2, threads: 1, salt: make([]byte, 16), sum: make([]byte, 32)},
 	}
 }
 
-// Compare returns nil if password matches hash. Otherwise it returns ErrMismatch, ErrTooLong,
-// ErrBusy, the error of ctx, or an error of Check, if the hash cannot be used. Only pairs that
-// matched are remembered, so a wrong password costs a hash each time. Equal pairs that are
-// compared at the same time share one hash.
+// Compare returns nil if the password matches the hash. Otherwise it returns ErrMismatch,
+// ErrTooLong, ErrBusy, the error of ctx, or an error of Check, if the hash cannot be used. Only
+// pairs that matched are remembered, so a wrong password costs a hash each time. Equal pairs that
+// are compared at the same time share one hash.
 func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 	return h.CompareFor(ctx, Requester{Name: hash}, hash, password)
 }
@@ -145,7 +145,7 @@ func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 // hash as the requester's name.
 func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password string) error {
 	k := h.keys.Of(realHash, hash, password)
-	if h.remembered.has(k) {
+	if h.remembered.contains(k) {
 		h.recalled.Add(1)
 		return nil
 	}
@@ -153,7 +153,7 @@ func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password 
 	if err != nil {
 		return fmt.Errorf("comparing with a hash: %w", err)
 	}
-	if err := parsed.accepts(password); err != nil {
+	if err := parsed.checkPassword(password); err != nil {
 		return err
 	}
 	return h.share(ctx, k, func(ctx context.Context) error {
@@ -166,11 +166,11 @@ func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password 
 	})
 }
 
-// share runs work for k, or waits until a running call for k ends. It remembers k if the error is
-// nil.
+// share calls the function work for the key k, or waits until a running call for k ends. It
+// remembers k if the error is nil.
 func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Context) error) error {
 	_, err := h.calls.Do(ctx, k, func(ctx context.Context) (none struct{}, err error) {
-		if h.remembered.has(k) { // another call may have just ended
+		if h.remembered.contains(k) { // another call may have just ended
 			h.recalled.Add(1)
 			return none, nil
 		}
@@ -183,13 +183,13 @@ func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Cont
 }
 
 // Dummy takes as long as Compare with a wrong password. Call it for a name that has no hash, so
-// that response times do not reveal which names exist. The algorithm and cost of Dummy are
-// those of the example hash, the parameter like; if like is "", they are those of Hash. Calls with
-// different names do not share a hash, like comparisons for two known names. The result is nil for
-// every password. The possible errors are ErrBusy, the error of ctx, and an error of Check, if the
-// example hash cannot be used.
-func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
-	return h.DummyFor(ctx, Requester{Name: name}, like, password)
+// that response times do not reveal which names exist. The algorithm and cost of Dummy are those
+// of the example hash. If the example is "", they are those of Hash. Calls with different names do
+// not share a hash, like comparisons for two known names. The result is nil for every password.
+// The possible errors are ErrBusy, the error of ctx, and an error of Check, if the example hash
+// cannot be used.
+func (h *Hashing) Dummy(ctx context.Context, example, name, password string) error {
+	return h.DummyFor(ctx, Requester{Name: name}, example, password)
 }
 
 // DummyFor is Dummy for a requester (see CompareFor).
@@ -201,7 +201,7 @@ func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password st
 			return fmt.Errorf("comparing with a dummy hash: %w", err)
 		}
 	}
-	if parsed.accepts(password) != nil {
+	if parsed.checkPassword(password) != nil {
 		return nil // Compare also rejects it without a hash
 	}
 	k := h.keys.Of(dummyHash, like, who.Name, password)
@@ -238,7 +238,7 @@ func (h *Hashing) newHash(ctx context.Context, password string, p parameters, f 
 	if len(password) < MinLength {
 		return "", ErrTooShort
 	}
-	if err := p.accepts(password); errors.Is(err, ErrMismatch) {
+	if err := p.checkPassword(password); errors.Is(err, ErrMismatch) {
 		return "", errors.New("computing a bcrypt hash: the password contains a NUL byte, which bcrypt does not support")
 	} else if err != nil {
 		return "", err
@@ -252,7 +252,7 @@ func (h *Hashing) newHash(ctx context.Context, password string, p parameters, f 
 
 // work waits until the limiter admits the request, and then runs f.
 func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func() error) error {
-	if err := h.counted(h.limiter.Enter(ctx, who, p.needs())); err != nil {
+	if err := h.countError(h.limiter.Enter(ctx, who, p.needs())); err != nil {
 		return err
 	}
 	return h.compute(p, f)
@@ -262,13 +262,13 @@ func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func(
 // it waits for the duration of a recent hash and returns ErrMismatch.
 func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f func() error) error {
 	compute, err := h.limiter.EnterDummy(ctx, who, p.needs())
-	if err := h.counted(err); err != nil {
+	if err := h.countError(err); err != nil {
 		return err
 	}
 	if compute {
 		return h.compute(p, f)
 	}
-	durations := h.recent.of(p.cost(), false)
+	durations := h.recent.durationsOf(p.cost(), false)
 	if durations == nil {
 		return h.work(ctx, who, p, f)
 	}
@@ -291,8 +291,8 @@ func (h *Hashing) compute(p parameters, f func() error) error {
 	return f()
 }
 
-// counted translates an error of the limiter to an error of this package, and counts it.
-func (h *Hashing) counted(err error) error {
+// countError translates an error of the limiter to an error of this package, and counts it.
+func (h *Hashing) countError(err error) error {
 	if errors.Is(err, fairqueue.ErrBusy) {
 		h.refused.Add(1)
 		return ErrBusy

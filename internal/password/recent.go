@@ -17,22 +17,23 @@ type cost struct {
 // seldom has hashes of more than two costs. Dummies of any other cost are always computed.
 const measuredCosts = 32
 
-// recent has the durations of the last hashes of each cost. If a dummy is not computed, it waits
-// for one of these durations.
-type recent struct {
+// recentDurations has the durations of the last hashes of each cost. If a dummy is not computed,
+// it waits for one of these durations.
+type recentDurations struct {
 	mu   sync.Mutex
 	took map[cost]*clock.Durations
 }
 
 // note records how long a hash took.
-func (r *recent) note(c cost, took time.Duration) {
-	if d := r.of(c, c != (cost{})); d != nil {
+func (r *recentDurations) note(c cost, took time.Duration) {
+	if d := r.durationsOf(c, c != (cost{})); d != nil {
 		d.Note(took)
 	}
 }
 
-// of returns the durations of a cost, or nil. If add is true and the cost is new, of adds it.
-func (r *recent) of(c cost, add bool) *clock.Durations {
+// durationsOf returns the durations of a cost, or nil. If the parameter add is true and the cost
+// is new, durationsOf adds the cost.
+func (r *recentDurations) durationsOf(c cost, add bool) *clock.Durations {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.took[c]

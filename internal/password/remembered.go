@@ -13,21 +13,22 @@ const (
 	dummyHash
 )
 
-// remembered holds the keys of pairs that matched. A pair is forgotten a fixed time after its
+// rememberedPairs holds the keys of pairs that matched. A pair is forgotten a fixed time after its
 // last use. Most uses write nothing: a use is recorded only if half of this time has passed since
 // the last recorded use.
-type remembered struct {
+type rememberedPairs struct {
 	lasts time.Duration // negative: nothing is remembered
 	now   func() time.Time
 	pairs *cache.Cache[cache.Key, clock.Span] // the span in which the next use is not recorded
 }
 
-func newRemembered(lasts time.Duration, limit int, now func() time.Time) *remembered {
-	return &remembered{lasts: lasts, now: now, pairs: cache.New[cache.Key, clock.Span](limit, now)}
+func newRemembered(lasts time.Duration, limit int, now func() time.Time) *rememberedPairs {
+	return &rememberedPairs{lasts: lasts, now: now, pairs: cache.New[cache.Key, clock.Span](limit, now)}
 }
 
-// has reports whether k is remembered. If k is remembered, has also records this use.
-func (r *remembered) has(k cache.Key) bool {
+// contains reports whether the key k is remembered. If k is remembered, contains also records this
+// use.
+func (r *rememberedPairs) contains(k cache.Key) bool {
 	noted, ok := r.pairs.Get(k)
 	if ok && noted.Over(r.now()) {
 		r.add(k)
@@ -35,6 +36,6 @@ func (r *remembered) has(k cache.Key) bool {
 	return ok
 }
 
-func (r *remembered) add(k cache.Key) {
+func (r *rememberedPairs) add(k cache.Key) {
 	r.pairs.Put(k, clock.For(r.now(), r.lasts/2), r.lasts)
 }

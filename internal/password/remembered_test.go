@@ -24,15 +24,15 @@ func TestPairIsForgottenAfterItsLastUse(t *testing.T) {
 	r.add(idle)
 	for minute := range 60 {
 		now = now.Add(time.Minute)
-		if !r.has(used) {
+		if !r.contains(used) {
 			t.Fatalf("a pair that is used each minute was forgotten after %d minutes", minute+1)
 		}
 	}
-	if r.has(idle) {
+	if r.contains(idle) {
 		t.Error("a pair is remembered an hour after its last use")
 	}
 	now = now.Add(10 * time.Minute)
-	if r.has(used) {
+	if r.contains(used) {
 		t.Error("a pair is remembered longer than Options.Remember after its last use")
 	}
 }
@@ -41,7 +41,7 @@ func TestNegativeRememberRemembersNothing(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	r := newRemembered(-1, 100, func() time.Time { return now })
 	r.add(numbered(1))
-	if r.has(numbered(1)) {
+	if r.contains(numbered(1)) {
 		t.Error("a pair is remembered although Options.Remember is negative")
 	}
 }
@@ -64,7 +64,7 @@ func TestRememberedModel(t *testing.T) {
 			}
 			used, ever := last[i]
 			age := now.Sub(used)
-			switch has := r.has(numbered(i)); {
+			switch has := r.contains(numbered(i)); {
 			case has && (!ever || age >= d):
 				t.Fatalf("a pair is remembered %v after its last use (ever used: %t)", age, ever)
 			case !has && ever && age < d/2:
