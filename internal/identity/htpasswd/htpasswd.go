@@ -70,7 +70,7 @@ type File struct {
 
 	mu       sync.Mutex        // held while loading; guards the fields below
 	digest   [sha256.Size]byte // of the text of the entries
-	last     reading           // newest attempt, successful or not, without its text
+	last     fileContent       // newest attempt, successful or not, without its text
 	seen     fileState         // the file at the last poll
 	changing int               // consecutive polls that found a change
 	logged   string            // last logged error; "": none
@@ -109,7 +109,7 @@ func New(o Options) (*File, error) {
 	if len(unknownMembers) > 0 {
 		return nil, unknownMembers
 	}
-	f.last, f.seen = reading{fileState: r.fileState, at: r.at}, r.fileState
+	f.last, f.seen = fileContent{fileState: r.fileState, at: r.at}, r.fileState
 	f.replace(e, r)
 	return f, nil
 }

@@ -29,17 +29,17 @@ type fileState struct {
 	info fs.FileInfo // nil: os.Stat failed
 }
 
-// same reports whether the file was not changed between s and t: it is the same file, with the
-// same size and modification time, or there is no file in either state.
-func (s fileState) same(t fileState) bool {
+// equals reports whether the file was not changed between the states s and t: it is the same file,
+// with the same size and modification time, or there is no file in either state.
+func (s fileState) equals(t fileState) bool {
 	if s.info == nil || t.info == nil {
 		return s.info == nil && t.info == nil
 	}
 	return os.SameFile(s.info, t.info) && s.info.ModTime().Equal(t.info.ModTime()) && s.info.Size() == t.info.Size()
 }
 
-// reading is the content of the file when it was read.
-type reading struct {
+// fileContent is the content of the file when it was read.
+type fileContent struct {
 	fileState
 	at     time.Time
 	text   []byte
@@ -48,41 +48,41 @@ type reading struct {
 
 // mayHaveChanged reports whether the file possibly changed after it was read although its
 // modification time is the same.
-func (r reading) mayHaveChanged() bool {
+func (r fileContent) mayHaveChanged() bool {
 	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < mtimeStep
 }
 
-// read reads the file. It returns the zero reading if no file is configured.
-func (f *File) read() (reading, error) {
+// read reads the file. It returns the zero fileContent if no file is configured.
+func (f *File) read() (fileContent, error) {
 	if f.path == "" {
-		return reading{}, nil
+		return fileContent{}, nil
 	}
 	at := f.now()
 	info, err := os.Stat(f.path)
 	if err != nil {
-		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
+		return fileContent{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	// Check the kind of file before it is opened, because to open a named pipe waits for a writer.
 	if !info.Mode().IsRegular() {
-		return reading{}, fmt.Errorf("reading htpasswd: %s is not a regular file", f.path)
+		return fileContent{}, fmt.Errorf("reading htpasswd: %s is not a regular file", f.path)
 	}
 	file, err := os.Open(f.path)
 	if err != nil {
-		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
+		return fileContent{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	defer file.Close()
 	// Get the state of the open file, because the path can now belong to another file.
 	if info, err = file.Stat(); err != nil {
-		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
+		return fileContent{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
-		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
+		return fileContent{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	if len(text) > maxFile {
-		return reading{}, fmt.Errorf("reading htpasswd: %s is larger than %d MiB", f.path, maxFile>>20)
+		return fileContent{}, fmt.Errorf("reading htpasswd: %s is larger than %d MiB", f.path, maxFile>>20)
 	}
-	return reading{fileState: fileState{info}, at: at, text: text, digest: sha256.Sum256(text)}, nil
+	return fileContent{fileState: fileState{info}, at: at, text: text, digest: sha256.Sum256(text)}, nil
 }
 
 // Run loads the file after each change, until ctx ends. If a file has errors, the old entries
@@ -112,14 +112,14 @@ func (f *File) poll() {
 	defer f.mu.Unlock()
 	info, _ := os.Stat(f.path) // read reports the error
 	now := fileState{info}
-	changing := !now.same(f.seen)
+	changing := !now.equals(f.seen)
 	f.seen = now
 	if changing && f.changing < maxChanging {
 		f.changing++
 		return
 	}
 	f.changing = 0
-	if now.same(f.last.fileState) && !f.last.mayHaveChanged() {
+	if now.equals(f.last.fileState) && !f.last.mayHaveChanged() {
 		return
 	}
 	if err := f.loadLocked(); err != nil {
@@ -138,8 +138,9 @@ func (f *File) Reload() error {
 // loadLocked replaces all entries, or nothing.
 func (f *File) loadLocked() error {
 	r, err := f.read()
-	// If the file cannot be read, last becomes the zero reading, so the next poll tries again.
-	f.last = reading{fileState: r.fileState, at: r.at}
+	// If the file cannot be read, f.last becomes the zero fileContent, so the next poll tries
+	// again.
+	f.last = fileContent{fileState: r.fileState, at: r.at}
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func isEmpty(text []byte) bool {
 }
 
 // replace publishes the entries.
-func (f *File) replace(e *entries, r reading) {
+func (f *File) replace(e *entries, r fileContent) {
 	f.entries.Store(e)
 	f.hadContent.Store(!isEmpty(r.text))
 	f.digest, f.logged = r.digest, ""

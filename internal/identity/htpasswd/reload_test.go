@@ -18,9 +18,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
-// watched is a file on disk with its File and log. Each change sets the modification time to
+// watchedFile is a file on disk with its File and log. Each change sets the modification time to
 // one minute after that of the previous change.
-type watched struct {
+type watchedFile struct {
 	t    *testing.T
 	path string
 	file *htpasswd.File
@@ -28,8 +28,8 @@ type watched struct {
 	time time.Time
 }
 
-func watch(t *testing.T, text string, o htpasswd.Options) *watched {
-	w := &watched{t: t, path: write(t, ""), time: time.Now().Add(-time.Hour)}
+func watch(t *testing.T, text string, o htpasswd.Options) *watchedFile {
+	w := &watchedFile{t: t, path: write(t, ""), time: time.Now().Add(-time.Hour)}
 	w.change(text)
 	o.File, o.Log = w.path, slog.New(slog.NewTextHandler(&w.log, nil))
 	w.file = open(t, o)
@@ -38,7 +38,7 @@ func watch(t *testing.T, text string, o htpasswd.Options) *watched {
 }
 
 // change writes in place, as the htpasswd program does.
-func (w *watched) change(text string) {
+func (w *watchedFile) change(text string) {
 	w.t.Helper()
 	if err := os.WriteFile(w.path, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
@@ -46,7 +46,7 @@ func (w *watched) change(text string) {
 	w.touch()
 }
 
-func (w *watched) touch() {
+func (w *watchedFile) touch() {
 	w.t.Helper()
 	w.time = w.time.Add(time.Minute)
 	if err := os.Chtimes(w.path, w.time, w.time); err != nil {
@@ -56,13 +56,13 @@ func (w *watched) touch() {
 
 // look polls twice: the first poll sees the change, the second sees that the file no longer
 // changes.
-func (w *watched) look() {
+func (w *watchedFile) look() {
 	w.file.Look()
 	w.file.Look()
 }
 
-// knows returns those of the given names that have an entry in the file.
-func (w *watched) knows(names ...string) (known string) {
+// knownNames returns those of the given names that have an entry in the file.
+func (w *watchedFile) knownNames(names ...string) (known string) {
 	for _, name := range names {
 		if _, err := w.file.Find(context.Background(), name, ""); err == nil {
 			known += " " + name
@@ -71,9 +71,9 @@ func (w *watched) knows(names ...string) (known string) {
 	return strings.TrimSpace(known)
 }
 
-func (w *watched) want(known string, logged int) {
+func (w *watchedFile) want(known string, logged int) {
 	w.t.Helper()
-	if got := w.knows("ann", "bob", "carl"); got != known {
+	if got := w.knownNames("ann", "bob", "carl"); got != known {
 		w.t.Errorf("the file knows %q, want %q", got, known)
 	}
 	if got := strings.Count(w.log.String(), "\n"); got != logged {
@@ -188,7 +188,7 @@ func TestAFileBehindALinkIsLoaded(t *testing.T) { // as a Kubernetes secret is m
 	if err := os.Symlink(one, link); err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{t: t, path: link, file: open(t, htpasswd.Options{File: link})}
+	w := &watchedFile{t: t, path: link, file: open(t, htpasswd.Options{File: link})}
 	w.want("ann", 0)
 	if err := errors.Join(os.Symlink(two, link+".next"), os.Rename(link+".next", link)); err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	w.want("ann bob carl", 1)
 
 	looks := 0
-	for w.knows("carl") != "" { // a file that changes all the time must be loaded finally
+	for w.knownNames("carl") != "" { // a file that changes all the time must be loaded finally
 		w.change("ann:" + bcrypt4 + "\n#" + strings.Repeat("x", looks))
 		w.file.Look()
 		if looks++; looks > 10 {
@@ -346,7 +346,7 @@ func TestReloadWithBrokenFilesUnderLoad(t *testing.T) {
 	} {
 		w.change(text)
 		w.look()
-		if got, want := w.knows("ann"), "ann"; got != want {
+		if got, want := w.knownNames("ann"), "ann"; got != want {
 			t.Errorf("after file %d it knows %q, want %q", i, got, want)
 		}
 	}
