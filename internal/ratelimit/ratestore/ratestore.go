@@ -38,17 +38,17 @@ const (
 	maxWindow = 30 * 24 * time.Hour // longest window of a directory's attempts in the configuration
 )
 
-// bounds limit the tables with rows for names that clients choose. Sweep trims these tables. Each
-// process also trims them each time after a number of writes, which is the field every. So with r
-// replicas, a table exceeds its bound by at most r*every rows.
+// bounds has the bounds of the tables with rows for names that clients choose. Sweep trims these
+// tables. Each process also trims them after every trimEvery writes. So with r replicas, a table
+// exceeds its bound by at most r*trimEvery rows.
 type bounds struct {
-	// levels is the maximum number of names with a count. Beyond it, the names with the fewest
+	// maxLevels is the maximum number of names with a count. Beyond it, the names with the fewest
 	// failures are deleted.
-	levels int
-	// attempts is the maximum number of slots of accounts in directories, about 100 bytes each.
+	maxLevels int
+	// maxAttempts is the maximum number of slots of accounts in directories, about 100 bytes each.
 	// Beyond it, the accounts with the fewest slots are deleted.
-	attempts int
-	every    int64
+	maxAttempts int
+	trimEvery   int64
 }
 
 var errClosed = errors.New("the database is not open")
@@ -73,7 +73,7 @@ type mac [macSize]byte
 // New returns a Store. The function db returns the database, or nil while the database is not
 // open.
 func New(db func() *store.DB) *Store {
-	return &Store{db: db, bounds: bounds{levels: maxLevels, attempts: 100_000, every: 1000}}
+	return &Store{db: db, bounds: bounds{maxLevels: maxLevels, maxAttempts: 100_000, trimEvery: 1000}}
 }
 
 // Kinds of HMACs. HMACs of different kinds are never equal.
@@ -100,8 +100,8 @@ func placeOf(secret []byte, p ratelimit.Place) mac {
 	return sum(secret, ofPlace, p.Name, p.Prefix.String())
 }
 
-// open returns the database and the key. If the database has no key and create is set, open
-// creates a key. A database without a key has empty tables.
+// open returns the database and the key. If the database has no key and the parameter create is
+// true, open creates a key. A database without a key has empty tables.
 func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error) {
 	db := s.db()
 	if db == nil {
@@ -141,7 +141,8 @@ func createKey(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 	return readKey(ctx, tx) // another replica may have created the key
 }
 
-// write runs f in a transaction. Its errors begin with the parameter doing.
+// write runs f in a transaction. Its errors begin with the given text, such as "counting a
+// failed sign-in".
 func (s *Store) write(ctx context.Context, doing string, f func(tx *sql.Tx, secret []byte) error) error {
 	db, secret, err := s.open(ctx, true)
 	if err != nil {
@@ -163,9 +164,9 @@ func readKey(ctx context.Context, q store.Querier) (key []byte, err error) {
 
 func day(t time.Time) int64 { return t.UnixMilli() / msPerDay }
 
-// since returns the day of the time that is PlaceFor before now. A place that was used on this
-// day or later is still known.
-func since(now time.Time) int64 { return day(now.Add(-ratelimit.PlaceFor)) }
+// firstDay returns the first day on which the use of a place still counts. A place that was used
+// on this day or later is still known.
+func firstDay(now time.Time) int64 { return day(now.Add(-ratelimit.PlaceFor)) }
 
 // KnownPlace implements ratelimit.Store.
 func (s *Store) KnownPlace(ctx context.Context, p ratelimit.Place, now time.Time) (bool, error) {
@@ -182,7 +183,7 @@ func (s *Store) KnownPlace(ctx context.Context, p ratelimit.Place, now time.Time
 	case err != nil:
 		return false, fmt.Errorf("looking up a known place: %w", err)
 	}
-	return used >= since(now), nil
+	return used >= firstDay(now), nil
 }
 
 // AddPlaces implements ratelimit.Store.
@@ -437,7 +438,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		return err
 	}
 	err = db.Write(ctx, "", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM limit_places WHERE day < $1", since(now)); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM limit_places WHERE day < $1", firstDay(now)); err != nil {
 			return err
 		}
 		return s.trim(ctx, tx, now.UnixMilli())
@@ -448,10 +449,10 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// trimSometimes calls trim in one of s.bounds.every calls. Call it in each transaction that writes
-// a row for a name that a client chose.
+// trimSometimes calls trim in one of s.bounds.trimEvery calls. Call it in each transaction that
+// writes a row for a name that a client chose.
 func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error {
-	if s.writes.Add(1)%s.bounds.every != 0 {
+	if s.writes.Add(1)%s.bounds.trimEvery != 0 {
 		return nil
 	}
 	return s.trim(ctx, tx, now)
@@ -464,7 +465,7 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM limit_names WHERE name IN (
-		SELECT name FROM limit_names ORDER BY empty DESC LIMIT 1000000 OFFSET $1)`, s.bounds.levels); err != nil {
+		SELECT name FROM limit_names ORDER BY empty DESC LIMIT 1000000 OFFSET $1)`, s.bounds.maxLevels); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM limit_attempts WHERE until <= $1", now); err != nil {
@@ -473,12 +474,12 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	attempts := now + maxWindow.Milliseconds() // rows that expire later record a sign-in
 	var rows int
 	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM limit_attempts WHERE until <= $1", attempts).Scan(&rows)
-	if err != nil || rows <= s.bounds.attempts {
+	if err != nil || rows <= s.bounds.maxAttempts {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `DELETE FROM limit_attempts WHERE until <= $1 AND account IN (
 		SELECT account FROM limit_attempts WHERE until <= $1 GROUP BY account ORDER BY count(*), max(until) LIMIT $2)`,
-		attempts, rows-s.bounds.attempts)
+		attempts, rows-s.bounds.maxAttempts)
 	return err
 }
 
