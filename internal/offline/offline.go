@@ -60,11 +60,11 @@ func openAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (a *acco
 	return a, err
 }
 
-// Sources returns the identity sources of a config. The function own returns the accounts. If own
-// is nil, the accounts are not asked. If the settings of a source are invalid, a lookup in the
-// source returns the error.
-func Sources(cfg *config.Config, own func() *accounts.Accounts) *sources.Set {
-	set, _ := sources.Build(cfg, sources.Options{Accounts: own, GiveUp: true})
+// Sources returns the identity sources of a config. The function ownAccounts returns the accounts.
+// If this function is nil, the accounts are not asked. If the settings of a source are invalid, a
+// lookup in the source returns the error.
+func Sources(cfg *config.Config, ownAccounts func() *accounts.Accounts) *sources.Set {
+	set, _ := sources.Build(cfg, sources.Options{Accounts: ownAccounts, GiveUp: true})
 	return set
 }
 
@@ -89,9 +89,9 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 	return p, err
 }
 
-// change opens the database and the journal for changes, and calls build with both.
+// change opens the database and the journal for changes, and calls the function build with both.
 func change[T any](ctx context.Context, cfg *config.Config, build func(*store.DB, *journal.Journal) (T, error)) (t T, closing func() error, err error) {
-	if err := shared(cfg.Database); err != nil {
+	if err := checkShared(cfg.Database); err != nil {
 		return t, nil, err
 	}
 	db, err := marker.Open(ctx, cfg, false, slog.New(slog.DiscardHandler))
@@ -109,9 +109,9 @@ func change[T any](ctx context.Context, cfg *config.Config, build func(*store.DB
 	return t, closing, nil
 }
 
-// read opens a database for reading, and calls build with it.
+// read opens a database for reading, and calls the function build with it.
 func read[T any](ctx context.Context, database string, build func(*store.DB) (T, error)) (t T, closing func() error, err error) {
-	if err := shared(database); err != nil {
+	if err := checkShared(database); err != nil {
 		return t, nil, err
 	}
 	db, err := store.OpenReadOnly(ctx, database)
@@ -124,9 +124,9 @@ func read[T any](ctx context.Context, database string, build func(*store.DB) (T,
 	return t, db.Close, nil
 }
 
-// shared returns an error if the database is in memory, so that only the service itself can open
-// it.
-func shared(database string) error {
+// checkShared returns an error if the database is in memory, so that only the service itself can
+// open it.
+func checkShared(database string) error {
 	if store.InMemory(database) {
 		return fmt.Errorf("opening database %s: it is in the memory of the service, so other programs cannot read it", database)
 	}

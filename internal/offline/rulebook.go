@@ -74,9 +74,9 @@ func Policy(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Po
 	return files.Policy, err
 }
 
-// Complete adds the built-in rules to files. If files.Database is not "", it also adds the rules
-// of that database. The result is the policy of a running service. Complete reports whether there
-// is a database.
+// Complete adds the built-in rules to the compiled files. If files.Database is not "", it also
+// adds the rules of that database. This makes files.Policy the policy of a running service.
+// Complete reports whether there is a database.
 func Complete(ctx context.Context, files *policyfile.Compiled) (database bool, err error) {
 	b, database, closing, err := loadRulebook(ctx, files.Database, files)
 	if err != nil {
