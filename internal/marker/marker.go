@@ -26,17 +26,17 @@ const FileName = "tidewaiter-database.json"
 
 // marker is the content of the file. Configs that share a signing key also share this file.
 type marker struct {
-	Databases map[string]had `json:"databases"` // by path of the config
+	Databases map[string]usedDatabase `json:"databases"` // by path of the config
 }
 
-// had describes the database that a config used before.
-type had struct {
+// usedDatabase describes the database that a config used before.
+type usedDatabase struct {
 	Database string `json:"database"` // the database's name, without secrets
 	ID       string `json:"id"`
 }
 
 // Open opens the database of a config. It creates a missing database if the config never had a
-// database, or if create is true.
+// database, or if the parameter create is true.
 func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger) (*store.DB, error) {
 	if store.InMemory(cfg.Database) {
 		return store.Open(ctx, cfg.Database)
@@ -52,7 +52,7 @@ func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger
 	}
 	db, err := open(ctx, cfg.Database)
 	if errors.Is(err, store.ErrMissing) {
-		return nil, fmt.Errorf("%w%s", err, before.missing(at))
+		return nil, fmt.Errorf("%w%s", err, before.missingAdvice(at))
 	}
 	if err != nil {
 		return nil, err
@@ -63,9 +63,9 @@ func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger
 	case known && before.ID != db.ID():
 		log.Warn("the database is not the one that this config used before", "database", db.String(), "id", db.ID(), "before", before.Database, "id_before", before.ID)
 	}
-	if now := (had{db.String(), db.ID()}); now != before {
+	if now := (usedDatabase{db.String(), db.ID()}); now != before {
 		if m.Databases == nil {
-			m.Databases = make(map[string]had)
+			m.Databases = make(map[string]usedDatabase)
 		}
 		m.Databases[name] = now
 		if err := m.write(at); err != nil && !errors.Is(err, fs.ErrPermission) {
@@ -75,8 +75,9 @@ func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger
 	return db, nil
 }
 
-// missing returns the advice for an error about a missing database that the marker lists.
-func (h had) missing(marker string) string {
+// missingAdvice returns the advice for an error about a missing database that the marker file
+// lists.
+func (h usedDatabase) missingAdvice(marker string) string {
 	return fmt.Sprintf("; this config had one at %s (recorded in %s): put it back, mount its disk, or restore a backup with `tidewaiter database restore FILE`; "+
 		"to start over without its users, rules and journal: `tidewaiter serve --create-database`", h.Database, marker)
 }
@@ -96,7 +97,7 @@ func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
 func Missing(cfg *config.Config) string {
 	at, name, m, _ := markerOf(cfg)
 	if before, known := m.Databases[name]; known {
-		return before.missing(at)
+		return before.missingAdvice(at)
 	}
 	return ""
 }
