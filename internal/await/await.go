@@ -30,8 +30,8 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// Until calls ready again and again until ready returns nil. If the context of Context ends first,
-// the test fails with the last error.
+// Until calls the function ready again and again until it returns nil. If the context of Context
+// ends first, the test fails with the last error.
 func Until(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	ctx := Context(t)
