@@ -18,20 +18,20 @@ import (
 // The generators use few words, so that policies and requests often match. rapid draws the first
 // items of a list more often than the last.
 
-// fixed is a condition with a constant result.
-type fixed struct {
+// constantCondition is a condition with a constant result.
+type constantCondition struct {
 	holds bool
 	err   error
 }
 
 // Fixed returns a condition with a constant result.
-func Fixed(holds bool, err error) policy.Condition { return fixed{holds, err} }
+func Fixed(holds bool, err error) policy.Condition { return constantCondition{holds, err} }
 
-func (f fixed) Holds(*policy.Request) (bool, error) { return f.holds, f.err }
-func (f fixed) Explain(*policy.Request) []policy.Value {
+func (f constantCondition) Holds(*policy.Request) (bool, error) { return f.holds, f.err }
+func (f constantCondition) Explain(*policy.Request) []policy.Value {
 	return []policy.Value{{Expression: "x", Value: fmt.Sprint(f.holds)}}
 }
-func (f fixed) String() string { return fmt.Sprintf("fixed(%v, %v)", f.holds, f.err) }
+func (f constantCondition) String() string { return fmt.Sprintf("fixed(%v, %v)", f.holds, f.err) }
 
 func OneOf[T any](t *rapid.T, label string, values ...T) T {
 	return rapid.SampledFrom(values).Draw(t, label)
