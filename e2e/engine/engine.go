@@ -96,25 +96,25 @@ func Shared(t testing.TB) func(testing.TB) *Engine {
 		mu.Lock()
 		defer mu.Unlock()
 		if shared == nil {
-			shared = Start(lasting{sub, t})
+			shared = Start(lastingTB{sub, t})
 		}
 		return shared
 	}
 }
 
-// lasting is a testing.TB of a subtest whose cleanup and temporary folders last until the whole
+// lastingTB is a testing.TB of a subtest whose cleanup and temporary folders last until the whole
 // test ends. FailNow and Skip end the subtest, because a goroutine can end only its own test.
-type lasting struct {
+type lastingTB struct {
 	testing.TB
 	whole testing.TB
 }
 
-func (l lasting) Cleanup(f func())          { l.whole.Cleanup(f) }
-func (l lasting) TempDir() string           { return l.whole.TempDir() }
-func (l lasting) Context() context.Context  { return l.whole.Context() }
-func (l lasting) Failed() bool              { return l.whole.Failed() }
-func (l lasting) Logf(f string, a ...any)   { l.whole.Logf(f, a...) }
-func (l lasting) Errorf(f string, a ...any) { l.whole.Errorf(f, a...) }
+func (l lastingTB) Cleanup(f func())          { l.whole.Cleanup(f) }
+func (l lastingTB) TempDir() string           { return l.whole.TempDir() }
+func (l lastingTB) Context() context.Context  { return l.whole.Context() }
+func (l lastingTB) Failed() bool              { return l.whole.Failed() }
+func (l lastingTB) Logf(f string, a ...any)   { l.whole.Logf(f, a...) }
+func (l lastingTB) Errorf(f string, a ...any) { l.whole.Errorf(f, a...) }
 
 // BuildKit returns a `docker build` command that uses the Engine's BuildKit. Newer docker
 // commands need a plugin for BuildKit, which Debian does not have. The docker command in the
