@@ -98,27 +98,27 @@ var mayImport = map[string][]string{
 	"internal/doctor":                 {"internal/config", "internal/policyfile", "internal/strictyaml", "internal/dn", "internal/accounts", "internal/admin", "internal/identity/htpasswd", "internal/identity/ldap", "internal/keyring", "internal/marker", "internal/notekey", "internal/offline", "internal/rulebook", "internal/sources", "internal/store", "policy", "token"},
 	"internal/memory":                 nil,
 	"internal/policytest":             {"internal/explain", "internal/policyfile", "policy/ask"},
-	"internal/app":                    all,
-	"cmd/tidewaiter":                  all,
+	"internal/app":                    allPackages,
+	"cmd/tidewaiter":                  allPackages,
 	"internal/store/storetest":        {"internal/store"},
 	"internal/identity/identitytest":  {"internal/identity", "internal/identity/chain", "policy"},
-	"internal/accounts/accountstest":  all,
+	"internal/accounts/accountstest":  allPackages,
 	"internal/identity/ldap/ldaptest": {"internal/loopback"},
 }
 
-// all means every package. It is for packages that connect the other packages.
-var all = []string{"*"}
+// allPackages stands for every package. It is for packages that connect the other packages.
+var allPackages = []string{"*"}
 
 // importableByAll lists the packages that every other package may import.
 var importableByAll = []string{"internal/clock", "internal/loglimit", "internal/text"}
 
-// public lists the packages for other programs. They use only the standard library, and no I/O,
-// goroutines or clocks.
-var public = []string{"scope", "policy", "policy/ask", "policy/internal/claim", "policy/internal/match", "token", "notification"}
+// publicPackages lists the packages for other programs. They use only the standard library, and no
+// I/O, goroutines or clocks.
+var publicPackages = []string{"scope", "policy", "policy/ask", "policy/internal/claim", "policy/internal/match", "token", "notification"}
 
-// endpoint lists the packages of the standard library that a public package may import in
+// endpointImports lists the packages of the standard library that a public package may import in
 // addition, because it serves HTTP.
-var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
+var endpointImports = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
 
 // mayImportConfig lists the packages that may import internal/config.
 var mayImportConfig = []string{"internal/app", "internal/doctor", "internal/dockerauth", "internal/marker", "internal/offline", "internal/sources", "cmd/tidewaiter"}
@@ -296,7 +296,7 @@ func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 		}
 		for _, path := range s.imports() {
 			pkg, ours := strings.CutPrefix(path, module+"/")
-			if !ours || slices.Contains(may, "*") || slices.Contains(may, pkg) || slices.Contains(importableByAll, pkg) && !slices.Contains(public, s.pkg) {
+			if !ours || slices.Contains(may, "*") || slices.Contains(may, pkg) || slices.Contains(importableByAll, pkg) && !slices.Contains(publicPackages, s.pkg) {
 				continue
 			}
 			t.Errorf("%s imports %s; the table lets %s import %v", s.name, pkg, s.pkg, may)
@@ -340,11 +340,11 @@ func TestPublicPackagesHaveNoIO(t *testing.T) {
 	forbidden := []string{"os", "io/ioutil", "net", "net/http", "log", "log/slog", "context", "sync", "os/exec", "syscall", "database/sql"}
 	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Sleep"}
 	for _, s := range sources(t) {
-		if !slices.Contains(public, s.pkg) && endpoint[s.pkg] == nil {
+		if !slices.Contains(publicPackages, s.pkg) && endpointImports[s.pkg] == nil {
 			continue
 		}
 		for _, path := range s.imports() {
-			if slices.Contains(forbidden, path) && !slices.Contains(endpoint[s.pkg], path) || strings.Contains(path, ".") && !strings.HasPrefix(path, module) {
+			if slices.Contains(forbidden, path) && !slices.Contains(endpointImports[s.pkg], path) || strings.Contains(path, ".") && !strings.HasPrefix(path, module) {
 				t.Errorf("%s imports %s: a public package may not use I/O or modules outside the standard library", s.name, path)
 			}
 		}
@@ -382,8 +382,9 @@ func TestExamplesImportOnlyPublicPackages(t *testing.T) {
 	}
 }
 
-// measured lists the files and packages that may call time.Now, because they measure durations.
-var measured = map[string]string{
+// clockReaders lists the files and packages that may call time.Now, because they measure
+// durations.
+var clockReaders = map[string]string{
 	"internal/clock/clock.go":             "it defines the wall clock",
 	"internal/identity/ldap/sign_in.go":   "how long a bind takes",
 	"internal/identity/ldap/failover.go":  "how long a connection is in use",
@@ -412,7 +413,7 @@ func TestStoredTimesAreWallTimes(t *testing.T) {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.SelectorExpr:
-				if isIdent(n.X, "time") && n.Sel.Name == "Now" && measured[s.name] == "" && measured[s.pkg] == "" {
+				if isIdent(n.X, "time") && n.Sel.Name == "Now" && clockReaders[s.name] == "" && clockReaders[s.pkg] == "" {
 					t.Errorf("%s: time.Now has a monotonic reading: use clock.Wall for a clock that is passed in, clock.Now for the time", s.set.Position(n.Pos()))
 				}
 				if isIdent(n.X, "clock") && n.Sel.Name == "Wall" {
@@ -420,7 +421,7 @@ func TestStoredTimesAreWallTimes(t *testing.T) {
 				}
 			case *ast.TypeSpec:
 				options, ok := n.Type.(*ast.StructType)
-				if !ok || !strings.HasSuffix(n.Name.Name, "Options") || measured[s.name] != "" {
+				if !ok || !strings.HasSuffix(n.Name.Name, "Options") || clockReaders[s.name] != "" {
 					return true
 				}
 				for _, f := range options.Fields.List {
@@ -528,7 +529,7 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.BinaryExpr:
-				if (n.Op == token.EQL || n.Op == token.NEQ) && (reveals(n.X) && !isEmptyText(n.Y) || reveals(n.Y) && !isEmptyText(n.X)) {
+				if (n.Op == token.EQL || n.Op == token.NEQ) && (isReveal(n.X) && !isEmptyText(n.Y) || isReveal(n.Y) && !isEmptyText(n.X)) {
 					t.Errorf("%s: a secret is compared with %s", s.set.Position(n.Pos()), n.Op)
 				}
 			case *ast.CallExpr:
@@ -537,7 +538,7 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 					return true
 				}
 				for name, funcs := range comparing {
-					if isIdent(sel.X, name) && slices.Contains(funcs, sel.Sel.Name) && slices.ContainsFunc(n.Args, reveals) {
+					if isIdent(sel.X, name) && slices.Contains(funcs, sel.Sel.Name) && slices.ContainsFunc(n.Args, isReveal) {
 						t.Errorf("%s: a secret is compared with %s.%s", s.set.Position(n.Pos()), name, sel.Sel.Name)
 					}
 				}
@@ -547,18 +548,18 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	}
 }
 
-// reveals reports whether an expression is the text of a secret: x.Reveal(), or its conversion to
+// isReveal reports whether an expression is the text of a secret: x.Reveal(), or its conversion to
 // a string or slice.
-func reveals(e ast.Expr) bool {
+func isReveal(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.ParenExpr:
-		return reveals(e.X)
+		return isReveal(e.X)
 	case *ast.CallExpr:
 		if sel, ok := e.Fun.(*ast.SelectorExpr); ok {
 			return sel.Sel.Name == "Reveal"
 		}
 		if _, conversion := e.Fun.(*ast.ArrayType); conversion || isIdent(e.Fun, "string") {
-			return len(e.Args) == 1 && reveals(e.Args[0])
+			return len(e.Args) == 1 && isReveal(e.Args[0])
 		}
 	}
 	return false

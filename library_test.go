@@ -100,10 +100,10 @@ func TestTheTablesOfTheLibraryAreComplete(t *testing.T) {
 
 // variants returns incomplete values of a type: the zero value, a value that contains nils, and a
 // value that contains zero values.
-func variants(of reflect.Type) []reflect.Value {
-	values := []reflect.Value{reflect.Zero(of)}
+func variants(t reflect.Type) []reflect.Value {
+	values := []reflect.Value{reflect.Zero(t)}
 	for _, nils := range []bool{true, false} {
-		v := reflect.New(of).Elem()
+		v := reflect.New(t).Elem()
 		fill(v, 4, nils)
 		values = append(values, v)
 	}
