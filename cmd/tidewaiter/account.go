@@ -46,7 +46,7 @@ func accountCommands(kind policy.Kind, sample string) []command {
 			return printList(s, pagesOf(s.accounts.List, kind), api.NewAccount,
 				[]string{"NAME", "STATE", "EXPIRES", "CREATED", "GROUPS"},
 				func(a *accounts.Account) []string {
-					return []string{a.Name, state(a), expiry(a.Expires), formatMinute(a.Created), strings.Join(a.Groups, ", ")}
+					return []string{a.Name, state(a), formatExpiry(a.Expires), formatMinute(a.Created), strings.Join(a.Groups, ", ")}
 				})
 		},
 	}, {
@@ -69,7 +69,7 @@ func accountCommands(kind policy.Kind, sample string) []command {
 			}
 			return s.printFields(api.NewAccount(&a), "name", a.Name, "signs in as", a.Login(), "state", state(&a),
 				"password", password, "set by delegate", delegate, "groups", strings.Join(a.Groups, ", "),
-				"created", formatMinute(a.Created), "changed", formatMinute(a.Changed), "expires", expiry(a.Expires), "id", a.ID)
+				"created", formatMinute(a.Created), "changed", formatMinute(a.Changed), "expires", formatExpiry(a.Expires), "id", a.ID)
 		},
 	}, changeCommand("disable", "disabled", `Disable an account: within two seconds it can no longer sign in. Registry tokens that were issued
 before stay valid until they expire. Refresh tokens, which docker and others store in place of a
@@ -150,8 +150,8 @@ func state(a *accounts.Account) string {
 	return "active"
 }
 
-// expiry formats the time at which an account or a token expires.
-func expiry(t time.Time) string { return cmp.Or(formatMinute(t), "never") }
+// formatExpiry formats the time at which an account or a token expires.
+func formatExpiry(t time.Time) string { return cmp.Or(formatMinute(t), "never") }
 
 // printAccount prints the result of a change to an account, such as "disabled user ann". The
 // parameter result is the verb. If the call changed nothing, printAccount prints the text of the

@@ -112,7 +112,7 @@ func (s *session) readCatalog(read func(*catalog.Reader) error) error {
 	}
 	last, err := s.journal.Last(s.ctx)
 	if behind := int(last - r.Position()); err == nil && behind > 0 {
-		s.note("the catalog does not have the last %s of the journal yet: the service adds them, and so does tidewaiter journal reindex",
+		s.printNote("the catalog does not have the last %s of the journal yet: the service adds them, and so does tidewaiter journal reindex",
 			count(behind, "entry", "entries"))
 	}
 	return err
@@ -145,7 +145,7 @@ func printCatalog[T, F any](s *session, items []T, form func(*T, api.Shown) F, h
 	if s.printsJSON() {
 		return s.writeJSON(forms)
 	}
-	return table(s.out, rows)
+	return writeTable(s.out, rows)
 }
 
 func catalogList(f *flags) action {
@@ -166,11 +166,11 @@ func catalogList(f *flags) action {
 			}
 			head := []string{"REGISTRY", "REPOSITORY", "TAGS", "SIZE", "PULLS", "LAST PUSH", "BY", "LAST PULL", "BY"}
 			err = printCatalog(s, found, api.NewRepository, head, func(r *catalog.Repository) []string {
-				row := []string{text.Escape(r.Registry), text.Escape(r.Name), strconv.FormatInt(r.Tags, 10), size(r.Size), strconv.FormatInt(r.Pulls, 10)}
+				row := []string{text.Escape(r.Registry), text.Escape(r.Name), strconv.FormatInt(r.Tags, 10), formatSize(r.Size), strconv.FormatInt(r.Pulls, 10)}
 				return append(append(row, eventCells(r.Pushed)...), eventCells(r.Pulled)...)
 			})
 			if more {
-				s.note("there are more repositories: give a larger --limit, or --prefix")
+				s.printNote("there are more repositories: give a larger --limit, or --prefix")
 			}
 			return err
 		})
@@ -192,11 +192,11 @@ func catalogTags(f *flags) action {
 			}
 			head := []string{"TAG", "DIGEST", "SIZE", "PUSHED", "BY", "LAST PULL", "BY"}
 			err = printCatalog(s, found, api.NewCatalogTag, head, func(t *catalog.Tag) []string {
-				row := append([]string{text.Escape(t.Name), text.Escape(t.Manifest.Digest), size(t.Manifest.Size)}, eventCells(t.Set)...)
+				row := append([]string{text.Escape(t.Name), text.Escape(t.Manifest.Digest), formatSize(t.Manifest.Size)}, eventCells(t.Set)...)
 				return append(row, eventCells(t.Manifest.Pulled)...)
 			})
 			if more {
-				s.note("there are more tags: give a larger --limit")
+				s.printNote("there are more tags: give a larger --limit")
 			}
 			return err
 		})
@@ -224,7 +224,7 @@ func catalogShow(f *flags) action {
 			if tag == "" && digest == "" {
 				return s.printFields(api.NewRepository(&of, api.Everybody),
 					"registry", text.Escape(of.Registry), "repository", text.Escape(of.Name), "tags", strconv.FormatInt(of.Tags, 10),
-					"manifests", strconv.FormatInt(of.Manifests, 10), "size", size(of.Size),
+					"manifests", strconv.FormatInt(of.Manifests, 10), "size", formatSize(of.Size),
 					"last push", eventText(of.Pushed), "last pull", eventText(of.Pulled), "pulls", strconv.FormatInt(of.Pulls, 10))
 			}
 			if tag != "" {
@@ -250,7 +250,7 @@ func catalogShow(f *flags) action {
 			}
 			fields := []string{
 				"repository", text.Escape(of.Name), "digest", text.Escape(m.Digest), "media type", text.Escape(m.MediaType), "in the registry", present,
-				"tags", text.Escape(strings.Join(d.Tags, ", ")), "size", size(m.Size), "last push", eventText(m.Pushed), "last pull", eventText(m.Pulled),
+				"tags", text.Escape(strings.Join(d.Tags, ", ")), "size", formatSize(m.Size), "last push", eventText(m.Pushed), "last pull", eventText(m.Pulled),
 				"last delete", eventText(m.Deleted), "pulls", strconv.FormatInt(m.Pulls, 10),
 			}
 			for _, day := range d.Days {
@@ -286,7 +286,7 @@ func catalogHistory(f *flags) action {
 				return row
 			})
 			if more {
-				s.note("there are more changes: give a larger --limit")
+				s.printNote("there are more changes: give a larger --limit")
 			}
 			return err
 		})
@@ -313,8 +313,8 @@ func eventText(e catalog.Event) string {
 	return cells[0] + " by " + cells[1]
 }
 
-// size formats a number of bytes: 999 B, 1.0 kB, 12.3 GB.
-func size(n int64) string {
+// formatSize formats a number of bytes: 999 B, 1.0 kB, 12.3 GB.
+func formatSize(n int64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
 	}

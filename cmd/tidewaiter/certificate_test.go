@@ -14,10 +14,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// certificate creates cert.pem and privatekey.pem in a folder. The certificate is a TLS server
-// certificate ("server"), or an expired TLS server certificate ("expired"). So it is not suitable
-// as a root.
-func certificate(ts *testscript.TestScript, neg bool, args []string) {
+// createCertificate creates cert.pem and privatekey.pem in a folder. The certificate is a TLS
+// server certificate ("server"), or an expired TLS server certificate ("expired"). So it is not
+// suitable as a root.
+func createCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	checkCount(ts, neg, args, 2, 2)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	ts.Check(err)

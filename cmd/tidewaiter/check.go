@@ -71,7 +71,7 @@ func (s *session) check(database, filesOnly bool) (err error) {
 		}
 		printProblems(s.errs, r.Warnings)
 		for _, check := range leftOut {
-			s.note("left out: %s", check)
+			s.printNote("left out: %s", check)
 		}
 	}
 	switch {

@@ -89,7 +89,7 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 			return errors.Join(s.writeJSON(importReport{Notes: []dockerauth.Note{}, Problems: problems}), errReported)
 		}
 		printProblems(s.errs, problems)
-		s.note("Nothing was written. Change these lines in a copy of the file and import the copy.")
+		s.printNote("Nothing was written. Change these lines in a copy of the file and import the copy.")
 		return errReported
 	}
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 	}
 	if !s.printsJSON() {
 		for _, n := range result.Notes {
-			s.note("%s", n)
+			s.printNote("%s", n)
 		}
 	}
 	return s.print(importReport{file, result.Rules, append([]dockerauth.Note{}, result.Notes...), strictyaml.Problems{}},

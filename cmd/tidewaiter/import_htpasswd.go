@@ -62,7 +62,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 		printProblems(s.errs, bad)
 	}
 	if len(bad) > 0 && !skip {
-		s.note("Nothing was changed. Use --skip-bad to skip these lines.")
+		s.printNote("Nothing was changed. Use --skip-bad to skip these lines.")
 		return errReported
 	}
 	t := importResult{Added: []string{}, Existing: []string{}, Groups: []string{}, Skipped: append(strictyaml.Problems{}, bad...), DryRun: dry}
@@ -80,7 +80,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 	}
 	if !s.printsJSON() {
 		for _, name := range t.Existing {
-			s.note("%s exists and is left unchanged", name)
+			s.printNote("%s exists and is left unchanged", name)
 		}
 	}
 	would := ""
@@ -92,7 +92,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 	}
 	for _, source := range s.cfg.Identity {
 		if left, ok := r.left[source.Name()]; ok && left == 0 {
-			s.note("Next: remove the source %s from identity (%s:%d). All of its users are accounts now.", source.Name(), s.cfg.File, source.Line)
+			s.printNote("Next: remove the source %s from identity (%s:%d). All of its users are accounts now.", source.Name(), s.cfg.File, source.Line)
 		}
 	}
 	return nil

@@ -73,9 +73,9 @@ func journalList(f *flags) action {
 		}
 		switch {
 		case next != 0:
-			s.note("there are more entries: continue with %s %d", more, next)
+			s.printNote("there are more entries: continue with %s %d", more, next)
 		case printed == 0:
-			s.note("no entry matches%s", s.unknownRegistry(filter.Registry))
+			s.printNote("no entry matches%s", s.unknownRegistry(filter.Registry))
 		}
 		return nil
 	}
@@ -92,7 +92,7 @@ func (s *session) exportCheckpoint(p *entryPrinter) error {
 		return err
 	}
 	if signed == nil {
-		s.note("the export ends without a checkpoint: the service signs the first one within ten seconds")
+		s.printNote("the export ends without a checkpoint: the service signs the first one within ten seconds")
 		return nil
 	}
 	covers, err := s.journal.Covered(s.ctx, signed)
@@ -100,7 +100,7 @@ func (s *session) exportCheckpoint(p *entryPrinter) error {
 		return err
 	}
 	if covers < p.export.Last() {
-		s.note("the signed checkpoint at the end covers the entries up to position %d: the service signs the next one within ten seconds", covers)
+		s.printNote("the signed checkpoint at the end covers the entries up to position %d: the service signs the next one within ten seconds", covers)
 	}
 	return p.export.Checkpoint(signed, covers)
 }
@@ -312,10 +312,10 @@ func parseTime(written string) (time.Time, error) {
 func (s *session) noteFuture(filter *api.Filter) {
 	now := clock.Now()
 	if filter.Since.After(now) {
-		s.note("--since is in the future, so no entry matches yet")
+		s.printNote("--since is in the future, so no entry matches yet")
 	}
 	if filter.Until.After(now) {
-		s.note("--until is in the future: the newest entries are those of now")
+		s.printNote("--until is in the future: the newest entries are those of now")
 	}
 }
 
@@ -384,14 +384,14 @@ func journalShow(s *session) error {
 	if err := printSummary(s.out, &e); err != nil {
 		return err
 	}
-	if err := table(s.out, details(&e)); err != nil {
+	if err := writeTable(s.out, details(&e)); err != nil {
 		return err
 	}
 	switch {
 	case !complete:
-		s.note("the journal has too many entries of that time, so some related entries may be missing here")
+		s.printNote("the journal has too many entries of that time, so some related entries may be missing here")
 	case e.Event != nil && len(related) == 0:
-		s.note("no decision in the journal allowed this event: its token may be older than the journal")
+		s.printNote("no decision in the journal allowed this event: its token may be older than the journal")
 	}
 	for i := range related {
 		heading := "\nThe decision that allowed it:"
@@ -405,7 +405,7 @@ func journalShow(s *session) error {
 			return err
 		}
 		if e.Event != nil {
-			if err := table(s.out, details(&related[i])); err != nil {
+			if err := writeTable(s.out, details(&related[i])); err != nil {
 				return err
 			}
 		}

@@ -86,7 +86,7 @@ since an older checkpoint, which somebody stored.`,
 				if err := durable.WriteFile(file, b.Bytes(), 0o600, false); err != nil {
 					return fmt.Errorf("writing %s: %w", file, err)
 				}
-				s.note("wrote %s; check it with: tidewaiter journal check-proof %s --key KEY", file, text.Shell(file))
+				s.printNote("wrote %s; check it with: tidewaiter journal check-proof %s --key KEY", file, text.Shell(file))
 				return nil
 			}
 		},
@@ -164,7 +164,7 @@ For older checkpoints, auditors still need the old public key.`,
 			if err != nil {
 				return err
 			}
-			s.note("wrote %s; restart the service to use it", file)
+			s.printNote("wrote %s; restart the service to use it", file)
 			return s.print(map[string]string{"key": key.Public()}, "%s", key.Public())
 		},
 	}
@@ -295,7 +295,7 @@ func (s *session) printProven(p *tree.Proven) error {
 		if err := printSummary(s.out, e); err != nil {
 			return err
 		}
-		if err := table(s.out, append(details(e), []string{"  leaf", fmt.Sprintf("%d of %d", e.Position, c.Size)})); err != nil {
+		if err := writeTable(s.out, append(details(e), []string{"  leaf", fmt.Sprintf("%d of %d", e.Position, c.Size)})); err != nil {
 			return err
 		}
 	}

@@ -57,7 +57,7 @@ func (s *session) printSecret(v any, secret identity.Secret, format string, args
 	if s.printsJSON() {
 		return s.writeJSON(v)
 	}
-	s.note(format, args...)
+	s.printNote(format, args...)
 	_, err := fmt.Fprintln(s.out, secret.Reveal())
 	return err
 }
@@ -74,7 +74,7 @@ func (s *session) printFields(v any, pairs ...string) error {
 			rows = append(rows, pair)
 		}
 	}
-	return table(s.out, rows)
+	return writeTable(s.out, rows)
 }
 
 // printList prints all pages of a list, as a table or in the JSON form of the API.
@@ -92,7 +92,7 @@ func printList[T, F any](s *session, read pages[T], form func(*T) F, head []stri
 	if s.printsJSON() {
 		return s.writeJSON(forms)
 	}
-	return table(s.out, rows)
+	return writeTable(s.out, rows)
 }
 
 // pages reads a page of a list, and returns the key of the next page, or "" after the last page.
@@ -122,10 +122,10 @@ func collectPages[T any](s *session, read pages[T]) ([]T, error) {
 	}
 }
 
-// note prints a line on standard error.
-func (s *session) note(format string, args ...any) { fmt.Fprintf(s.errs, format+"\n", args...) }
+// printNote prints a line on standard error.
+func (s *session) printNote(format string, args ...any) { fmt.Fprintf(s.errs, format+"\n", args...) }
 
-func (s *session) warn(format string, args ...any) { s.note("warning: "+format, args...) }
+func (s *session) warn(format string, args ...any) { s.printNote("warning: "+format, args...) }
 
 // printProblems prints problems, one per line. On a terminal, it also prints the line of the
 // file that has the problem.
@@ -161,8 +161,8 @@ func highlight(text string, p paint) string {
 	return strings.Join(lines, "\n")
 }
 
-// table writes rows as aligned columns. The first row has the headings.
-func table(w io.Writer, rows [][]string) error {
+// writeTable writes rows as aligned columns. The first row has the headings.
+func writeTable(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(t, strings.TrimRight(strings.Join(row, "\t"), "\t"))

@@ -54,10 +54,10 @@ or fewer if they need more than 256 MB.`,
 				case s.printsJSON():
 					return s.writeJSON(forms)
 				case len(list) == 0:
-					s.note("the history is empty: it is recorded while the service runs")
+					s.printNote("the history is empty: it is recorded while the service runs")
 					return nil
 				}
-				return table(s.out, rows)
+				return writeTable(s.out, rows)
 			}
 		},
 	}

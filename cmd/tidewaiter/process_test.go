@@ -56,7 +56,7 @@ func startProcess(ts *testscript.TestScript, neg bool, args []string) {
 	checkCount(ts, neg, args, 2, 99)
 	p := &process{}
 	p.grown = sync.NewCond(&p.mu)
-	p.cmd = exec.Command(program(ts, args[1]), args[2:]...)
+	p.cmd = exec.Command(findProgram(ts, args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "GOCOVERDIR"} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
@@ -74,8 +74,8 @@ func startProcess(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value(processes{}).(map[string]*process)[args[0]] = p
 }
 
-// program finds a command in the script's PATH.
-func program(ts *testscript.TestScript, name string) string {
+// findProgram finds a command in the script's PATH.
+func findProgram(ts *testscript.TestScript, name string) string {
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
 		path := filepath.Join(dir, name)
 		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 {

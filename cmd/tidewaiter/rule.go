@@ -194,7 +194,7 @@ func (s *session) fieldProblems(err error, flags map[string]string) error {
 	}
 	for _, p := range problems {
 		p.Field = flags[p.Field]
-		s.note("tidewaiter: %s", p)
+		s.printNote("tidewaiter: %s", p)
 	}
 	return errReported
 }

@@ -63,7 +63,7 @@ func (s *session) checkWithoutRegistry(name string) error {
 	case sure:
 		return s.usageErrorf("%s", text.NamedWithoutRegistry(repository))
 	}
-	s.note("%s; %s is taken as a part of the name", text.NamedWithoutRegistry(repository), text.Escape(host))
+	s.printNote("%s; %s is taken as a part of the name", text.NamedWithoutRegistry(repository), text.Escape(host))
 	return nil
 }
 

@@ -69,7 +69,7 @@ func runScripts(t *testing.T, folder string, own func(*testscript.Params)) {
 			"http":    httpRequest,
 			"soon":    httpUntil,
 
-			"certificate": certificate,
+			"certificate": createCertificate,
 			"damage":      damage,
 		},
 	}

@@ -20,7 +20,7 @@ func TestErrorsInThePolicyOfTeams(t *testing.T) {
 		payments = "policy/payments.yaml"
 		search   = "policy/search.yaml"
 	)
-	t.Chdir(teams(t))
+	t.Chdir(createTeamsFolder(t))
 	check := func() string {
 		var out bytes.Buffer
 		run(t.Context(), []string{"check"}, strings.NewReader(""), &out, &out)
@@ -149,8 +149,9 @@ func TestRefusedPushesExplainThemselves(t *testing.T) {
 	})
 }
 
-// teams creates a folder with examples/teams and the files that a reader of docs/teams.md creates.
-func teams(t *testing.T) (folder string) {
+// createTeamsFolder creates a folder with examples/teams and the files that a reader of
+// docs/teams.md creates.
+func createTeamsFolder(t *testing.T) (folder string) {
 	folder = t.TempDir()
 	if err := os.CopyFS(folder, os.DirFS("../../examples/teams")); err != nil {
 		t.Fatal(err)

@@ -47,7 +47,7 @@ secrets of robots (robot), refresh tokens that docker and other clients store in
 			flags: func(f *flags) action {
 				o := newOwnerFlags(f, true)
 				return func(s *session) error {
-					return o.hint(s, printList(s, pagesOf(s.accounts.Credentials.Tokens, o.owner()),
+					return o.addSourceHint(s, printList(s, pagesOf(s.accounts.Credentials.Tokens, o.owner()),
 						api.NewToken,
 						[]string{"ID", "USE", "OWNER", "NAME", "FOR", "EXPIRES", "LAST USED"}, tokenRow))
 				}
@@ -89,10 +89,10 @@ func tokenCreate(f *flags) action {
 		t, secret, err := s.accounts.Credentials.AddToken(s.ctx, s.by,
 			credentials.NewToken{Owner: o.owner(), Name: *name, Limits: restrictions, Expires: life.endTime(clock.Now())})
 		if err != nil {
-			return o.hint(s, err)
+			return o.addSourceHint(s, err)
 		}
 		return s.printSecret(api.NewToken(&t).WithSecret(secret), secret, "created token %s of %s for %s, valid until %s; the token is printed only once:",
-			t.Name, text.Escape(t.Owner.String()), purpose(t.Limits), cmp.Or(formatMinute(t.Expires), "it is revoked"))
+			t.Name, text.Escape(t.Owner.String()), describePurpose(t.Limits), cmp.Or(formatMinute(t.Expires), "it is revoked"))
 	}
 }
 
@@ -140,7 +140,7 @@ func tokenRevoke(f *flags) action {
 		revoked := len(s.args)
 		if revoked == 0 {
 			if revoked, err = s.accounts.Credentials.RevokeAll(s.ctx, s.by, o.owner(), *use); err != nil {
-				return o.hint(s, err)
+				return o.addSourceHint(s, err)
 			}
 		}
 		return s.print(map[string]int{"revoked": revoked}, "revoked %s", count(revoked, "token", "tokens"))
@@ -153,15 +153,15 @@ func tokenRow(t *credentials.Token) []string {
 	if t.From.IsValid() {
 		used += " from " + t.From.String()
 	}
-	what := purpose(t.Limits)
+	what := describePurpose(t.Limits)
 	if t.Registry != "" {
 		what += " at " + text.Escape(t.Registry)
 	}
-	return []string{t.ID, string(t.Purpose), text.Escape(t.Owner.String()), text.Escape(cmp.Or(t.Name, t.Client, "-")), what, expiry(t.Expires), used}
+	return []string{t.ID, string(t.Purpose), text.Escape(t.Owner.String()), text.Escape(cmp.Or(t.Name, t.Client, "-")), what, formatExpiry(t.Expires), used}
 }
 
-// purpose describes the actions that a token with these restrictions allows.
-func purpose(restrictions []policy.Limit) string {
+// describePurpose describes the actions that a token with these restrictions allows.
+func describePurpose(restrictions []policy.Limit) string {
 	if len(restrictions) == 0 {
 		return "everything that its owner may do"
 	}
@@ -194,7 +194,8 @@ func newOwnerFlags(f *flags, robots bool) *ownerFlags {
 	return o
 }
 
-// owner returns the owner. If the flags name no owner, it returns the zero Owner.
+// owner returns the owner that the flags name. If the flags name no owner, it returns the zero
+// Owner.
 func (o *ownerFlags) owner() credentials.Owner {
 	switch {
 	case o.robot != "":
@@ -205,8 +206,8 @@ func (o *ownerFlags) owner() credentials.Owner {
 	return credentials.Owner{}
 }
 
-// hint adds the flags for other sources to an error about an unknown user.
-func (o *ownerFlags) hint(s *session, err error) error {
+// addSourceHint adds the flags for other sources to an error about an unknown user.
+func (o *ownerFlags) addSourceHint(s *session, err error) error {
 	if !errors.Is(err, admin.ErrNotFound) || o.user == "" {
 		return err
 	}

@@ -254,7 +254,7 @@ func printShort[T any](w io.Writer, heading string, list []T, limit int, rowsOf 
 	if more := len(list) - limit; more > 0 {
 		rows = append(rows, []string{"  and " + fmt.Sprint(more) + " more"})
 	}
-	return table(w, rows)
+	return writeTable(w, rows)
 }
 
 // condition returns the condition of a rule as the end of a sentence. If the rule has no

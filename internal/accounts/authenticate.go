@@ -58,13 +58,13 @@ func (a *Accounts) verifyPassword(ctx context.Context, p identity.Presented) (id
 		// Do not compare the password. If the password were correct, the result would be cached,
 		// and the next refusal would be faster. The time would then reveal that the password is
 		// correct.
-		err := sourceError(a.o.Hashing.DummyFor(ctx, requester(p), r.hash, secret))
+		err := sourceError(a.o.Hashing.DummyFor(ctx, requesterOf(p), r.hash, secret))
 		if errors.Is(err, identity.ErrRejected) {
 			err = identity.Rejected(cmp.Or(ended, "it has no password"))
 		}
 		return identity.Verified{}, err
 	}
-	if err := a.o.Hashing.CompareFor(ctx, requester(p), r.hash, secret); err != nil {
+	if err := a.o.Hashing.CompareFor(ctx, requesterOf(p), r.hash, secret); err != nil {
 		return identity.Verified{}, sourceError(err)
 	}
 	if r.Hash == "bcrypt" {
@@ -84,9 +84,9 @@ func (r *record) endedReason(now time.Time) string {
 	return ""
 }
 
-// requester identifies the client for which a hash is computed. The hashing queue serves
+// requesterOf identifies the client for which a hash is computed. The hashing queue serves
 // clients with different addresses in turn.
-func requester(p identity.Presented) password.Requester {
+func requesterOf(p identity.Presented) password.Requester {
 	return password.Requester{Name: p.Name, Address: p.CountedAt(), KnownPlace: p.KnownPlace}
 }
 
@@ -121,7 +121,7 @@ func (a *Accounts) rehash(ctx context.Context, r *record, p identity.Presented) 
 
 // Dummy takes as long as Authenticate takes for a wrong password.
 func (a *Accounts) Dummy(ctx context.Context, p identity.Presented) error {
-	err := sourceError(a.o.Hashing.DummyFor(ctx, requester(p), "", p.Secret.Reveal()))
+	err := sourceError(a.o.Hashing.DummyFor(ctx, requesterOf(p), "", p.Secret.Reveal()))
 	if errors.Is(err, identity.ErrRejected) {
 		return nil
 	}

@@ -239,7 +239,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 	// the hashing queue.
 	presented := identity.Presented{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
 	switch err := chain.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, presented identity.Presented) error {
-		if err := a.o.Hashing.CompareFor(ctx, requester(presented), r.hash, current.Reveal()); err != nil {
+		if err := a.o.Hashing.CompareFor(ctx, requesterOf(presented), r.hash, current.Reveal()); err != nil {
 			return sourceError(err)
 		}
 		return nil

@@ -76,12 +76,12 @@ func (c *candidates) Covers() (upTo, last int64, id [16]byte) {
 func (c *candidates) Close() { c.view.Close() }
 
 func (c *candidates) readSegments(ctx context.Context) (err error) {
-	c.segments, err = c.times(ctx, -1<<40, 0)
+	c.segments, err = c.readTimes(ctx, -1<<40, 0)
 	return err
 }
 
-// times returns the rows of search_times between two numbers.
-func (c *candidates) times(ctx context.Context, from, to int64) (map[int64]times, error) {
+// readTimes returns the rows of search_times between two numbers.
+func (c *candidates) readTimes(ctx context.Context, from, to int64) (map[int64]times, error) {
 	rows, err := c.view.QueryContext(ctx, `SELECT number, earliest, latest FROM search_times WHERE number >= $1 AND number < $2`, from, to)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (c *candidates) read(ctx context.Context, group int64) error {
 	c.atOnce = min(2*c.atOnce, groupsPerSegment)
 	var groups map[int64]*index.Set // nil: all groups
 	if len(c.lists) == 0 || !c.within(span) {
-		all, err := c.times(ctx, c.low, c.high+1)
+		all, err := c.readTimes(ctx, c.low, c.high+1)
 		if err != nil {
 			return err
 		}

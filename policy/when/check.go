@@ -68,7 +68,7 @@ func (c *checker) visit(e ast.Expr, nested int) {
 		c.locals = append(c.locals, macroVariable{loop.IterVar(), c.areGroups(loop.IterRange())})
 		defer func() { c.locals = c.locals[:len(c.locals)-1] }()
 	case ast.CallKind:
-		c.call(e.AsCall())
+		c.checkCall(e.AsCall())
 		c.checkTypes(e)
 		c.checkSpelling(e)
 		c.recordComparison(e)
@@ -80,8 +80,8 @@ func (c *checker) visit(e ast.Expr, nested int) {
 	}
 }
 
-// call checks constant arguments, so that errors in them are found before any request.
-func (c *checker) call(call ast.CallExpr) {
+// checkCall checks constant arguments, so that errors in them are found before any request.
+func (c *checker) checkCall(call ast.CallExpr) {
 	args := call.Args()
 	switch name := call.FunctionName(); {
 	case isAccessor(name) && len(args) == 1:

@@ -61,7 +61,7 @@ func (counter) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	if len(args) != 2 {
 		return nil
 	}
-	a, b := work(args[0], 0), work(args[1], 0)
+	a, b := countSteps(args[0], 0), countSteps(args[1], 0)
 	var steps uint64
 	switch {
 	case isComparison(function):
@@ -81,12 +81,12 @@ func (counter) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	return &steps
 }
 
-// work returns the number of steps to read a value. It stops counting when the limit is
+// countSteps returns the number of steps to read a value. It stops counting when the limit is
 // exceeded.
-func work(v ref.Val, done uint64) uint64 {
+func countSteps(v ref.Val, done uint64) uint64 {
 	switch v := v.(type) {
 	case *partialClaims:
-		return work(v.Mapper, done) // counting must not mark the claims as read
+		return countSteps(v.Mapper, done) // counting must not mark the claims as read
 	case types.String:
 		return done + uint64(len(v))/10
 	case types.Bytes:
@@ -95,9 +95,9 @@ func work(v ref.Val, done uint64) uint64 {
 		mapper, _ := v.(traits.Mapper)
 		for it := v.(traits.Iterable).Iterator(); it.HasNext() == types.True && done <= maxCost; {
 			item := it.Next()
-			done = work(item, done+1)
+			done = countSteps(item, done+1)
 			if mapper != nil {
-				done = work(mapper.Get(item), done)
+				done = countSteps(mapper.Get(item), done)
 			}
 		}
 	}

@@ -80,13 +80,13 @@ func (p *parts) addInputs(e ast.Expr, show bool) {
 			}
 			return
 		}
-		if _, path := steps(e); path {
+		if _, path := pathNames(e); path {
 			p.add(e)
 			return
 		}
 		p.addInputs(e.AsSelect().Operand(), true)
 	case ast.CallKind:
-		if _, path := steps(e); path {
+		if _, path := pathNames(e); path {
 			p.add(e)
 			return
 		}

@@ -11,7 +11,7 @@ import (
 const MaxCost = maxCost
 
 // Work returns the number of steps that are counted for reading a value.
-func Work(v any) uint64 { return work(types.DefaultTypeAdapter.NativeToValue(v), 0) }
+func Work(v any) uint64 { return countSteps(types.DefaultTypeAdapter.NativeToValue(v), 0) }
 
 // Costs returns the cost of an evaluation by Holds and the cost of an evaluation by Explain, in
 // CEL's units. For an evaluation that stops at the limit, it returns the cost up to that point.

@@ -79,22 +79,22 @@ func find(e ast.Expr, id int64) ast.Expr {
 // pathOf returns an expression as a dotted path, such as claims.ref or request.ip. The second
 // result is false for an expression that is not a path.
 func pathOf(e ast.Expr) (string, bool) {
-	names, ok := steps(e)
+	names, ok := pathNames(e)
 	return strings.Join(names, "."), ok
 }
 
-// steps returns the names of the path to a value: claims, a, b for claims.a["b"].
-func steps(e ast.Expr) ([]string, bool) {
+// pathNames returns the names of the path to a value: claims, a, b for claims.a["b"].
+func pathNames(e ast.Expr) ([]string, bool) {
 	switch e.Kind() {
 	case ast.IdentKind:
 		return []string{e.AsIdent()}, true
 	case ast.SelectKind:
-		before, ok := steps(e.AsSelect().Operand())
+		before, ok := pathNames(e.AsSelect().Operand())
 		return append(before, e.AsSelect().FieldName()), ok
 	case ast.CallKind:
 		call := e.AsCall()
 		if name := call.FunctionName(); (name == operators.Index || name == operators.OptIndex || name == operators.OptSelect) && len(call.Args()) == 2 {
-			before, ok := steps(call.Args()[0])
+			before, ok := pathNames(call.Args()[0])
 			if step := call.Args()[1]; step.Kind() == ast.LiteralKind {
 				return append(before, fmt.Sprint(step.AsLiteral().Value())), ok
 			}
@@ -108,7 +108,7 @@ func claimOf(e ast.Expr, key string) string {
 	if e == nil {
 		return ""
 	}
-	names, ok := steps(e)
+	names, ok := pathNames(e)
 	if !ok || names[0] != varClaims {
 		return ""
 	}

@@ -48,7 +48,7 @@ type useFinder struct {
 // require records a requirement: an expression can be evaluated only if a claim has one of the
 // given types. The parameter whole is the expression, and the parameter value is the claim.
 func (u *useFinder) require(value ast.Expr, kinds Kinds, whole ast.Expr) {
-	path, ok := steps(value)
+	path, ok := pathNames(value)
 	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
 		return
 	}
@@ -149,7 +149,7 @@ func kindsOf(a *ast.AST, e ast.Expr) Kinds {
 	case ast.MapKind:
 		return Object
 	}
-	if path, ok := steps(e); ok && path[0] == varClaims && len(path) > 1 && !isOptionalPath(e) {
+	if path, ok := pathNames(e); ok && path[0] == varClaims && len(path) > 1 && !isOptionalPath(e) {
 		return anyClaim
 	}
 	return kindsOfType(a.GetType(e.ID()))
