@@ -29,7 +29,7 @@ func (p *Policy) Decide(r *Request) Decision {
 		ev.matchScope(&r.Scopes[i])
 		begin := len(causes)
 		d.Results[i].Asked = r.Scopes[i]
-		d.Results[i].Granted, causes = ev.result(causes)
+		d.Results[i].Granted, causes = ev.computeResult(causes)
 		d.Results[i].Causes = causes[begin:len(causes):len(causes)]
 		d.Lifetime = minLifetime(d.Lifetime, ev.lifetime(d.Results[i].Granted))
 	}
@@ -331,9 +331,9 @@ func (v *findings) canChange(r *rule, actions scope.Actions) bool {
 	return false
 }
 
-// result computes the granted actions from the findings. It appends the cause of each action to
-// the list causes.
-func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
+// computeResult computes the granted actions from the findings. It appends the cause of each
+// action to the list causes.
+func (e *evaluator) computeResult(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
 	left, narrowed := scope.Actions(0), false // the limits' actions, computed at the first allow
 	begin := len(causes)

@@ -31,8 +31,8 @@ func (n *renaming) text(s string) string {
 	}, s)
 }
 
-// pattern renames a pattern. It does not change placeholders.
-func (n *renaming) pattern(s string) string {
+// renamePattern renames a pattern. It does not change placeholders.
+func (n *renaming) renamePattern(s string) string {
 	parts := strings.Split(s, "/")
 	for i, part := range parts {
 		if !strings.HasPrefix(part, "${") {
@@ -42,8 +42,8 @@ func (n *renaming) pattern(s string) string {
 	return strings.Join(parts, "/")
 }
 
-// subject renames a subject. It does not change the word before the colon.
-func (n *renaming) subject(s string) string {
+// renameSubject renames a subject. It does not change the word before the colon.
+func (n *renaming) renameSubject(s string) string {
 	word, name, named := strings.Cut(s, ":")
 	if !named {
 		return s
@@ -52,8 +52,8 @@ func (n *renaming) subject(s string) string {
 }
 
 func (n *renaming) texts(list []string) []string    { return each(list, n.text) }
-func (n *renaming) patterns(list []string) []string { return each(list, n.pattern) }
-func (n *renaming) subjects(list []string) []string { return each(list, n.subject) }
+func (n *renaming) patterns(list []string) []string { return each(list, n.renamePattern) }
+func (n *renaming) subjects(list []string) []string { return each(list, n.renameSubject) }
 
 func each(list []string, f func(string) string) []string {
 	var out []string
@@ -63,8 +63,8 @@ func each(list []string, f func(string) string) []string {
 	return out
 }
 
-// claim renames a claim's value. It changes only strings.
-func (n *renaming) claim(value any) any {
+// renameClaim renames a claim's value. It changes only strings.
+func (n *renaming) renameClaim(value any) any {
 	switch v := value.(type) {
 	case string:
 		return n.text(v)
@@ -73,7 +73,7 @@ func (n *renaming) claim(value any) any {
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = n.claim(v[i])
+			out[i] = n.renameClaim(v[i])
 		}
 		return out
 	}
@@ -85,7 +85,7 @@ func (n *renaming) request(r *policy.Request) *policy.Request {
 	who.Name, who.Groups = n.text(who.Name), n.texts(who.Groups)
 	who.Claims = map[string]any{}
 	for name, value := range r.Principal.Claims {
-		who.Claims[name] = n.claim(value)
+		who.Claims[name] = n.renameClaim(value)
 	}
 	who.Limits = nil
 	for _, l := range r.Principal.Limits {

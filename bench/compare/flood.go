@@ -14,10 +14,10 @@ import (
 // manyNames is the number of names that one target sends in turn.
 const manyNames = 100_000
 
-// flood measures how sixteen connections with wrong passwords slow down anonymous requests,
+// measureFlood measures how sixteen connections with wrong passwords slow down anonymous requests,
 // with bcrypt hashes of cost 10. One deployment has the default rate limits. In the other
 // deployment, each guess has a different client address, so only the queue limits the hashes.
-func (m *measurement) flood(ctx context.Context) error {
+func (m *measurement) measureFlood(ctx context.Context) error {
 	for _, d := range []deployment{
 		{name: "flooded", reuse: true, rules: 1},
 		{name: "flooded-from-everywhere", reuse: true, rules: 1, proxied: true},
@@ -60,7 +60,7 @@ func (m *measurement) flooded(ctx context.Context, d deployment, connections int
 	var guessed drive.Result
 	for range int(m.duration / m.slice) {
 		for i, beside := range turns {
-			result, other, err := m.turn(ctx, anonymous, connections, beside)
+			result, other, err := m.measureTurn(ctx, anonymous, connections, beside)
 			if err != nil {
 				return err
 			}
@@ -103,17 +103,17 @@ const (
 // measurement.
 const settleTime = 300 * time.Millisecond
 
-// background returns a function for the parameter background of the method turn. The function
-// sends requests to t over 16 connections for one turn.
+// background returns a function for the parameter background of measureTurn. The function sends
+// requests to t over 16 connections for one turn.
 func (m *measurement) background(t *drive.Target) func(context.Context) (*drive.Result, error) {
 	return func(ctx context.Context) (*drive.Result, error) {
 		return drive.Run(ctx, t, drive.Options{Connections: 16, Duration: m.slice + settleTime})
 	}
 }
 
-// turn measures the target while the function background runs, and returns when both have ended.
-// The parameter background may be nil.
-func (m *measurement) turn(ctx context.Context, t *drive.Target, connections int, background func(context.Context) (*drive.Result, error)) (result, other *drive.Result, err error) {
+// measureTurn measures the target while the function background runs, and returns when both have
+// ended. The parameter background may be nil.
+func (m *measurement) measureTurn(ctx context.Context, t *drive.Target, connections int, background func(context.Context) (*drive.Result, error)) (result, other *drive.Result, err error) {
 	var failed error
 	var both sync.WaitGroup
 	if background != nil {

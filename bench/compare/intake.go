@@ -9,9 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// intake measures how fast events of registries are recorded, compared with a handler that only
-// reads the body. Each sender posts one event at a time, like a registry.
-func (m *measurement) intake(ctx context.Context) (err error) {
+// measureIntake measures how fast events of registries are recorded, compared with a handler that
+// only reads the body. Each sender posts one event at a time, like a registry.
+func (m *measurement) measureIntake(ctx context.Context) (err error) {
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, deployment{name: "intake", rules: 1}, m.keys)
 	if err != nil {
 		return err

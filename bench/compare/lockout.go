@@ -11,10 +11,10 @@ import (
 // noProxy means that the client's address is the address of the connection.
 var noProxy netip.Addr
 
-// lockout measures whether strangers can lock out a user, and how many of their guesses are
+// measureLockout measures whether strangers can lock out a user, and how many of their guesses are
 // checked. The strangers guess 200 times at one name, each time from another network, and
 // continue after a restart of the server.
-func (m *measurement) lockout(ctx context.Context) error {
+func (m *measurement) measureLockout(ctx context.Context) error {
 	return m.guessed(ctx, "lockout", 200, 10)
 }
 

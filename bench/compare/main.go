@@ -154,14 +154,14 @@ func steps(group string) []func(*measurement, context.Context) error {
 	return map[string][]func(*measurement, context.Context) error{
 		"tokens":    {(*measurement).measureSize, (*measurement).measureStarts, (*measurement).measureLoad},
 		"accounts":  {(*measurement).compareCredentials},
-		"flood":     {(*measurement).flood},
+		"flood":     {(*measurement).measureFlood},
 		"names":     {(*measurement).measureNames},
 		"replicas":  {(*measurement).measureReplicas},
 		"swaps":     {(*measurement).measureSwaps},
-		"spray":     {(*measurement).spray},
+		"spray":     {(*measurement).measureSpray},
 		"refusals":  {(*measurement).measureRefusals},
-		"lockout":   {(*measurement).lockout},
-		"intake":    {(*measurement).intake},
+		"lockout":   {(*measurement).measureLockout},
+		"intake":    {(*measurement).measureIntake},
 		"recording": {(*measurement).measureRecording},
 	}[group]
 }

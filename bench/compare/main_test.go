@@ -221,7 +221,7 @@ func TestWrongUsage(t *testing.T) {
 // An event that is not recorded fails the measurement.
 func TestEventsAreRecordedUnderLoad(t *testing.T) {
 	m := newMeasurement(t, settings{duration: 100 * time.Millisecond, slice: 100 * time.Millisecond})
-	if err := m.intake(t.Context()); err != nil {
+	if err := m.measureIntake(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if len(m.bars) != 9 {
@@ -285,7 +285,7 @@ func TestADistanceForwardsBothWaysAndEnds(t *testing.T) {
 			go func() { defer c.Close(); _, _ = io.Copy(c, c) }()
 		}
 	}()
-	d, err := newDistance(l.Addr().String(), time.Millisecond)
+	d, err := newLatencyProxy(l.Addr().String(), time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}

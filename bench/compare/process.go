@@ -89,8 +89,8 @@ func startTidewaiter(ctx context.Context, program, folder string, d deployment, 
 	return s, s.await(ctx, metrics)
 }
 
-// await waits until the server listens at address. A server opens its addresses one after the
-// other, so call await for each of them.
+// await waits until the server listens at the given address. A server opens its addresses one
+// after the other, so call await for each of them.
 func (s *server) await(ctx context.Context, address string) error {
 	try := time.NewTicker(time.Millisecond)
 	defer try.Stop()

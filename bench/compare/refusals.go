@@ -38,7 +38,7 @@ func (m *measurement) measureRefusals(ctx context.Context) (err error) {
 	if err := directory.Load(directoryUsers(m.tries)); err != nil {
 		return err
 	}
-	far, err := newDistance(directory.Address, directoryAway/2)
+	far, err := newLatencyProxy(directory.Address, directoryAway/2)
 	if err != nil {
 		return err
 	}
@@ -196,8 +196,8 @@ func refusedAccounts(ctx context.Context, url string, n int) (err error) {
 	})
 }
 
-// distance is a proxy that simulates network latency: it delays all data in both directions.
-type distance struct {
+// latencyProxy is a proxy that simulates network latency: it delays all data in both directions.
+type latencyProxy struct {
 	listener net.Listener
 	to       string
 	delay    time.Duration // one way
@@ -207,19 +207,19 @@ type distance struct {
 	conns map[net.Conn]bool
 }
 
-func newDistance(to string, delay time.Duration) (*distance, error) {
+func newLatencyProxy(to string, delay time.Duration) (*latencyProxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("starting a proxy: %w", err)
 	}
-	d := &distance{listener: listener, to: to, delay: delay, conns: map[net.Conn]bool{}}
+	d := &latencyProxy{listener: listener, to: to, delay: delay, conns: map[net.Conn]bool{}}
 	d.running.Go(d.accept)
 	return d, nil
 }
 
-func (d *distance) address() string { return d.listener.Addr().String() }
+func (d *latencyProxy) address() string { return d.listener.Addr().String() }
 
-func (d *distance) accept() {
+func (d *latencyProxy) accept() {
 	for {
 		near, err := d.listener.Accept()
 		if err != nil {
@@ -239,7 +239,7 @@ func (d *distance) accept() {
 }
 
 // copyData sends the data of one side to the other side, until either side ends.
-func (d *distance) copyData(from, to net.Conn) {
+func (d *latencyProxy) copyData(from, to net.Conn) {
 	type parcel struct {
 		bytes []byte
 		due   time.Time
@@ -271,7 +271,7 @@ func (d *distance) copyData(from, to net.Conn) {
 	d.mu.Unlock()
 }
 
-func (d *distance) close() error {
+func (d *latencyProxy) close() error {
 	err := d.listener.Close()
 	d.mu.Lock()
 	for c := range d.conns {

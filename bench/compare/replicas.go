@@ -40,7 +40,7 @@ func (m *measurement) measureReplicas(ctx context.Context) (err error) {
 	if err := m.measureRuleChanges(ctx, both); err != nil {
 		return err
 	}
-	return m.outage(ctx, p, both, c)
+	return m.measureOutage(ctx, p, both, c)
 }
 
 // measureRevocations revokes tokens and disables users repeatedly. It measures how long after each
@@ -198,8 +198,8 @@ func requestToken(ctx context.Context, address, who, secret string) (status int,
 // downtime is how long the database is down.
 const downtime = 30 * time.Second
 
-// outage stops the database while the servers are under load.
-func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c credentials) error {
+// measureOutage stops the database while the servers are under load.
+func (m *measurement) measureOutage(ctx context.Context, p *postgres, both []*server, c credentials) error {
 	fmt.Fprintf(m.progress, "stopping PostgreSQL for %s under load …\n", downtime)
 	// The credential of ann is cached. The credential of the robot is not.
 	warm, cold := both[0].address, both[1].address

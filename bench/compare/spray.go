@@ -43,9 +43,9 @@ func sprayCases(connections int) []sprayCase {
 	}
 }
 
-// spray measures the first sign-ins of other users, while 512 connections from 512 addresses send
-// wrong passwords.
-func (m *measurement) spray(ctx context.Context) error {
+// measureSpray measures the first sign-ins of other users, while 512 connections from 512
+// addresses send wrong passwords.
+func (m *measurement) measureSpray(ctx context.Context) error {
 	const connections, people = 512, 20
 	for i, c := range sprayCases(connections) {
 		if err := m.besideSpray(ctx, fmt.Sprint("spray-", i), c, connections, people, spraySettles); err != nil {

@@ -76,7 +76,7 @@ func (m *measurement) swapping(ctx context.Context, s *server, p *swapper, conne
 	c := &drive.Comparison{Targets: make([]drive.Compared, len(turns))}
 	for range max(1, int(m.duration/m.slice)) {
 		for i, beside := range turns {
-			result, _, err := m.turn(ctx, target, connections, beside)
+			result, _, err := m.measureTurn(ctx, target, connections, beside)
 			if err != nil {
 				return err
 			}

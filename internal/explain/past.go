@@ -29,9 +29,9 @@ type Past struct {
 	Note   string           // set if the policy of the time is not recorded
 }
 
-// PolicyAt returns the policy that was in force at a time. The zero time stands for now. If
-// nothing is recorded for the time, the error is a rulebook.NotRecordedError. But if orCurrent is
-// true, PolicyAt returns the current policy with a note instead of this error.
+// PolicyAt returns the policy that was in force at the given time. The zero time stands for now.
+// If nothing is recorded for the time, the error is a rulebook.NotRecordedError. But if orCurrent
+// is true, PolicyAt returns the current policy with a note instead of this error.
 func PolicyAt(ctx context.Context, b *rulebook.Rulebook, at time.Time, orCurrent bool) (Past, error) {
 	current := Past{Policy: b.Policy()}
 	if at.IsZero() {

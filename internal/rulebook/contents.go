@@ -51,15 +51,15 @@ func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 	}
 	c.namespaceRules = make([]policy.Rule, 0, 3*len(c.namespaces))
 	for _, n := range c.namespaces {
-		if err := c.namespace(n); err != nil {
+		if err := c.addNamespaceRules(n); err != nil {
 			return fmt.Errorf("reading the namespace %s: %w", n.name, err)
 		}
 	}
 	return nil
 }
 
-// namespace adds the rules that result from the visibility and the members of a namespace.
-func (c *contents) namespace(n *namespace) error {
+// addNamespaceRules adds the rules that result from the visibility and the members of a namespace.
+func (c *contents) addNamespaceRules(n *namespace) error {
 	origin := policy.Origin{Namespace: n.name}
 	names := []string{n.name + "/**"}
 	switch n.visibility {
@@ -86,7 +86,7 @@ func (c *contents) namespace(n *namespace) error {
 	}
 	slices.Sort(used)
 	for _, name := range used {
-		role, ok := n.role(name, c.sharedRoles)
+		role, ok := n.memberRole(name, c.sharedRoles)
 		if !ok {
 			return fmt.Errorf("the role %q of a member is unknown", name)
 		}
@@ -104,10 +104,10 @@ func (c *contents) namespace(n *namespace) error {
 	return nil
 }
 
-// role finds a member's role by its name: a built-in role, a role of the namespace n, or a shared
-// role from the list forAll. The result has only the actions on repositories. If there is no such
-// role, or it has no such actions, ok is false.
-func (n *namespace) role(name string, forAll []Role) (Role, bool) {
+// memberRole finds a member's role by its name: a built-in role, a role of the namespace n, or a
+// shared role from the list forAll. The result has only the actions on repositories. If there is
+// no such role, or it has no such actions, ok is false.
+func (n *namespace) memberRole(name string, forAll []Role) (Role, bool) {
 	if actions := builtInRole(name); actions != 0 {
 		return Role{Name: name, Actions: actions}, true
 	}

@@ -101,9 +101,9 @@ func (b *Rulebook) History(ctx context.Context, page admin.Page) (list []Period,
 	return list, next, nil
 }
 
-// At returns the policy that was in force at a time. For times in the future, this is the current
-// policy. The error is a NotRecordedError if the history begins later, or if the rules of the
-// policy are not stored or no longer stored.
+// At returns the policy that was in force at the given time. For times in the future, this is the
+// current policy. The error is a NotRecordedError if the history begins later, or if the rules of
+// the policy are not stored or no longer stored.
 func (b *Rulebook) At(ctx context.Context, at time.Time) (Period, error) {
 	past, found, err := b.inMemory(func(p Period) bool { return !at.Before(p.Since) })
 	switch {

@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// block blocks compiling until the test calls release.
-func (d *harness) block() (release func()) {
+// blockCompiling blocks compiling until the test calls the function release.
+func (d *harness) blockCompiling() (release func()) {
 	held := make(chan struct{})
 	release = sync.OnceFunc(func() { close(held) })
 	d.t.Cleanup(release)
@@ -42,7 +42,7 @@ func (d *harness) policies() int {
 func TestChangesAreCollected(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		team(t, d, "team", "user:olga")
-		before, release := d.policies(), d.block()
+		before, release := d.policies(), d.blockCompiling()
 		const many = 20
 		var changing sync.WaitGroup
 		for i := range many {
@@ -179,7 +179,7 @@ func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
 		team(t, d, "team", "user:olga")
 		other := openHarness(t, d.url, file())
 		ok[rulebook.Namespace](t)(other.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
-		release := d.block()
+		release := d.blockCompiling()
 		done := make(chan error)
 		go func() { done <- second(d.SetVisibility(ctx, actor("olga"), "team", rulebook.Public, 0)) }()
 		waitFor(t, "her change is in force", func() bool {

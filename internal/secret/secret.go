@@ -133,9 +133,9 @@ func markJoined(text string, valid bool) string {
 	return text
 }
 
-// mark replaces each secret that the scanner finds by Mark. If the parameter valid is true, it
-// replaces only secrets whose field Valid is true. The scanner reads the text, or the text
-// without its white space.
+// mark puts the constant Mark in place of each secret that the scanner finds. If the parameter
+// valid is true, mark replaces only secrets whose field Valid is true. The scanner reads the text,
+// or the text without its white space.
 func mark(s *scanner[string], text string, valid bool) string {
 	f, ok := s.next()
 	if !ok {

@@ -42,7 +42,7 @@ func (b *denyIndex) findCovering(g *Grantee) *policy.Rule {
 	return nil
 }
 
-// contains reports whether g includes all principals of other.
+// contains reports whether g includes all principals of the grantee other.
 func (g *Grantee) contains(other *Grantee) bool {
 	for _, s := range g.subjects {
 		if !other.implies(s) {
