@@ -21,8 +21,9 @@ func AwaitWaiting(d *Directory, calls, callers int) {
 	}
 }
 
-// Remembered returns the numbers of cached results after n accepted and n refused passwords.
-func Remembered(t testing.TB, n int) (held, refused int) {
+// Remembered adds the results of n accepted and n refused passwords to a new cache. It returns how
+// many results of each kind are in the cache.
+func Remembered(t testing.TB, n int) (accepted, refused int) {
 	m := newResultCache(time.Minute, time.Now)
 	for i := range n {
 		m.remember(m.keys.Of(signIn, fmt.Sprint("held ", i)), identity.Verified{}, nil)

@@ -47,9 +47,9 @@ var errFull = errors.New("all connections to the directory are in use")
 // oneSlot is the capacity that one request needs.
 var oneSlot = fairqueue.Need{Slots: 1}
 
-// enter waits for a connection slot, and leave releases it. The addresses of clients take turns,
-// and known places are served first. So a flood of unknown names delays only requests from the
-// addresses of the flood.
+// enter waits for a connection slot, and leave releases the slot. The addresses of clients take
+// turns, and known places are served first. So a flood of unknown names delays only requests from
+// the addresses of the flood.
 func (p *pool) enter(ctx context.Context) error {
 	who, _ := ctx.Value(requesterKey{}).(fairqueue.Requester)
 	err := p.slots.Enter(ctx, who, oneSlot)

@@ -76,7 +76,7 @@ type match struct {
 // could take over the name of a user below another base.
 func (d *Directory) searchUsers(c *conn, name string) ([]match, error) {
 	o := &d.o.User
-	request := ldap.SearchRequest{Scope: ldap.ScopeWholeSubtree, SizeLimit: 2, Attributes: d.attributes()}
+	request := ldap.SearchRequest{Scope: ldap.ScopeWholeSubtree, SizeLimit: 2, Attributes: d.userAttributes()}
 	request.Filter = strings.ReplaceAll(o.Filter, "{name}", ldap.EscapeFilter(name))
 	if o.Scope == One {
 		request.Scope = ldap.ScopeSingleLevel
@@ -109,8 +109,8 @@ func (d *Directory) searchUsers(c *conn, name string) ([]match, error) {
 	return found, nil
 }
 
-// attributes returns the attributes to read from the entries of users.
-func (d *Directory) attributes() []string {
+// userAttributes returns the attributes to read from the entries of users.
+func (d *Directory) userAttributes() []string {
 	o := &d.o.User
 	list := slices.Concat([]string{o.NameAttribute}, statusAttributes, generationAttributes)
 	if o.IDAttribute != "" {
