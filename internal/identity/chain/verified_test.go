@@ -14,11 +14,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// tokens is a source of tokens: "good" is valid, "bad…" is never valid, and "later…" is invalid
-// but can become valid.
-type tokens struct{ asked int }
+// tokenSource is a source of tokens: "good" is valid, "bad…" is never valid, and "later…" is
+// invalid but can become valid.
+type tokenSource struct{ asked int }
 
-func (s *tokens) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
+func (s *tokenSource) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
 	s.asked++
 	switch secret := c.Secret.Reveal(); {
 	case secret == "good":
@@ -34,7 +34,7 @@ func (s *tokens) Authenticate(_ context.Context, c identity.Presented) (identity
 func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.IDToken, identity.AccessToken, identity.RefreshToken, identity.Session} {
 		at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-		source := &tokens{}
+		source := &tokenSource{}
 		limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 20, Now: func() time.Time { return at }})
 		newChain := func() *chain.Chain {
 			return chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{{Name: "tokens", Authenticator: source, Kinds: []identity.Kind{kind}}}})
