@@ -59,7 +59,7 @@ func newOutage(now func() time.Time) *outage {
 	return &outage{now: now, lines: loglimit.Limit{Period: 2 * logEvery}}
 }
 
-// outage is a time during which the database cannot be used. Its methods may be called from any
+// outage is a period in which the database cannot be used. Its methods may be called from any
 // goroutine.
 type outage struct {
 	now   func() time.Time

@@ -17,12 +17,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// grace is the time that requests in progress have after a stop. Kubernetes kills a process 30 s
-// after it has asked the process to stop.
+// grace is how long requests in progress may continue after a stop. Kubernetes kills a process 30
+// s after it has asked the process to stop.
 const grace = 15 * time.Second
 
 // Run listens on all addresses and serves until ctx ends or a listener fails. Then it closes
-// everything in order. If ready is not nil, Run calls it when all listeners are open.
+// everything in order. If the function ready is not nil, Run calls this function when all
+// listeners are open.
 func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	defer func() {
 		closing, done := context.WithTimeout(context.WithoutCancel(ctx), grace)

@@ -75,8 +75,8 @@ func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
 	return root
 }
 
-// recordRoot records a change of the root that signs. If the parameter before is "", the earlier
-// root is unknown, and recordRoot does nothing.
+// recordRoot records a change of the root that signs. The parameter before is the fingerprint of
+// the earlier root. If it is "", the earlier root is unknown, and recordRoot does nothing.
 func (a *App) recordRoot(before string, root *token.Root) {
 	c := root.Certificate()
 	if now := fingerprint(c); before != "" && now != before {
