@@ -16,7 +16,7 @@ import (
 // maxCached is a size in bytes. A batch is written when its rows have about this size.
 const maxCached = 4 << 20
 
-// apply is projection.Definition.Apply.
+// apply is the function Apply of the projection.Definition.
 func apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[journal.Entry, error]) error {
 	b, err := newBatch(ctx, tx)
 	if err != nil {

@@ -154,7 +154,7 @@ func (m *model) add(n int, entry journal.Entry) {
 	}
 }
 
-// last returns the last of the events, and its time.
+// last returns the latest event that the given function accepts, and the time of this event.
 func last(events []modelEvent, is func(*modelEvent) bool) (found *modelEvent, at time.Time) {
 	for i := range events {
 		e := &events[i]
