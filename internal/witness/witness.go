@@ -47,8 +47,8 @@ type Witness struct {
 	lock *os.File
 
 	mu sync.Mutex // is held from the check of a checkpoint until it is stored
-	// newest has the newest signed checkpoint of each log. After an error, the file may have a
-	// newer checkpoint, but no cosignature of that checkpoint was sent.
+	// The newest signed checkpoint of each log, by the name of the log. After an error, the file
+	// may have a newer checkpoint, but no cosignature of that checkpoint was sent.
 	newest map[string]string
 	loud   map[string]*loglimit.Limit // by origin: limits log lines about two histories
 
