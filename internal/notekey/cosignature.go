@@ -42,7 +42,7 @@ func WitnessVerifier(public string) (note.Verifier, error) {
 	return v, nil
 }
 
-// cosignatures verifies the cosignatures of a witness.
+// cosignatures is a verifier for the cosignatures of a witness.
 type cosignatures struct {
 	name string
 	key  ed25519.PublicKey
