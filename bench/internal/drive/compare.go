@@ -93,8 +93,8 @@ func (c *Comparison) Ratio(i, base int, f Figure) Spread {
 	return SpreadOf(values)
 }
 
-// SpreadOf sorts values and returns their minimum, median and maximum. The Spread of no values
-// is zero.
+// SpreadOf sorts the given values and returns their minimum, median and maximum. The Spread of no
+// values is zero.
 func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
 		return Spread{}

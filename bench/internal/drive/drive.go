@@ -173,7 +173,7 @@ type window struct {
 	left        atomic.Int64
 }
 
-// take reports whether one more request may be sent.
-func (w *window) take() bool {
+// takeRequest reports whether one more request may be sent.
+func (w *window) takeRequest() bool {
 	return !w.bounded || w.left.Add(-1) >= 0
 }

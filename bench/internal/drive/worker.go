@@ -63,7 +63,7 @@ func (w *worker) useConnection(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		// A failed dial counts as a request. Otherwise, if there is no server, a run with a number
 		// of requests would never end.
-		return w.window.take(), err
+		return w.window.takeRequest(), err
 	}
 	defer conn.Close()
 	// The whole connection has one deadline, because a timer for each request would slow down the
@@ -76,7 +76,7 @@ func (w *worker) useConnection(ctx context.Context) (more bool, err error) {
 
 	sent := time.Now()
 	for sent.Before(w.window.until) {
-		if !w.window.take() {
+		if !w.window.takeRequest() {
 			return false, nil
 		}
 		request := w.target.requests[w.next]
