@@ -198,8 +198,8 @@ func (f *farm) query(filters string) (q journal.Query) {
 	return q
 }
 
-// live returns an event that arrives now.
-func (f *farm) live(n int, now time.Time) journal.Entry {
+// newEvent returns an event that arrives now.
+func (f *farm) newEvent(n int, now time.Time) journal.Entry {
 	e := f.event(f.entries + n)
 	e.ID, e.Time = journal.ID{}, now
 	e.Event.Time, e.Event.ID = now, fmt.Sprint(runText, "-", n)

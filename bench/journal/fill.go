@@ -30,9 +30,9 @@ func (m *measurement) fill(ctx context.Context) error {
 	return m.size(ctx)
 }
 
-// write writes all entries after the first from entries. During this, it merges their blocks. It
-// also builds the index, except for the last entries.
-func (m *measurement) write(ctx context.Context, from int) error {
+// write writes the missing entries. The parameter existing is the number of entries that exist.
+// During this, it merges their blocks. It also builds the index, except for the last entries.
+func (m *measurement) write(ctx context.Context, existing int) error {
 	const (
 		atOnce    = 512
 		workEvery = 1 << 16
@@ -42,7 +42,7 @@ func (m *measurement) write(ctx context.Context, from int) error {
 	merging, indexing := make(chan error, 1), make(chan error, 1)
 	merging <- nil
 	indexing <- nil
-	for n := from; n < m.entries; {
+	for n := existing; n < m.entries; {
 		batch := make([]journal.Entry, 0, atOnce)
 		for len(batch) < cap(batch) && n < m.entries {
 			batch = append(batch, m.ci.entry(n))

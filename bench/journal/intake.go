@@ -14,25 +14,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 )
 
-// recorded has the latencies of the events that were recorded in one turn, the shortest first.
-type recorded struct {
+// latencies are the latencies of the events that were recorded in one turn, the shortest first.
+type latencies struct {
 	took   []time.Duration
 	passed time.Duration
 }
 
-func (r *recorded) rate() float64 { return float64(len(r.took)) / r.passed.Seconds() }
+func (r *latencies) rate() float64 { return float64(len(r.took)) / r.passed.Seconds() }
 
-func (r *recorded) percentile(p int) time.Duration { return r.took[(len(r.took)-1)*p/100] }
+func (r *latencies) percentile(p int) time.Duration { return r.took[(len(r.took)-1)*p/100] }
 
 var sent atomic.Int64
 
 // record records events for the duration of a slice. Each of the senders sends one event at a
-// time. During this, record also builds the index and runs the functions in beside.
-func (m *measurement) record(ctx context.Context, o *opened, senders int, beside ...func(context.Context)) (r recorded, err error) {
+// time. During this, record also builds the index and runs the given functions.
+func (m *measurement) record(ctx context.Context, o *openDatabase, senders int, background ...func(context.Context)) (r latencies, err error) {
 	ctx, stop := context.WithTimeout(ctx, m.slice)
 	defer stop()
 	var work, all sync.WaitGroup
-	for _, f := range append(beside, func(ctx context.Context) { o.set.Run(ctx, o.journal) }) {
+	for _, f := range append(background, func(ctx context.Context) { o.set.Run(ctx, o.journal) }) {
 		work.Go(func() { f(ctx) })
 	}
 	var mu sync.Mutex
@@ -42,7 +42,7 @@ func (m *measurement) record(ctx context.Context, o *opened, senders int, beside
 			var took []time.Duration
 			var failed error
 			for ctx.Err() == nil {
-				e := m.ci.live(int(sent.Add(1)), o.now())
+				e := m.ci.newEvent(int(sent.Add(1)), o.now())
 				began := time.Now()
 				if failed = o.journal.Append(context.WithoutCancel(ctx), e); failed != nil {
 					break
@@ -72,7 +72,7 @@ func (m *measurement) record(ctx context.Context, o *opened, senders int, beside
 // of the index at 1,000 events a second.
 func (m *measurement) lag(ctx context.Context) error {
 	for range m.rounds {
-		if _, err := m.record(ctx, m.opened, 32); err != nil {
+		if _, err := m.record(ctx, m.openDatabase, 32); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (m *measurement) follow(ctx context.Context) error {
 	for end := time.Now().Add(time.Duration(m.rounds) * m.slice); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		var batch []journal.Entry
 		for range each {
-			batch = append(batch, m.ci.live(int(sent.Add(1)), m.now()))
+			batch = append(batch, m.ci.newEvent(int(sent.Add(1)), m.now()))
 		}
 		if err := m.journal.Append(ctx, batch...); err != nil {
 			return err
@@ -144,11 +144,11 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 	for _, senders := range []int{1, 32} {
 		var ratios, rates []float64
 		for round := range m.rounds {
-			both := []*opened{empty, m.opened}
+			both := []*openDatabase{empty, m.openDatabase}
 			if round%2 == 1 {
 				slices.Reverse(both)
 			}
-			rate := make(map[*opened]float64)
+			rate := make(map[*openDatabase]float64)
 			for _, o := range both {
 				r, err := m.record(ctx, o, senders, o.maintain)
 				if err != nil {
@@ -156,7 +156,7 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 				}
 				rate[o] = r.rate()
 			}
-			ratios, rates = append(ratios, 100*rate[m.opened]/rate[empty]), append(rates, rate[m.opened])
+			ratios, rates = append(ratios, 100*rate[m.openDatabase]/rate[empty]), append(rates, rate[m.openDatabase])
 		}
 		slices.Sort(ratios)
 		m.add(bar{value: median(ratios), unit: "%", limit: 90, atLeast: true}, "intake of %d senders, compared with an empty journal (%.0f to %.0f; %.0f/s)",
@@ -165,7 +165,7 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 	return nil
 }
 
-func (o *opened) maintain(ctx context.Context) { o.journal.Maintain(ctx, retention.Limits{}) }
+func (o *openDatabase) maintain(ctx context.Context) { o.journal.Maintain(ctx, retention.Limits{}) }
 
 // retention measures the latency of events while the older half of the entries is removed. It
 // compares this with the latency while no entries are removed, in turn.
@@ -175,23 +175,23 @@ func (m *measurement) retention(ctx context.Context) error {
 	limits := retention.Limits{Decisions: half, Refused: half, Events: half, Changes: half, Service: half}
 	for _, senders := range []int{1, 32} {
 		var ratios, quiet, during []float64
-		before, err := m.removed(ctx)
+		before, err := m.countRemoved(ctx)
 		if err != nil {
 			return err
 		}
 		for range m.rounds {
-			a, err := m.record(ctx, m.opened, senders, m.maintain)
+			a, err := m.record(ctx, m.openDatabase, senders, m.maintain)
 			if err != nil {
 				return err
 			}
-			b, err := m.record(ctx, m.opened, senders, func(ctx context.Context) { m.journal.Maintain(ctx, limits) })
+			b, err := m.record(ctx, m.openDatabase, senders, func(ctx context.Context) { m.journal.Maintain(ctx, limits) })
 			if err != nil {
 				return err
 			}
 			quiet, during = append(quiet, ms(a.percentile(99))), append(during, ms(b.percentile(99)))
 			ratios = append(ratios, ms(b.percentile(99))/ms(a.percentile(99)))
 		}
-		after, err := m.removed(ctx)
+		after, err := m.countRemoved(ctx)
 		if err != nil {
 			return err
 		}
@@ -203,8 +203,8 @@ func (m *measurement) retention(ctx context.Context) error {
 	return nil
 }
 
-// removed returns how many entries were removed.
-func (m *measurement) removed(ctx context.Context) (n int64, err error) {
+// countRemoved returns how many entries were removed.
+func (m *measurement) countRemoved(ctx context.Context) (n int64, err error) {
 	err = m.db.Read().QueryRowContext(ctx, `SELECT coalesce(sum(total), 0) FROM journal_removed`).Scan(&n)
 	return n, err
 }

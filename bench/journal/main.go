@@ -1,5 +1,5 @@
-// Journal measures searches, intake, retention and verification of a journal with many entries, and
-// what its index costs.
+// Journal measures searches, intake, retention and verification of a journal with many entries,
+// and what its index costs.
 //
 //	go run ./journal --entries 10000000 --folder /var/tmp
 //
@@ -93,7 +93,8 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 	return code
 }
 
-// bar is one measured value. A limit of 0 means no limit. atLeast: the limit is the least value.
+// bar is one measured value. A limit of 0 means no limit. If the field atLeast is set, the limit
+// is the least allowed value.
 type bar struct {
 	what    string
 	value   float64

@@ -40,7 +40,7 @@ var steps = []struct {
 // measurement is one run of the program.
 type measurement struct {
 	settings
-	*opened
+	*openDatabase
 	progress io.Writer
 	work     string // a folder that is removed at the end
 	ci       *farm
@@ -49,8 +49,8 @@ type measurement struct {
 	profileTo io.Writer
 }
 
-// opened is an open database with a journal and its index.
-type opened struct {
+// openDatabase is an open database with a journal and its index.
+type openDatabase struct {
 	file    string
 	db      *store.DB
 	journal *journal.Journal
@@ -74,10 +74,10 @@ func measure(ctx context.Context, s settings, progress io.Writer) (_ []bar, err 
 	if m.keep {
 		file = filepath.Join(s.folder, "state.db")
 	}
-	if m.opened, err = open(ctx, file, m.ci.last.Add(2*time.Hour)); err != nil {
+	if m.openDatabase, err = open(ctx, file, m.ci.last.Add(2*time.Hour)); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, m.opened.close(ctx)) }()
+	defer func() { err = errors.Join(err, m.openDatabase.close(ctx)) }()
 	if s.profile != "" {
 		out, err := os.Create(s.profile)
 		if err != nil {
@@ -113,8 +113,8 @@ func measure(ctx context.Context, s settings, progress io.Writer) (_ []bar, err 
 }
 
 // open opens a database whose clock begins at a time.
-func open(ctx context.Context, file string, now time.Time) (_ *opened, err error) {
-	o := &opened{file: file}
+func open(ctx context.Context, file string, now time.Time) (_ *openDatabase, err error) {
+	o := &openDatabase{file: file}
 	o.setClock(now)
 	if o.db, err = store.Open(ctx, "sqlite:"+file); err != nil {
 		return nil, err
@@ -128,17 +128,17 @@ func open(ctx context.Context, file string, now time.Time) (_ *opened, err error
 }
 
 // setClock sets the journal's clock.
-func (o *opened) setClock(now time.Time) { o.ahead.Store(int64(time.Until(now))) }
+func (o *openDatabase) setClock(now time.Time) { o.ahead.Store(int64(time.Until(now))) }
 
-func (o *opened) now() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) }
+func (o *openDatabase) now() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) }
 
-func (o *opened) close(ctx context.Context) error {
+func (o *openDatabase) close(ctx context.Context) error {
 	return errors.Join(o.journal.Close(context.WithoutCancel(ctx)), o.set.Close(), o.db.Close())
 }
 
 // copy copies the database, and opens the copy.
 func (m *measurement) copy(ctx context.Context) error {
-	if err := m.opened.close(ctx); err != nil {
+	if err := m.openDatabase.close(ctx); err != nil {
 		return err
 	}
 	to := filepath.Join(m.work, "state.db")
@@ -149,7 +149,7 @@ func (m *measurement) copy(ctx context.Context) error {
 	}
 	o, err := open(ctx, to, m.now())
 	if err == nil {
-		m.opened = o
+		m.openDatabase = o
 	}
 	return err
 }

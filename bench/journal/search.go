@@ -51,7 +51,7 @@ func (m *measurement) filter(ctx context.Context) error {
 	return nil
 }
 
-// show measures how long journal show takes.
+// show measures how long the command "journal show" takes.
 func (m *measurement) show(ctx context.Context) error {
 	for _, event := range []bool{false, true} {
 		var took []time.Duration
