@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// built is a cache of the programs that this process has compiled, because the go command takes
-// half a second even if nothing has changed.
-var built sync.Map // folder -> func() (program string, err error)
+// builtPrograms is a cache of the programs that this process has compiled, because the go command
+// takes half a second even if nothing has changed.
+var builtPrograms sync.Map // folder -> func() (program string, err error)
 
 // Build compiles the program in a folder relative to this module and returns its path. The program
 // stays in bin/ of this checkout. So the go command can see that the program is up to date, and
 // tests of another checkout do not replace the program.
 func Build(t testing.TB, name, folder string) string {
 	t.Helper()
-	once, _ := built.LoadOrStore(folder, sync.OnceValues(func() (string, error) { return build(name, folder) }))
+	once, _ := builtPrograms.LoadOrStore(folder, sync.OnceValues(func() (string, error) { return build(name, folder) }))
 	program, err := once.(func() (string, error))()
 	if err != nil {
 		t.Fatal(err)

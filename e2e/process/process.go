@@ -21,8 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// Need returns the path of a program. It searches the program like a shell. If the program is not
-// installed, the test is skipped with the name of the package to install, or fails if CI=true.
+// Need returns the path of a program. It searches for the program like a shell. If the program is
+// not installed, the test is skipped with the name of the package to install, or fails if CI=true.
 func Need(t testing.TB, program, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -124,7 +124,8 @@ func (p *Process) Text() string {
 	return string(text)
 }
 
-// Await waits until ready returns nil. Await fails the test if the program ends before that.
+// Await waits until the function ready returns nil. Await fails the test if the program ends
+// before that.
 func (p *Process) Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	Await(t, what, func(ctx context.Context) error {
@@ -135,7 +136,7 @@ func (p *Process) Await(t testing.TB, what string, ready func(context.Context) e
 	})
 }
 
-// Await calls ready repeatedly until it returns nil. Its only time limit is that of go test,
+// Await calls the function ready until it returns nil. Its only time limit is that of go test,
 // because the machine can be slow.
 func Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
