@@ -18,8 +18,8 @@ func BenchmarkListUsers(b *testing.B) {
 		n = 100_000
 	}
 	h := newHarness(b, "sqlite:"+b.TempDir()+"/state.db")
-	h.member("root", admin.Administrators)
-	_, secret := h.token("root", "t")
+	h.addMember("root", admin.Administrators)
+	_, secret := h.createToken("root", "t")
 	err = h.db.Write(b.Context(), "", func(tx *sql.Tx) error {
 		insert, err := tx.Prepare("INSERT INTO accounts (id, kind, name, version, created, changed, expires, disabled, hash) VALUES ($1, 'user', $2, 1, 1, 1, 0, 0, '')")
 		if err != nil {
@@ -38,6 +38,6 @@ func BenchmarkListUsers(b *testing.B) {
 	}
 	path := fmt.Sprintf("/users?limit=100&after=user%08d", n/2)
 	for b.Loop() {
-		h.must(200, bearer(secret), "GET", path, nil)
+		h.requireStatus(200, bearer(secret), "GET", path, nil)
 	}
 }

@@ -69,14 +69,14 @@ func (a *API) listRepositories(ctx context.Context, caller admin.Actor, in *list
 	found, next, err := r.Repositories(ctx, catalog.Query{
 		Registry: in.Registry, Prefix: in.Prefix, Sort: in.Sort, Filter: f, Page: admin.Page{After: in.After, Limit: in.Limit},
 	})
-	return newPage(ctx, found, next, func(r *catalog.Repository) repository { return NewRepository(r, f.names(r.Name)) }, catalogProblem(err))
+	return newPage(ctx, found, next, func(r *catalog.Repository) repository { return NewRepository(r, f.showsActors(r.Name)) }, catalogProblem(err))
 }
 
 // findRepository opens the catalog and finds the repository of a request.
 func (a *API) findRepository(ctx context.Context, caller admin.Actor, q *RepositoryQuery) (*catalog.Reader, catalog.Repository, *catalogFilter, error) {
 	if beginsWithRegistry(q.Repository) {
 		_, repository, _ := text.WithoutRegistry(q.Repository)
-		return nil, catalog.Repository{}, nil, invalid("query.repository", "%s", text.NamedWithoutRegistry(repository))
+		return nil, catalog.Repository{}, nil, invalidPart("query.repository", "%s", text.NamedWithoutRegistry(repository))
 	}
 	f, err := a.catalogFilter(ctx, caller)
 	if err != nil {
@@ -101,7 +101,7 @@ func (a *API) listTags(ctx context.Context, caller admin.Actor, in *listTags) (*
 	}
 	defer r.Close()
 	found, next, err := r.Tags(ctx, of, admin.Page{After: in.After, Limit: in.Limit})
-	return newPage(ctx, found, next, func(t *catalog.Tag) catalogTag { return NewCatalogTag(t, f.names(of.Name)) }, catalogProblem(err))
+	return newPage(ctx, found, next, func(t *catalog.Tag) catalogTag { return NewCatalogTag(t, f.showsActors(of.Name)) }, catalogProblem(err))
 }
 
 // Limits of the lists in a manifest. The rest of the tags is in the list of tags.
@@ -116,7 +116,7 @@ func (a *API) getManifest(ctx context.Context, caller admin.Actor, in *getManife
 		return manifestDetails{}, err
 	}
 	defer r.Close()
-	details, err := ReadManifest(ctx, r, of, in.Reference, f.names(of.Name))
+	details, err := ReadManifest(ctx, r, of, in.Reference, f.showsActors(of.Name))
 	return details, catalogProblem(err)
 }
 
@@ -127,7 +127,7 @@ func (a *API) listHistory(ctx context.Context, caller admin.Actor, in *listHisto
 	}
 	defer r.Close()
 	found, next, err := r.History(ctx, of, in.Tag, admin.Page{After: in.After, Limit: in.Limit})
-	return newPage(ctx, found, next, func(m *catalog.Move) tagMove { return NewTagMove(m, f.names(of.Name)) }, catalogProblem(err))
+	return newPage(ctx, found, next, func(m *catalog.Move) tagMove { return NewTagMove(m, f.showsActors(of.Name)) }, catalogProblem(err))
 }
 
 // catalogProblem returns the problem for an error of the catalog.
@@ -139,7 +139,7 @@ func catalogProblem(err error) error {
 	case errors.Is(err, catalog.ErrNotBuilt):
 		return refuse(http.StatusServiceUnavailable, "the catalog is not built yet: try again in a minute")
 	case isInvalid:
-		return invalid("query."+invalidField.Field, "%s", invalidField.Text)
+		return invalidPart("query."+invalidField.Field, "%s", invalidField.Text)
 	}
 	return err
 }
@@ -147,7 +147,7 @@ func catalogProblem(err error) error {
 // catalogFilter decides which repositories a caller sees. It implements catalog.Filter.
 type catalogFilter struct {
 	all        bool // the caller may read the whole journal
-	own        owned
+	own        namespaceTimes
 	registries []string
 	policy     *policy.Policy
 	request    policy.Request
@@ -155,7 +155,7 @@ type catalogFilter struct {
 }
 
 func (a *API) catalogFilter(ctx context.Context, caller admin.Actor) (*catalogFilter, error) {
-	own, err := a.readable(ctx, caller)
+	own, err := a.readableNamespaces(ctx, caller)
 	if err != nil && !errors.Is(err, admin.ErrForbidden) {
 		return nil, err
 	}
@@ -191,8 +191,9 @@ func (f *catalogFilter) Sees(registry, name string) bool {
 	return granted.Has(scope.Pull)
 }
 
-// names reports whether the caller may know who did something in a repository.
-func (f *catalogFilter) names(repository string) func(time.Time) bool {
+// showsActors returns a function that reports whether the caller may know who did something in a
+// repository.
+func (f *catalogFilter) showsActors(repository string) func(time.Time) bool {
 	return func(at time.Time) bool {
 		_, its := f.own.namespace(repository, at)
 		return f.all || its

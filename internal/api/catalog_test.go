@@ -17,16 +17,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// pushed is the digest of the manifests that push reports.
-var pushed = "sha256:" + strings.Repeat("ab", 32)
+// pushedDigest is the digest of the pushed manifests.
+var pushedDigest = "sha256:" + strings.Repeat("ab", 32)
 
-// push reports that ann has pushed the tag v1 to repositories, each a minute after the one before.
+// push reports that ann has pushed the tag v1 to the given repositories, one repository a minute.
 func (h *harness) push(repositories ...string) {
 	h.Helper()
 	for i, name := range repositories {
 		e := notification.Event{
-			ID: fmt.Sprint("push", h.next()), Time: h.clock.Now().Add(time.Duration(i-len(repositories)) * time.Minute), Action: "push", Repository: name, Tag: "v1",
-			Digest: pushed, Size: int64(100 + i), MediaType: "application/vnd.oci.image.manifest.v1+json", Actor: "ann",
+			ID: fmt.Sprint("push", h.nextNumber()), Time: h.clock.Now().Add(time.Duration(i-len(repositories)) * time.Minute), Action: "push", Repository: name, Tag: "v1",
+			Digest: pushedDigest, Size: int64(100 + i), MediaType: "application/vnd.oci.image.manifest.v1+json", Actor: "ann",
 		}
 		if err := h.journal.Append(h.Context(), journal.Entry{Registry: "r.example.com", Event: &e}); err != nil {
 			h.Fatal(err)
@@ -34,11 +34,11 @@ func (h *harness) push(repositories ...string) {
 	}
 }
 
-// names returns the names of the items on all pages of a list.
-func (h *harness) names(who option, path string) (names []string) {
+// itemNames returns the names of the items on all pages of a list.
+func (h *harness) itemNames(who option, path string) (names []string) {
 	h.Helper()
 	for after := ""; ; {
-		page := h.read(h.must(200, who, "GET", path+after, nil))
+		page := h.read(h.requireStatus(200, who, "GET", path+after, nil))
 		for _, item := range page["items"].([]any) {
 			names = append(names, item.(fields)["name"].(string))
 		}
@@ -53,19 +53,19 @@ func (h *harness) names(who option, path string) (names []string) {
 // Callers see the repositories from which they may pull with the credential of the request, and
 // those who may read the journal see all.
 func TestTheCatalogShowsWhatTheCallerMayPull(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.push("team/b", "team/a", "secret/x", "other", "team/prod/c")
 		if err := h.journal.Append(t.Context(), journal.Entry{Registry: "former.example.com", Event: &notification.Event{
-			ID: "former", Time: h.clock.Now(), Action: "push", Repository: "team/a", Tag: "v1", Digest: pushed,
+			ID: "former", Time: h.clock.Now(), Action: "push", Repository: "team/a", Tag: "v1", Digest: pushedDigest,
 		}}); err != nil {
 			t.Fatal(err)
 		}
 		h.catchUp()
-		h.member("carol", admin.Auditors)
-		h.member("bob")
-		h.member("ann")
+		h.addMember("carol", admin.Auditors)
+		h.addMember("bob")
+		h.addMember("ann")
 		secret := func(name string, limits ...policy.Limit) option {
-			_, secret := h.token(name, fmt.Sprint("t", h.next()), limits...)
+			_, secret := h.createToken(name, fmt.Sprint("t", h.nextNumber()), limits...)
 			return bearer(secret)
 		}
 		only := policy.Limit{Names: []string{"team/a"}, Actions: scope.Pull}
@@ -87,34 +87,34 @@ func TestTheCatalogShowsWhatTheCallerMayPull(t *testing.T) {
 			{"an auditor's restricted token", secret("carol", only), "?limit=1", nil},
 			{"somebody without rights", secret("bob"), "?limit=1", nil},
 		} {
-			if diff := cmp.Diff(tt.want, h.names(tt.as, "/catalog/repositories"+tt.path)); diff != "" {
+			if diff := cmp.Diff(tt.want, h.itemNames(tt.as, "/catalog/repositories"+tt.path)); diff != "" {
 				t.Errorf("%s: %s", tt.who, diff)
 			}
 		}
 		// What somebody must not see is answered like what does not exist.
 		for _, path := range []string{"/catalog/tags?repository=%s", "/catalog/manifests/v1?repository=%s", "/catalog/history?tag=v1&repository=%s"} {
-			h.must(200, secret("ann"), "GET", fmt.Sprintf(path, "team/a"), nil)
-			hidden := h.must(404, secret("ann"), "GET", fmt.Sprintf(path, "secret/x"), nil)
-			none := h.must(404, secret("ann"), "GET", fmt.Sprintf(path, "team/none"), nil)
+			h.requireStatus(200, secret("ann"), "GET", fmt.Sprintf(path, "team/a"), nil)
+			hidden := h.requireStatus(404, secret("ann"), "GET", fmt.Sprintf(path, "secret/x"), nil)
+			none := h.requireStatus(404, secret("ann"), "GET", fmt.Sprintf(path, "team/none"), nil)
 			if h.read(hidden)["detail"] != h.read(none)["detail"] {
 				t.Errorf("%s: %s, %s", path, hidden.Body, none.Body)
 			}
-			h.must(404, secret("ann", push), "GET", fmt.Sprintf(path, "team/a"), nil)
-			h.must(422, secret("carol"), "GET", fmt.Sprintf(path, "team/a"), nil) // two registries have it
-			h.must(200, secret("carol"), "GET", fmt.Sprintf(path, "team/a")+"&registry=former.example.com", nil)
+			h.requireStatus(404, secret("ann", push), "GET", fmt.Sprintf(path, "team/a"), nil)
+			h.requireStatus(422, secret("carol"), "GET", fmt.Sprintf(path, "team/a"), nil) // two registries have it
+			h.requireStatus(200, secret("carol"), "GET", fmt.Sprintf(path, "team/a")+"&registry=former.example.com", nil)
 		}
 	})
 }
 
-// Who pushed, pulled and deleted something is only shown to those who may read the journal about the
-// repository.
+// Who pushed, pulled and deleted something is only shown to those who may read the journal about
+// the repository.
 func TestTheCatalogHidesWhoDidSomething(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.push("team/app")
 	h.clock.Pass(time.Hour)
-	h.member("carol", admin.Auditors)
-	h.member("olga")
-	h.member("ann")
+	h.addMember("carol", admin.Auditors)
+	h.addMember("olga")
+	h.addMember("ann")
 	if _, err := h.rulebook.AddNamespace(t.Context(), operator, rulebook.NewNamespace{Name: "team", Owners: []string{"user:olga"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,9 +132,9 @@ func TestTheCatalogHidesWhoDidSomething(t *testing.T) {
 		{"ann", "team/app", false},
 		{"ann", "team/new", false},
 	} {
-		_, secret := h.token(tt.who, fmt.Sprint("t", h.next()))
-		for _, path := range []string{"/catalog/repositories?prefix=", "/catalog/tags?repository=", "/catalog/manifests/v1?repository=", "/catalog/manifests/" + pushed + "?repository=", "/catalog/history?tag=v1&repository="} {
-			got := h.must(200, bearer(secret), "GET", path+tt.repository, nil)
+		_, secret := h.createToken(tt.who, fmt.Sprint("t", h.nextNumber()))
+		for _, path := range []string{"/catalog/repositories?prefix=", "/catalog/tags?repository=", "/catalog/manifests/v1?repository=", "/catalog/manifests/" + pushedDigest + "?repository=", "/catalog/history?tag=v1&repository="} {
+			got := h.requireStatus(200, bearer(secret), "GET", path+tt.repository, nil)
 			if shown := strings.Contains(got.Body, `"by":"ann"`); shown != tt.shown || !strings.Contains(got.Body, "2026-") {
 				t.Errorf("%s, %s%s: shown %v: %s", tt.who, path, tt.repository, shown, got.Body)
 			}
@@ -144,8 +144,8 @@ func TestTheCatalogHidesWhoDidSomething(t *testing.T) {
 
 func TestTheCatalogRefusesWrongRequests(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("carol", admin.Auditors)
-	_, secret := h.token("carol", "t")
+	h.addMember("carol", admin.Auditors)
+	_, secret := h.createToken("carol", "t")
 	if got := h.request(bearer(secret), "GET", "/catalog/repositories", nil); got.Status != 503 {
 		t.Errorf("before it is built: %d %s", got.Status, got.Body)
 	}

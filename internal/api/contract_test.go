@@ -29,15 +29,15 @@ var callers = []string{"nobody", "ann", "ann's token", "ann's restricted token",
 // addCallers adds the callers of the table and returns the credential of each. Only ann has a
 // password, because hashing is slow.
 func addCallers(h *harness) map[string]option {
-	h.user("ann")
+	h.addUser("ann")
 	for name, groups := range map[string][]string{
 		"bob": nil, "hank": {"helpdesk"}, "olga": nil, "root": {admin.Administrators}, "second": {admin.Administrators}, "carol": {admin.Auditors},
 	} {
-		h.member(name, groups...)
+		h.addMember(name, groups...)
 	}
 	limit := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
 	issue := func(name string, limits ...policy.Limit) option {
-		_, secret := h.token(name, fmt.Sprintf("t%d", len(limits)), limits...)
+		_, secret := h.createToken(name, fmt.Sprintf("t%d", len(limits)), limits...)
 		return bearer(secret)
 	}
 	if _, err := h.accounts.AddGroup(h.Context(), operator, "dev"); err != nil {
@@ -209,7 +209,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			name += " " + redacted(string(text))
+			name += " " + redactSecrets(string(text))
 		}
 		fmt.Fprintf(&b, "%-62s", name)
 		for _, caller := range callers {
@@ -253,8 +253,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 }
 
-// redacted replaces the secrets in a body.
-func redacted(text string) string {
+// redactSecrets replaces the secrets in a body.
+func redactSecrets(text string) string {
 	var f fields
 	if json.Unmarshal([]byte(text), &f) != nil {
 		return text
@@ -272,7 +272,7 @@ func redacted(text string) string {
 func (h *harness) withIDs(path string) string {
 	h.Helper()
 	if name, _, ok := strings.Cut(path[strings.LastIndex(path, "/")+1:], "'s}"); ok {
-		t, _ := h.token(strings.TrimPrefix(name, "{"), fmt.Sprint("token", h.next()))
+		t, _ := h.createToken(strings.TrimPrefix(name, "{"), fmt.Sprint("token", h.nextNumber()))
 		return path[:strings.LastIndex(path, "/")+1] + t.ID
 	}
 	if before, ok := strings.CutSuffix(path, "{entry}"); ok {

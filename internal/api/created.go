@@ -11,8 +11,8 @@ type Idempotent struct {
 	Key string `header:"Idempotency-Key" maxLength:"200" doc:"A random text of the client's choice. If the response is lost, send the same request with the same key again within a day: the object is created only once. The second response has a new secret, and the lost secret is revoked. If the lost secret has been used, the status is 409"`
 }
 
-// by returns the caller with the request's idempotency key in Actor.Key.
-func (i Idempotent) by(caller admin.Actor) admin.Actor {
+// actorWithKey returns the given caller with the request's idempotency key in the field Key.
+func (i Idempotent) actorWithKey(caller admin.Actor) admin.Actor {
 	caller.Key = i.Key
 	return caller
 }
@@ -24,7 +24,8 @@ type created[T any] struct {
 	Body     T
 }
 
-// newCreated returns the response with a new object of the collection at a path.
+// newCreated returns the response with a new object. The parameter collection is the path of its
+// collection.
 func newCreated[T object](collection string, body T, err error) (*created[T], error) {
 	if err != nil {
 		return nil, err

@@ -34,13 +34,13 @@ func checkURL(r *http.Request) error {
 	}
 	for name, list := range values {
 		if len(list) > 1 {
-			return invalid("query."+secret.Brief(name, maxShown), "the parameter is repeated")
+			return invalidPart("query."+secret.Brief(name, maxShown), "the parameter is repeated")
 		}
 		if !isText(name) || !isText(list[0]) {
 			return refuse(http.StatusBadRequest, "the query is not UTF-8 text, or contains NUL")
 		}
 		if list[0] == "" { // the client could mean "any value" or "no value"
-			return invalid("query."+secret.Brief(name, maxShown), "it is empty: give a value or leave it out")
+			return invalidPart("query."+secret.Brief(name, maxShown), "it is empty: give a value or leave it out")
 		}
 	}
 	return nil
@@ -80,7 +80,7 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// checkValue checks the value of a key. For each value inside claims, the parameter key is
+// checkValue checks the value of a JSON key. For each value inside claims, the parameter key is
 // "claims".
 func checkValue(key string, value any) (err error) {
 	switch value := value.(type) {

@@ -30,8 +30,8 @@ type Filter struct {
 	Credential string          `query:"credential" maxLength:"300" doc:"Only decisions for which this credential was presented: password, ID token or token:NAME, as in entries. Several owners can have tokens of the same name, so give principal, too" example:"token:laptop"`
 }
 
-// Query returns the query for the journal. If a field is invalid, it returns the field's name and
-// the reason.
+// Query returns the query for the journal. If part of the filter is invalid, it returns the name
+// of this part and the reason.
 func (f *Filter) Query() (q journal.Query, field, reason string) {
 	q = journal.Query{
 		Since: f.Since, Until: f.Until, Kind: f.Kind, Outcome: f.Outcome, Registry: f.Registry,

@@ -14,8 +14,8 @@ import (
 // error repeats a value of the body.
 func FuzzBodies(f *testing.F) {
 	h := newHarness(f, storetest.SQLite().Ready(f))
-	h.member("root", admin.Administrators)
-	_, secret := h.token("root", "t")
+	h.addMember("root", admin.Administrators)
+	_, secret := h.createToken("root", "t")
 	const canary = "canary-that-sings"
 	for _, seed := range []string{
 		`{"name":"x"}`, `{"name":"x","password":"` + canary + `"}`, `{"name":"` + canary + ``, `{"name":"x","NAME":"y"}`, `{"expires":"2027-01-01T00:00:00Z"}`,

@@ -35,7 +35,7 @@ func (a *API) groupRoutes() {
 	listAll(a, tagGroups, operation("list-groups", "GET /groups", "List groups", "Sorted by name."), NewGroup, a.Accounts.Groups)
 	create(r, operation("add-group", "POST /groups", "Add a group", "It has no members. Rules refer to it as group:NAME."),
 		func(ctx context.Context, caller admin.Actor, in *newGroup) (group, error) {
-			g, err := a.Accounts.AddGroup(ctx, in.by(caller), in.Body.Name)
+			g, err := a.Accounts.AddGroup(ctx, in.actorWithKey(caller), in.Body.Name)
 			return NewGroup(&g), err
 		})
 	show[NamePath](r, operation("get-group", "GET /groups/{name}", "Get a group", ""))

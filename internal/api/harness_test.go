@@ -68,8 +68,8 @@ type harness struct {
 
 var operator = admin.Operator("root")
 
-// each runs a test on each database.
-func each(t *testing.T, f func(*testing.T, *harness)) {
+// onEachDatabase runs a test on each database.
+func onEachDatabase(t *testing.T, f func(*testing.T, *harness)) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.Ready(t))) })
 }
 
@@ -159,8 +159,8 @@ func (h *harness) catchUp() {
 // secretOf returns the password of a test user. It complies with the rules for new passwords.
 func secretOf(name string) string { return "correct horse of " + name }
 
-// user adds a user with a password to the groups. It creates groups that do not exist.
-func (h *harness) user(name string, groups ...string) accounts.Account {
+// addUser adds a user with a password to the groups. It creates groups that do not exist.
+func (h *harness) addUser(name string, groups ...string) accounts.Account {
 	h.Helper()
 	for _, g := range groups {
 		if _, err := h.accounts.AddGroup(h.Context(), operator, g); err != nil && !errors.Is(err, admin.ErrExists) {
@@ -174,8 +174,8 @@ func (h *harness) user(name string, groups ...string) accounts.Account {
 	return u
 }
 
-// member adds a user without a password, and its groups.
-func (h *harness) member(name string, groups ...string) {
+// addMember adds a user without a password, and its groups.
+func (h *harness) addMember(name string, groups ...string) {
 	h.Helper()
 	for _, g := range groups {
 		if _, err := h.accounts.AddGroup(h.Context(), operator, g); err != nil && !errors.Is(err, admin.ErrExists) {
@@ -187,14 +187,14 @@ func (h *harness) member(name string, groups ...string) {
 	}
 }
 
-// next returns 1, 2, 3, …
-func (h *harness) next() int {
+// nextNumber returns 1, 2, 3, …
+func (h *harness) nextNumber() int {
 	h.count++
 	return h.count
 }
 
-// token creates an access token for a local user.
-func (h *harness) token(owner, name string, limits ...policy.Limit) (credentials.Token, string) {
+// createToken creates an access token for a local user.
+func (h *harness) createToken(owner, name string, limits ...policy.Limit) (credentials.Token, string) {
 	h.Helper()
 	t, secret, err := h.accounts.Credentials.AddToken(h.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Name: owner}, Name: name, Limits: limits})
 	if err != nil {
@@ -294,8 +294,8 @@ func (h *harness) read(r reply) fields {
 	return f
 }
 
-// must sends a request and fails the test if the response has another status.
-func (h *harness) must(status int, who option, method, path string, body any, more ...option) reply {
+// requireStatus sends a request and fails the test if the response has another status.
+func (h *harness) requireStatus(status int, who option, method, path string, body any, more ...option) reply {
 	h.Helper()
 	r := h.request(who, method, path, body, more...)
 	if r.Status != status {

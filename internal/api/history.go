@@ -34,11 +34,11 @@ func (a *API) historyRoutes() {
 			if !a.mayQuery(caller) {
 				return out, admin.Requires(admin.RightPolicy, scope.Read)
 			}
-			from, err := a.policyNamed(ctx, "query.from", in.From)
+			from, err := a.findPolicy(ctx, "query.from", in.From)
 			if err != nil {
 				return out, err
 			}
-			to, err := a.policyNamed(ctx, "query.to", in.To)
+			to, err := a.findPolicy(ctx, "query.to", in.To)
 			if err != nil {
 				return out, err
 			}
@@ -48,18 +48,19 @@ func (a *API) historyRoutes() {
 
 var policyID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
-// policyNamed finds a policy by its ID, or by a time at which it was in force; "" is the current
-// policy. If named is not valid, the error names location as the part of the request.
-func (a *API) policyNamed(ctx context.Context, location, named string) (rulebook.Period, error) {
-	if named == "" || policyID.MatchString(named) {
-		return a.Rulebook.Find(ctx, named)
+// findPolicy finds a policy by its ID, or by a time at which it was in force. The reference ""
+// stands for the current policy. If the reference is invalid, the error says that it is in the
+// given location of the request.
+func (a *API) findPolicy(ctx context.Context, location, reference string) (rulebook.Period, error) {
+	if reference == "" || policyID.MatchString(reference) {
+		return a.Rulebook.Find(ctx, reference)
 	}
-	at, err := time.Parse(time.RFC3339, named)
+	at, err := time.Parse(time.RFC3339, reference)
 	if err != nil {
-		return rulebook.Period{}, invalid(location, "not a policy: give its hash of 16 digits, or a time such as 2026-11-28T00:00:00Z")
+		return rulebook.Period{}, invalidPart(location, "not a policy: give its hash of 16 digits, or a time such as 2026-11-28T00:00:00Z")
 	}
 	if at.After(a.Now()) {
-		return rulebook.Period{}, invalid(location, "%s", inFuture)
+		return rulebook.Period{}, invalidPart(location, "%s", inFuture)
 	}
 	return a.Rulebook.At(ctx, at)
 }

@@ -30,20 +30,20 @@ func unsignedBy(claims fields) string {
 // and for which requests it was used. The text must not appear in the response, the log and the
 // journal.
 func TestLeakedCredentialsAreIdentified(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		setup, _, err := h.accounts.SetupSecret(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.user("root", "tidewaiter-admins")
-		h.user("ann")
-		_, rootSecret := h.token("root", "admin")
+		h.addUser("root", "tidewaiter-admins")
+		h.addUser("ann")
+		_, rootSecret := h.createToken("root", "admin")
 		root := bearer(rootSecret)
 		var leaked []string
 		identify := func(text string) fields {
 			t.Helper()
 			leaked = append(leaked, text)
-			return h.read(h.must(200, root, "POST", "/tokens/identify", fields{"secret": text}))
+			return h.read(h.requireStatus(200, root, "POST", "/tokens/identify", fields{"secret": text}))
 		}
 		check := func(what string, got fields, parts string) {
 			t.Helper()
@@ -56,7 +56,7 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		}
 
 		// An access token, its use, and the refresh token that was exchanged for it.
-		access, value := h.token("ann", "laptop", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
+		access, value := h.createToken("ann", "laptop", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
 		h.clock.Pass(time.Minute)
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.url+"/token?service=r.example.com&scope=repository:team/app:pull", nil)
 		if err != nil {
@@ -104,7 +104,7 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("a robot's secret", identify(robotSecret.Reveal()), `"kind":"robot" "valid":true "owner":"robot:`+robot.Name+`"`)
-		session := h.must(201, nobody, "POST", "/session", fields{"name": "ann", "password": secretOf("ann")})
+		session := h.requireStatus(201, nobody, "POST", "/session", fields{"name": "ann", "password": secretOf("ann")})
 		cookie, _, _ := strings.Cut(session.Header.Get("Set-Cookie"), ";")
 		_, sessionSecret, _ := strings.Cut(cookie, "=")
 		check("a session", identify(cookie), `"kind":"session" "valid":true "owner":"user:ann"`)
@@ -156,8 +156,8 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 
 		// To identify a secret does not count as a use, and writes the text nowhere.
 		leaked = append(leaked, value, refresh, sessionSecret, robotSecret.Reveal())
-		h.must(403, bearer(robotSecret.Reveal()), "POST", "/tokens/identify", fields{"secret": "x"})
-		h.must(422, root, "POST", "/tokens/identify", fields{"secret": strings.Repeat(value, 1000)})
+		h.requireStatus(403, bearer(robotSecret.Reveal()), "POST", "/tokens/identify", fields{"secret": "x"})
+		h.requireStatus(422, root, "POST", "/tokens/identify", fields{"secret": strings.Repeat(value, 1000)})
 		var written strings.Builder
 		for e, err := range h.journal.Read(t.Context(), 0) {
 			if err != nil {

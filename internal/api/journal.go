@@ -145,9 +145,9 @@ func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPat
 	return x.Explanation(), nil
 }
 
-// ownDecision returns the decision about the caller whose id begins with a prefix. If no such
-// decision exists, or more than one, the error is journal.ErrNotFound. Decisions about others are
-// treated as missing, so that callers learn nothing about them.
+// ownDecision returns the decision about the caller whose id begins with the given prefix. If no
+// such decision exists, or more than one, the error is journal.ErrNotFound. Decisions about others
+// are treated as missing, so that callers learn nothing about them.
 func (a *API) ownDecision(ctx context.Context, caller admin.Actor, prefix string) (journal.Entry, error) {
 	const limit = 100
 	found, err := a.Journal.FindAll(ctx, prefix, limit)
@@ -162,7 +162,7 @@ func (a *API) ownDecision(ctx context.Context, caller admin.Actor, prefix string
 }
 
 // isAbout reports whether an entry is a decision about the caller. It compares principals by id,
-// because ids are never reused. If a principal has no id, the result is false.
+// because ids are never reused. If a principal has no id, isAbout returns false.
 func isAbout(e *journal.Entry, caller admin.Actor) bool {
 	if e.Decision == nil || e.Decision.Principal == nil || caller.Principal == nil {
 		return false
@@ -180,29 +180,29 @@ func (a *API) mayReadJournal(caller admin.Actor) error {
 
 // listEntries returns a page of entries as JSON, or streams all entries in another format.
 func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntries) (*entriesResponse, error) {
-	own, err := a.readable(ctx, caller)
+	own, err := a.readableNamespaces(ctx, caller)
 	if err != nil {
 		return nil, err
 	}
 	q, field, reason := in.Query()
 	if reason != "" {
-		return nil, invalid("query."+field, "%s", reason)
+		return nil, invalidPart("query."+field, "%s", reason)
 	}
-	q = own.narrow(q)
-	parameters, before := calling(ctx).request.URL.Query(), journal.Position(in.Before)
+	q = own.narrowQuery(q)
+	parameters, before := callOf(ctx).request.URL.Query(), journal.Position(in.Before)
 	ordered := parameters.Has("after") // 0 is the beginning
 	if ordered && before > 0 && before <= journal.Position(in.After) {
-		return nil, invalid("query.before", "before must be greater than after")
+		return nil, invalidPart("query.before", "before must be greater than after")
 	}
-	if contentType := requestedType(calling(ctx).request); contentType != jsonType {
-		limit, entries := unlimited, a.newestFirst(ctx, q, before)
+	if contentType := requestedType(callOf(ctx).request); contentType != jsonType {
+		limit, entries := noLimit, a.newestFirst(ctx, q, before)
 		if parameters.Has("limit") {
 			limit = in.Limit
 		}
 		if ordered {
 			entries = a.Journal.Select(ctx, q, journal.Position(in.After+1), max(before-1, 0))
 		}
-		return a.exportEntries(ctx, contentType, own.seen(entries), limit)
+		return a.exportEntries(ctx, contentType, own.visibleEntries(entries), limit)
 	}
 	var page *journalPageResponse
 	if ordered {
@@ -212,7 +212,7 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 		began := a.Now()
 		found, err = a.Journal.Search(ctx, q, before, in.Limit, func(int) bool { return a.Now().Sub(began) >= maxSearchTime })
 		for i, e := range found.Entries {
-			found.Entries[i] = own.see(e)
+			found.Entries[i] = own.visibleEntry(e)
 		}
 		page, err = newJournalPage(ctx, found.Entries, "before", found.Next, found.Searched, err)
 	}
@@ -227,7 +227,7 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 }
 
 // entriesAfter returns a page of the entries that the query selects, after a position.
-func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Query, own owned) (*journalPageResponse, error) {
+func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Query, own namespaceTimes) (*journalPageResponse, error) {
 	found, next := []journal.Entry{}, journal.Position(0)
 	searched, size, after := 0, 0, journal.Position(in.After)
 	for e, err := range a.Journal.Read(ctx, after) {
@@ -242,14 +242,14 @@ func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Quer
 			break
 		}
 		if searched, after = searched+1, e.Position; q.Matches(&e) {
-			found, size = append(found, own.see(e)), size+e.Size()
+			found, size = append(found, own.visibleEntry(e)), size+e.Size()
 		}
 	}
 	return newJournalPage(ctx, found, "after", next, time.Time{}, nil)
 }
 
-// newJournalPage returns a page. For the next page, the client sends the position next in the
-// query parameter ("before" or "after"). If next is 0, there is no next page.
+// newJournalPage returns a page. For the next page, the client sends the given position in the
+// given query parameter ("before" or "after"). If the position is 0, there is no next page.
 func newJournalPage(ctx context.Context, found []journal.Entry, parameter string, next journal.Position, searched time.Time, err error) (*journalPageResponse, error) {
 	if err != nil {
 		return nil, err
@@ -260,7 +260,7 @@ func newJournalPage(ctx context.Context, found []journal.Entry, parameter string
 	}
 	if next > 0 {
 		out.Body.Next = strconv.FormatInt(int64(next), 10)
-		out.Link = nextLink(calling(ctx).request.URL, parameter, out.Body.Next)
+		out.Link = nextLink(callOf(ctx).request.URL, parameter, out.Body.Next)
 		if !searched.IsZero() {
 			out.Body.Searched = &searched
 		}

@@ -50,9 +50,9 @@ func requestedType(r *http.Request) string {
 	return jsonType
 }
 
-// exportEntries returns a response that streams entries. If the first entry cannot be read,
-// exportEntries returns the error. If a later entry cannot be read, it cuts the response off, so
-// that the client does not treat the response as complete.
+// exportEntries returns a response that streams the given entries. If the first entry cannot be
+// read, exportEntries returns the error. If a later entry cannot be read, it cuts the response
+// off, so the client does not treat the response as complete.
 func (a *API) exportEntries(ctx context.Context, contentType string, entries iter.Seq2[journal.Entry, error], limit int) (*entriesResponse, error) {
 	next, stop := iter.Pull2(entries)
 	e, err, ok := next()
@@ -77,7 +77,7 @@ func (a *API) exportEntries(ctx context.Context, contentType string, entries ite
 			err = out.Flush()
 		}
 		if err != nil {
-			c := calling(ctx)
+			c := callOf(ctx)
 			c.server.Failure(c.request, c.id, err) // logs it
 			cutOff(w)
 		}
@@ -87,14 +87,14 @@ func (a *API) exportEntries(ctx context.Context, contentType string, entries ite
 // exportCheckpoint writes the last signed checkpoint, if there is one. If it does not cover the
 // exported entries yet, another one is signed first.
 func (a *API) exportCheckpoint(ctx context.Context, out *export.Writer) error {
-	checkpoints := calling(ctx).server.Checkpoints
+	checkpoints := callOf(ctx).server.Checkpoints
 	if checkpoints == nil {
 		return nil
 	}
-	signed, covers, err := a.covered(ctx)
+	signed, covers, err := a.lastCheckpoint(ctx)
 	if err == nil && covers < out.Last() {
 		checkpoints.Finish(ctx)
-		signed, covers, err = a.covered(ctx)
+		signed, covers, err = a.lastCheckpoint(ctx)
 	}
 	if err != nil || signed == nil {
 		return err
@@ -102,9 +102,9 @@ func (a *API) exportCheckpoint(ctx context.Context, out *export.Writer) error {
 	return out.Checkpoint(signed, covers)
 }
 
-// covered returns the last signed checkpoint and the position up to which it covers the journal,
-// or nil.
-func (a *API) covered(ctx context.Context) ([]byte, journal.Position, error) {
+// lastCheckpoint returns the last signed checkpoint and the position up to which it covers the
+// journal, or nil.
+func (a *API) lastCheckpoint(ctx context.Context) ([]byte, journal.Position, error) {
 	signed := a.checkpoint(ctx)
 	if signed == nil {
 		return nil, 0, nil
@@ -142,12 +142,12 @@ func (a *API) newestFirst(ctx context.Context, q journal.Query, before journal.P
 	}
 }
 
-// seen returns the entries without the parts that the caller must not see.
-func (o owned) seen(entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.Entry, error] {
+// visibleEntries returns the entries without the parts that the caller must not see.
+func (o namespaceTimes) visibleEntries(entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
 		for e, err := range entries {
 			if err == nil {
-				e = o.see(e)
+				e = o.visibleEntry(e)
 			}
 			if !yield(e, err) {
 				return
@@ -156,5 +156,5 @@ func (o owned) seen(entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.E
 	}
 }
 
-// unlimited is the limit of an export if the request has no limit.
-const unlimited = math.MaxInt
+// noLimit is the limit of an export if the request has no limit.
+const noLimit = math.MaxInt

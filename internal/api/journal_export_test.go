@@ -21,8 +21,8 @@ import (
 // checkpoint was signed since.
 func TestAnExportEndsWithACheckpoint(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("carol", "tidewaiter-auditors")
-	_, secret := h.token("carol", "t")
+	h.addMember("carol", "tidewaiter-auditors")
+	_, secret := h.createToken("carol", "t")
 	key, err := notekey.New("r.example.com/journal")
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestAnExportEndsWithACheckpoint(t *testing.T) {
 		if err := h.journal.Append(t.Context(), journal.Entry{Time: h.clock.Now(), Text: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := csv.NewReader(strings.NewReader(h.must(200, bearer(secret), "GET", "/journal", nil, header("Accept", "text/csv")).Body)).ReadAll()
+		rows, err := csv.NewReader(strings.NewReader(h.requireStatus(200, bearer(secret), "GET", "/journal", nil, header("Accept", "text/csv")).Body)).ReadAll()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestAnExportEndsWithACheckpoint(t *testing.T) {
 		if err := h.journal.Append(t.Context(), journal.Entry{Time: h.clock.Now(), Text: []byte("y")}); err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(strings.TrimSpace(h.must(200, bearer(secret), "GET", "/journal?after=0", nil, header("Accept", "application/jsonl")).Body), "\n")
+		lines := strings.Split(strings.TrimSpace(h.requireStatus(200, bearer(secret), "GET", "/journal?after=0", nil, header("Accept", "application/jsonl")).Body), "\n")
 		var newest struct{ Position int64 }
 		var end struct {
 			Checkpoint string

@@ -13,18 +13,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// owned has the namespaces whose entries a caller may read, with the time when each was created.
-// Older entries can be about an earlier namespace of the same name, which belonged to others.
-type owned map[string]time.Time
+// namespaceTimes has the namespaces whose entries a caller may read, and the creation time of
+// each. Older entries can be about an earlier namespace of the same name, which belonged to
+// others.
+type namespaceTimes map[string]time.Time
 
-// readable returns nil for callers who may read the whole journal. For other callers, it returns
-// their namespaces. If the caller has no namespace, readable returns the error of mayReadJournal.
-func (a *API) readable(ctx context.Context, caller admin.Actor) (owned, error) {
+// readableNamespaces returns nil for callers who may read the whole journal. For other callers, it
+// returns their namespaces. If the caller has no namespace, it returns the error of
+// mayReadJournal.
+func (a *API) readableNamespaces(ctx context.Context, caller admin.Actor) (namespaceTimes, error) {
 	forbidden := a.mayReadJournal(caller)
 	if forbidden == nil {
 		return nil, nil
 	}
-	o := owned{}
+	o := namespaceTimes{}
 	for page := (admin.Page{Limit: 1000}); ; {
 		list, next, err := a.Rulebook.Namespaces(ctx, caller, page)
 		if err != nil {
@@ -46,35 +48,36 @@ func (a *API) readable(ctx context.Context, caller admin.Actor) (owned, error) {
 	return o, nil
 }
 
-// narrow makes a query select only entries of the namespaces. The filters of the query apply only
-// to the parts of an entry that the caller sees. Otherwise, filters would reveal the other parts.
-func (o owned) narrow(q journal.Query) journal.Query {
+// narrowQuery makes a query select only entries of the namespaces. The filters of the query apply
+// only to the parts of an entry that the caller sees. Otherwise, filters would reveal the other
+// parts.
+func (o namespaceTimes) narrowQuery(q journal.Query) journal.Query {
 	if o == nil {
 		return q
 	}
 	narrowed := q
 	narrowed.Outcome = "" // the outcome can differ for the part of a decision that the caller sees
 	narrowed.Only = func(e *journal.Entry) bool {
-		seen, ok := o.view(e)
+		seen, ok := o.visibleParts(e)
 		return ok && q.Matches(&seen)
 	}
 	return narrowed
 }
 
-// see returns the parts of an entry that the caller may see. The narrowed query must have selected
-// the entry.
-func (o owned) see(e journal.Entry) journal.Entry {
+// visibleEntry returns the parts of an entry that the caller may see. The query of narrowQuery
+// must have selected the entry.
+func (o namespaceTimes) visibleEntry(e journal.Entry) journal.Entry {
 	if o == nil {
 		return e
 	}
-	seen, _ := o.view(&e)
+	seen, _ := o.visibleParts(&e)
 	return seen
 }
 
-// view returns the parts of an entry that owners of the namespaces may see: the actions on their
-// repositories, and the principals. It leaves out addresses, credentials, groups and claims, and
-// the repositories and rules of others.
-func (o owned) view(e *journal.Entry) (seen journal.Entry, ok bool) {
+// visibleParts returns the parts of an entry that owners of the namespaces may see: the actions on
+// their repositories, and the principals. It leaves out addresses, credentials, groups and claims,
+// and the repositories and rules of others.
+func (o namespaceTimes) visibleParts(e *journal.Entry) (seen journal.Entry, ok bool) {
 	seen = journal.Entry{Position: e.Position, ID: e.ID, Time: e.Time, Registry: e.Registry}
 	switch {
 	case e.Decision != nil:
@@ -97,9 +100,9 @@ func (o owned) view(e *journal.Entry) (seen journal.Entry, ok bool) {
 	return seen, ok
 }
 
-// namespace returns the namespace that contained a repository at a time. The second result is
-// false if o has no such namespace, or if the namespace was created after that time.
-func (o owned) namespace(repository string, at time.Time) (string, bool) {
+// namespace returns the namespace that contained a repository at the given time. It returns false
+// if the caller may not read such a namespace, or if the namespace was created after that time.
+func (o namespaceTimes) namespace(repository string, at time.Time) (string, bool) {
 	for end := len(repository); ; {
 		if end = strings.LastIndexByte(repository[:end], '/'); end < 0 {
 			return "", false
@@ -110,7 +113,7 @@ func (o owned) namespace(repository string, at time.Time) (string, bool) {
 	}
 }
 
-func (o owned) decision(d *journal.Decision, at time.Time) (*journal.Decision, bool) {
+func (o namespaceTimes) decision(d *journal.Decision, at time.Time) (*journal.Decision, bool) {
 	seen := &journal.Decision{Repeats: d.Repeats}
 	if p := d.Principal; p != nil {
 		seen.Principal = &policy.Principal{Kind: p.Kind, Name: p.Name}

@@ -39,8 +39,8 @@ func (h *harness) positions(text string) (positions []string) {
 
 func TestTheJournalIsExported(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("carol", "tidewaiter-auditors")
-	_, secret := h.token("carol", "t")
+	h.addMember("carol", "tidewaiter-auditors")
+	_, secret := h.createToken("carol", "t")
 	carol := bearer(secret)
 	for i := range 5 {
 		if err := h.journal.Append(t.Context(), journal.Entry{Time: h.clock.Now(), Text: []byte{byte('a' + i)}}); err != nil {
@@ -64,39 +64,39 @@ func TestTheJournalIsExported(t *testing.T) {
 		{"/journal?before=" + at(3) + "&kind=text", []string{"position", at(4)}},
 		{"/journal?tag=none", []string{"position"}},
 	} {
-		got := h.must(200, carol, "GET", tt.path, nil, header("Accept", "text/csv"))
+		got := h.requireStatus(200, carol, "GET", tt.path, nil, header("Accept", "text/csv"))
 		if diff := cmp.Diff(tt.want, h.positions(got.Body)); diff != "" || got.Header.Get("Content-Type") != "text/csv" {
 			t.Errorf("%s: %s: %s", tt.path, got.Header.Get("Content-Type"), diff)
 		}
 	}
 	for _, accept := range []string{"application/jsonl", "application/x-ndjson", "text/html;q=0.5, application/jsonl"} {
-		got := h.must(200, carol, "GET", "/journal?kind=text&limit=2", nil, header("Accept", accept))
+		got := h.requireStatus(200, carol, "GET", "/journal?kind=text&limit=2", nil, header("Accept", accept))
 		if lines := strings.Split(strings.TrimSpace(got.Body), "\n"); len(lines) != 2 || !strings.HasPrefix(lines[0], `{"position":`+at(0)+`,`) || !strings.HasSuffix(accept, got.Header.Get("Content-Type")) {
 			t.Errorf("%s: %s: %q", accept, got.Header.Get("Content-Type"), lines)
 		}
 	}
 	for _, accept := range []string{"", "*/*", "text/html", "application/json, text/csv;q=0.1"} {
-		got := h.must(200, carol, "GET", "/journal?limit=1", nil, header("Accept", accept))
+		got := h.requireStatus(200, carol, "GET", "/journal?limit=1", nil, header("Accept", accept))
 		if got.Header.Get("Content-Type") != "application/json" || got.Header.Get("Link") == "" || len(h.read(got)["items"].([]any)) != 1 {
 			t.Errorf("%q: %s %s", accept, got.Header, got.Body)
 		}
 	}
 	for path, status := range map[string]int{"/journal?after=5&before=5": 422, "/journal?limit=0": 422, "/journal?digest=x": 422} {
-		got := h.must(status, carol, "GET", path, nil, header("Accept", "text/csv"))
+		got := h.requireStatus(status, carol, "GET", path, nil, header("Accept", "text/csv"))
 		if got.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %s", path, got.Header.Get("Content-Type"))
 		}
 	}
-	h.member("bob")
-	_, secret = h.token("bob", "t")
-	h.must(403, bearer(secret), "GET", "/journal", nil, header("Accept", "text/csv"))
+	h.addMember("bob")
+	_, secret = h.createToken("bob", "t")
+	h.requireStatus(403, bearer(secret), "GET", "/journal", nil, header("Accept", "text/csv"))
 }
 
 // An export that fails must not look complete.
 func TestAFailedExportIsCutOff(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("carol", "tidewaiter-auditors")
-	_, secret := h.token("carol", "t")
+	h.addMember("carol", "tidewaiter-auditors")
+	_, secret := h.createToken("carol", "t")
 	for range 3 {
 		if err := h.journal.Append(t.Context(), journal.Entry{Time: h.clock.Now(), Text: []byte("x")}); err != nil {
 			t.Fatal(err)
@@ -128,7 +128,7 @@ func TestAFailedExportIsCutOff(t *testing.T) {
 		}
 	}
 	// If the failure comes before the first entry, the response is an error.
-	h.must(500, bearer(secret), "GET", "/journal", nil, header("Accept", "text/csv"))
+	h.requireStatus(500, bearer(secret), "GET", "/journal", nil, header("Accept", "text/csv"))
 }
 
 // Owners see the actions on their repositories, and the principals. They do not see actions on
@@ -137,7 +137,7 @@ func TestAFailedExportIsCutOff(t *testing.T) {
 func TestOwnersSeeTheEntriesOfTheirNamespaces(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	for _, name := range []string{"olga", "wanda", "nils"} {
-		h.member(name)
+		h.addMember(name)
 	}
 	add := func(name, owner string) {
 		t.Helper()
@@ -145,7 +145,7 @@ func TestOwnersSeeTheEntriesOfTheirNamespaces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	credential := func(name string) option { _, secret := h.token(name, "t"); return bearer(secret) }
+	credential := func(name string) option { _, secret := h.createToken(name, "t"); return bearer(secret) }
 	olga, wanda, nils := credential("olga"), credential("wanda"), credential("nils")
 	origin := func(namespace string) *policy.Rule {
 		return &policy.Rule{Name: "secret " + namespace, Origin: policy.Origin{Namespace: namespace}}
@@ -214,19 +214,19 @@ func TestOwnersSeeTheEntriesOfTheirNamespaces(t *testing.T) {
 		"change namespace.member.set by operator:root: user:wanda joined namespace team as writer",
 		"change namespace.add by operator:root: namespace team added, private, with owners user:olga",
 	}
-	got := h.must(200, olga, "GET", "/journal", nil)
+	got := h.requireStatus(200, olga, "GET", "/journal", nil)
 	if diff := cmp.Diff(want, summaries(got)); diff != "" {
 		t.Error(diff)
 	}
-	forward := summaries(h.must(200, olga, "GET", "/journal?after=0", nil))
+	forward := summaries(h.requireStatus(200, olga, "GET", "/journal?after=0", nil))
 	slices.Reverse(forward)
 	if diff := cmp.Diff(want, forward); diff != "" {
 		t.Error(diff)
 	}
 	for _, text := range []string{
 		got.Body,
-		h.must(200, olga, "GET", "/journal", nil, header("Accept", "text/csv")).Body,
-		h.must(200, olga, "GET", "/journal?after=0", nil, header("Accept", "application/jsonl")).Body,
+		h.requireStatus(200, olga, "GET", "/journal", nil, header("Accept", "text/csv")).Body,
+		h.requireStatus(200, olga, "GET", "/journal?after=0", nil, header("Accept", "application/jsonl")).Body,
 	} {
 		if strings.Contains(text, "canary") || strings.Contains(text, "192.0.2") {
 			t.Errorf("an owner sees too much: %s", text)
@@ -235,19 +235,19 @@ func TestOwnersSeeTheEntriesOfTheirNamespaces(t *testing.T) {
 	for _, filter := range []string{
 		"address=192.0.2.66", "outcome=partial", "repository=other/canary", "repository=other/**", "principal=user:nils", "credential=canary-credential", "kind=text", "kind=service",
 	} {
-		if found := summaries(h.must(200, olga, "GET", "/journal?"+filter, nil)); len(found) > 0 {
+		if found := summaries(h.requireStatus(200, olga, "GET", "/journal?"+filter, nil)); len(found) > 0 {
 			t.Errorf("%s reveals something: %q", filter, found)
 		}
 	}
-	if found := summaries(h.must(200, olga, "GET", "/journal?outcome=granted&principal=user:bob&repository=team/app", nil)); len(found) != 1 {
+	if found := summaries(h.requireStatus(200, olga, "GET", "/journal?outcome=granted&principal=user:bob&repository=team/app", nil)); len(found) != 1 {
 		t.Errorf("%q", found)
 	}
-	h.must(403, wanda, "GET", "/journal", nil) // a writer is not an owner
-	if text := h.must(200, nils, "GET", "/journal", nil).Body; strings.Contains(text, "team") {
+	h.requireStatus(403, wanda, "GET", "/journal", nil) // a writer is not an owner
+	if text := h.requireStatus(200, nils, "GET", "/journal", nil).Body; strings.Contains(text, "team") {
 		t.Errorf("the former owner sees entries of the new namespace: %s", text)
 	}
 	id := h.read(got)["items"].([]any)[0].(fields)["id"].(string)
 	for _, path := range []string{"", "/related", "/explanation"} {
-		h.must(403, olga, "GET", "/journal/"+id+path, nil)
+		h.requireStatus(403, olga, "GET", "/journal/"+id+path, nil)
 	}
 }

@@ -22,7 +22,7 @@ import (
 func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	for _, name := range []string{"olga", "otto", "wanda", "helen"} {
-		h.member(name)
+		h.addMember(name)
 	}
 	for _, n := range []rulebook.NewNamespace{
 		{Name: "team", Owners: []string{"user:olga"}}, {Name: "team2", Owners: []string{"user:otto"}}, {Name: "shop/web", Owners: []string{"user:olga"}},
@@ -44,14 +44,14 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 		}
 	}
 	issue := func(name string, limits ...policy.Limit) option {
-		_, secret := h.token(name, string(rune('a'+h.next())), limits...)
+		_, secret := h.createToken(name, string(rune('a'+h.nextNumber())), limits...)
 		return bearer(secret)
 	}
 	olga, otto, wanda, helen := issue("olga"), issue("otto"), issue("wanda"), issue("helen")
 	query := func(scopes ...string) fields { return fields{"scopes": scopes} }
 
 	var answers []explain.Holders
-	if err := json.Unmarshal([]byte(h.must(200, olga, "POST", "/who-can", query("repository:team/app:push")).Body), &answers); err != nil {
+	if err := json.Unmarshal([]byte(h.requireStatus(200, olga, "POST", "/who-can", query("repository:team/app:push")).Body), &answers); err != nil {
 		t.Fatal(err)
 	}
 	want := []explain.Holders{{
@@ -68,12 +68,12 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for _, who := range []option{olga, helen} {
-		h.must(200, who, "POST", "/who-can", query("repository:team/app:pull,push,delete", "repository:team/web/front:*"))
+		h.requireStatus(200, who, "POST", "/who-can", query("repository:team/app:pull,push,delete", "repository:team/web/front:*"))
 	}
-	h.must(200, olga, "POST", "/who-can", query("repository:shop/web/app:pull"))
-	h.must(200, otto, "POST", "/who-can", query("repository:team2/app:pull"))
+	h.requireStatus(200, olga, "POST", "/who-can", query("repository:shop/web/app:pull"))
+	h.requireStatus(200, otto, "POST", "/who-can", query("repository:team2/app:pull"))
 
-	refused := h.must(403, olga, "POST", "/who-can", query("repository:none/app:pull")).Body
+	refused := h.requireStatus(403, olga, "POST", "/who-can", query("repository:none/app:pull")).Body
 	for _, tt := range []struct {
 		who    option
 		scopes []string
@@ -96,37 +96,37 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 		{wanda, []string{"repository:team/app:pull"}}, // a member, but not an owner
 		{issue("olga", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}), []string{"repository:team/app:pull"}},
 	} {
-		got := h.must(403, tt.who, "POST", "/who-can", query(tt.scopes...)).Body
-		if clean(h, got) != clean(h, refused) {
+		got := h.requireStatus(403, tt.who, "POST", "/who-can", query(tt.scopes...)).Body
+		if withoutRequestID(h, got) != withoutRequestID(h, refused) {
 			t.Errorf("%v: the response differs from the one for a namespace that does not exist: %s", tt.scopes, got)
 		}
 	}
 	for _, pattern := range []string{"repository:team/*:pull", "repository:**:pull", "repository:team/../team2/app:pull", "repository:team//app:pull"} {
-		h.must(422, olga, "POST", "/who-can", query(pattern))
+		h.requireStatus(422, olga, "POST", "/who-can", query(pattern))
 	}
 	// Owners may not list the members of groups, or other rights of their members.
-	h.must(403, olga, "POST", "/who-can", fields{"scopes": []string{"repository:team/app:pull"}, "members": true})
-	h.must(403, olga, "POST", "/what-can", fields{"as": "user:wanda"})
+	h.requireStatus(403, olga, "POST", "/who-can", fields{"scopes": []string{"repository:team/app:pull"}, "members": true})
+	h.requireStatus(403, olga, "POST", "/what-can", fields{"as": "user:wanda"})
 
 	// The right ends when the namespace is deleted, or when a deny rule denies it.
 	if err := h.rulebook.DeleteNamespace(t.Context(), operator, "team", 0); err != nil {
 		t.Fatal(err)
 	}
-	h.must(403, olga, "POST", "/who-can", query("repository:team/app:pull"))
-	h.must(403, helen, "POST", "/who-can", query("repository:team/app:pull"))
+	h.requireStatus(403, olga, "POST", "/who-can", query("repository:team/app:pull"))
+	h.requireStatus(403, helen, "POST", "/who-can", query("repository:team/app:pull"))
 	deny := rulebook.Content{Name: "not olga", Effect: ruleset.Deny, Subjects: []string{"user:olga"}, Tidewaiter: []string{"namespace/**"}, Actions: []string{"read"}}
 	if _, err := h.rulebook.AddRule(t.Context(), operator, deny); err != nil {
 		t.Fatal(err)
 	}
-	h.must(403, olga, "POST", "/who-can", query("repository:shop/web/app:pull"))
-	h.member("carol", admin.Auditors)
-	if whole := h.must(200, issue("carol"), "POST", "/who-can", query("repository:shop/web/app:push")).Body; !strings.Contains(whole, "merger with globex") {
+	h.requireStatus(403, olga, "POST", "/who-can", query("repository:shop/web/app:pull"))
+	h.addMember("carol", admin.Auditors)
+	if whole := h.requireStatus(200, issue("carol"), "POST", "/who-can", query("repository:shop/web/app:push")).Body; !strings.Contains(whole, "merger with globex") {
 		t.Errorf("an auditor gets less: %s", whole)
 	}
 }
 
-// clean returns a problem without the id of the request.
-func clean(h *harness, body string) string {
+// withoutRequestID returns a problem without the id of the request.
+func withoutRequestID(h *harness, body string) string {
 	problem := h.read(reply{Body: body})
 	delete(problem, "instance")
 	text, err := json.Marshal(problem)

@@ -38,13 +38,13 @@ func newPage[S, T any](ctx context.Context, from []S, next string, convert func(
 		out.Body.Items[i] = convert(&from[i])
 	}
 	if next != "" {
-		out.Link = nextLink(calling(ctx).request.URL, "after", next)
+		out.Link = nextLink(callOf(ctx).request.URL, "after", next)
 	}
 	return out, nil
 }
 
-// nextLink returns the Link header for the next page. The argument parameter is the name of the
-// query parameter that selects the beginning of a page.
+// nextLink returns the Link header for the next page. The argument named parameter is the name of
+// the query parameter that selects the beginning of a page.
 func nextLink(this *url.URL, parameter, next string) string {
 	query := this.Query()
 	query.Set(parameter, next)

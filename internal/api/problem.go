@@ -58,13 +58,14 @@ const (
 	invalidRequest = "invalid request"
 )
 
-// refuse returns a problem with a status.
+// refuse returns a problem with the given status.
 func refuse(status int, format string, args ...any) *problem {
 	return &problem{Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// invalid returns a problem about the part of the request at location, such as body.name.
-func invalid(location, format string, args ...any) *problem {
+// invalidPart returns a problem about the part of the request at the given location, such as
+// body.name.
+func invalidPart(location, format string, args ...any) *problem {
 	p := refuse(http.StatusUnprocessableEntity, invalidRequest)
 	p.Errors = []fieldError{{location, fmt.Sprintf(format, args...)}}
 	return p
@@ -82,7 +83,7 @@ func (a *API) toProblem(c *call, err error) *problem {
 	switch {
 	case errors.As(err, &p):
 	case isInvalid && invalidField.Field == "key":
-		p = invalid("header.Idempotency-Key", "%s", invalidField.Text)
+		p = invalidPart("header.Idempotency-Key", "%s", invalidField.Text)
 	case isPolicy:
 		p = refuse(http.StatusUnprocessableEntity, invalidRequest)
 		for _, problem := range problems {
@@ -95,9 +96,9 @@ func (a *API) toProblem(c *call, err error) *problem {
 	case isConflict:
 		p = refuse(http.StatusConflict, "%s", conflicts)
 	case isInvalid:
-		p = invalid("body."+invalidField.Field, "%s", invalidField.Text)
+		p = invalidPart("body."+invalidField.Field, "%s", invalidField.Text)
 	case isAmbiguous:
-		p = invalid("path.id", "%s", ambiguous)
+		p = invalidPart("path.id", "%s", ambiguous)
 	case isNotProvable:
 		p = refuse(http.StatusConflict, "%s", notProvable)
 	default:
@@ -149,7 +150,7 @@ func statusProblem(c *call, err error) *problem {
 
 // fail writes the response for an error outside routes.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := a.toProblem(calling(r.Context()), err)
+	p := a.toProblem(callOf(r.Context()), err)
 	var b bytes.Buffer
 	if a.huma.Marshal(&b, "application/json", p) != nil {
 		return // cannot happen, because text can always be encoded
@@ -161,8 +162,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_, _ = w.Write(b.Bytes()) // an error means that the client is gone
 }
 
-// unreadable has the texts that replace huma's errors, by status.
-var unreadable = map[int]string{
+// unreadableTexts has the texts that replace huma's errors, by status.
+var unreadableTexts = map[int]string{
 	http.StatusUnprocessableEntity:   invalidRequest,
 	http.StatusBadRequest:            "the body is missing or is not valid JSON",
 	http.StatusUnsupportedMediaType:  "the body must be JSON (Content-Type: application/json)",
@@ -177,7 +178,7 @@ func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	p := refuse(model.Status, "%s", cmp.Or(unreadable[model.Status], "the request cannot be read"))
+	p := refuse(model.Status, "%s", cmp.Or(unreadableTexts[model.Status], "the request cannot be read"))
 	for _, e := range model.Errors {
 		if e == nil || e.Location == "" {
 			continue
@@ -199,11 +200,11 @@ func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
 		case "unknown query parameter":
 			text = unknownParameter(ctx, e.Location)
 		default:
-			text = plain(text)
+			text = translateError(text)
 		}
 		p.Errors = append(p.Errors, fieldError{secret.Brief(e.Location, maxShown), secret.Brief(text, maxShown)})
 	}
-	return a.toProblem(calling(ctx.Context()), p), nil
+	return a.toProblem(callOf(ctx.Context()), p), nil
 }
 
 // unknownKey returns the error for an unknown key, and suggests the key that was probably
@@ -232,13 +233,13 @@ func unknownParameter(ctx huma.Context, location string) string {
 	return unknown("parameter", strings.TrimPrefix(location, "query."), known)
 }
 
-// former maps earlier names of keys and parameters to the current names.
-var former = map[string]string{"last": "limit", "limits": "restrictions", "most": "max_members"}
+// formerNames maps earlier names of keys and parameters to the current names.
+var formerNames = map[string]string{"last": "limit", "limits": "restrictions", "most": "max_members"}
 
 func unknown(kind, name string, known []string) string {
 	name = secret.Shorten(name, 60)
 	problem := "unknown " + kind + " " + text.QuoteShort(name)
-	now := former[name]
+	now := formerNames[name]
 	if slices.Contains(known, now) {
 		return problem + fmt.Sprintf(" (it is now %q)", now)
 	}
@@ -277,8 +278,8 @@ var plainTexts = []struct{ huma, ours string }{
 	{"required query parameter is missing", "it is missing"},
 }
 
-// plain translates an error text of huma to the style of Tidewaiter's errors.
-func plain(problem string) string {
+// translateError translates an error text of huma to the style of Tidewaiter's errors.
+func translateError(problem string) string {
 	for _, t := range plainTexts {
 		begin, end, open := strings.Cut(t.huma, "$")
 		rest, ok := strings.CutPrefix(problem, begin)

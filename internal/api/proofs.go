@@ -60,7 +60,7 @@ func (a *API) proofRoutes() {
 
 // checkpoint returns the newest signed checkpoint, or nil if no checkpoint is signed.
 func (a *API) checkpoint(ctx context.Context) []byte {
-	if c := calling(ctx).server.Checkpoints; c != nil {
+	if c := callOf(ctx).server.Checkpoints; c != nil {
 		return c.Latest()
 	}
 	return nil

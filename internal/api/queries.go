@@ -125,7 +125,7 @@ func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery)
 	switch {
 	case in.Body.IP != "":
 		if r.IP, err = netip.ParseAddr(in.Body.IP); err != nil {
-			return out, invalid("body.ip", "not an IP address")
+			return out, invalidPart("body.ip", "not an IP address")
 		}
 	case r.Principal == caller.Principal:
 		r.IP = caller.Remote
@@ -152,7 +152,7 @@ func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery)
 // predictLifetime returns the lifetime of a token for a request. It returns nil if nothing would
 // be granted.
 func (a *API) predictLifetime(ctx context.Context, caller admin.Actor, r *policy.Request) *issuer.Lifetime {
-	live := calling(ctx).server.Issuer.Live()
+	live := callOf(ctx).server.Issuer.Live()
 	var until time.Time
 	if r.Principal == caller.Principal {
 		until = caller.Until
@@ -173,7 +173,7 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 		return nil, err
 	}
 	if len(ignored) > 0 {
-		return nil, invalid(in.Body.location(), "%s", ignored[0].Reason)
+		return nil, invalidPart(in.Body.location(), "%s", ignored[0].Reason)
 	}
 	namespace, err := a.limitedTo(caller, scopes)
 	if err != nil {
@@ -196,7 +196,7 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 			answer := explain.Answer{Answer: answer, Past: past}
 			if in.Body.Members {
 				q := explain.PeopleQuery{Accounts: a.Accounts, Caller: caller, Max: cmp.Or(in.Body.MaxMembers, defaultMembers), Now: a.Now()}
-				q.Listers, answer.Unlisted = calling(ctx).server.Issuer.Live().Chain.Listers(accounts.Source)
+				q.Listers, answer.Unlisted = callOf(ctx).server.Issuer.Live().Chain.Listers(accounts.Source)
 				if err := answer.FindPeople(ctx, &q); err != nil {
 					return nil, err
 				}
@@ -210,17 +210,17 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 	return out, nil
 }
 
-// policyAt returns the policy that was in force at a time. The zero time stands for now.
+// policyAt returns the policy that was in force at the given time. The zero time stands for now.
 func (a *API) policyAt(ctx context.Context, at time.Time) (explain.Past, error) {
 	if at.After(a.Now()) {
-		return explain.Past{}, invalid("body.at", "%s", inFuture)
+		return explain.Past{}, invalidPart("body.at", "%s", inFuture)
 	}
 	return explain.PolicyAt(ctx, a.Rulebook, at, false)
 }
 
 const inFuture = "in the future: the policy of that time is not known yet"
 
-// limitedTo returns a namespace if the caller gets only the reduced answer for owners of this
+// If the caller gets only the reduced answer for owners of a namespace, limitedTo returns this
 // namespace. It returns "" if the caller gets the whole answer. The error is ErrForbidden if the
 // caller gets no answer: the caller may not query the whole policy, and no namespace of the caller
 // contains all scopes.
@@ -270,10 +270,10 @@ func queryForbidden() error {
 }
 
 // showsRules reports whether callers may learn which rules decide their requests.
-func showsRules(ctx context.Context) bool { return calling(ctx).server.Issuer.Live().ShowRules }
+func showsRules(ctx context.Context) bool { return callOf(ctx).server.Issuer.Live().ShowRules }
 
-// subject resolves the principal of a query: the caller with the credential's restrictions, or
-// another principal.
+// subject returns the principal of a query. It is the caller with the restrictions of its
+// credential, or another principal.
 func (a *API) subject(ctx context.Context, caller admin.Actor, q *PrincipalQuery) (explain.Subject, error) {
 	added := len(q.Groups)+len(q.Claims) > 0
 	if !added && (q.As == "" || q.As == caller.Principal.String()) {
@@ -283,21 +283,21 @@ func (a *API) subject(ctx context.Context, caller admin.Actor, q *PrincipalQuery
 		return explain.Subject{}, queryForbidden()
 	}
 	if q.As == "" {
-		return explain.Subject{}, invalid("body.as", "groups and claims require as")
+		return explain.Subject{}, invalidPart("body.as", "groups and claims require as")
 	}
 	p := &policy.Principal{Groups: q.Groups, Claims: q.Claims}
 	kind, name, _ := strings.Cut(q.As, ":")
 	switch err := p.Kind.UnmarshalText([]byte(kind)); {
 	case err != nil || (p.Kind == policy.Anonymous) != (q.As == "anonymous") || (name == "") != (p.Kind == policy.Anonymous):
-		return explain.Subject{}, invalid("body.as", "give user:NAME, robot:NAME, workload:NAME or anonymous")
+		return explain.Subject{}, invalidPart("body.as", "give user:NAME, robot:NAME, workload:NAME or anonymous")
 	case p.Kind == policy.Anonymous && added:
-		return explain.Subject{}, invalid("body.as", "anonymous has no groups and no claims")
+		return explain.Subject{}, invalidPart("body.as", "anonymous has no groups and no claims")
 	}
 	p.Name = name
 	if p.Kind == policy.Robot {
 		p.Name = strings.TrimPrefix(name, username.RobotPrefix)
 	}
-	return explain.ResolvePrincipal(ctx, p, calling(ctx).server.Issuer.Live().Anonymous, a.Find)
+	return explain.ResolvePrincipal(ctx, p, callOf(ctx).server.Issuer.Live().Anonymous, a.Find)
 }
 
 // registryNamed returns the service name of a registry; "" selects the only one.
@@ -307,9 +307,9 @@ func registryNamed(ctx context.Context, name string) (string, error) {
 	case name == "" && len(names) == 1:
 		return names[0], nil
 	case name == "":
-		return "", invalid("body.registry", "required, because there are several registries: see GET /registries")
+		return "", invalidPart("body.registry", "required, because there are several registries: see GET /registries")
 	case !slices.Contains(names, name):
-		return "", invalid("body.registry", "no registry has this service name: see GET /registries")
+		return "", invalidPart("body.registry", "no registry has this service name: see GET /registries")
 	}
 	return name, nil
 }
@@ -331,25 +331,25 @@ func (q *ScopeQuery) scopes() ([]scope.Scope, []scope.Ignored, error) {
 	texts := q.Scopes
 	switch named := q.Repository != "" || len(q.Actions) > 0; {
 	case named && len(texts) > 0:
-		return nil, nil, invalid("body.scopes", "cannot be combined with actions and repository")
+		return nil, nil, invalidPart("body.scopes", "cannot be combined with actions and repository")
 	case q.Repository == "" && named:
-		return nil, nil, invalid("body.repository", "required with actions")
+		return nil, nil, invalidPart("body.repository", "required with actions")
 	case named && len(q.Actions) == 0:
-		return nil, nil, invalid("body.actions", "required with repository")
+		return nil, nil, invalidPart("body.actions", "required with repository")
 	case named && beginsWithRegistry(q.Repository):
 		_, repository, _ := text.WithoutRegistry(q.Repository)
-		return nil, nil, invalid("body.repository", "%s", text.NamedWithoutRegistry(repository))
+		return nil, nil, invalidPart("body.repository", "%s", text.NamedWithoutRegistry(repository))
 	case named:
 		texts = []string{scope.TypeRepository + ":" + q.Repository + ":" + strings.Join(q.Actions, ",")}
 	case len(texts) == 0:
-		return nil, nil, invalid("body.repository", "give actions and repository, or scopes")
+		return nil, nil, invalidPart("body.repository", "give actions and repository, or scopes")
 	}
 	scopes, ignored, err := scope.Parse(texts)
 	if err != nil {
-		return nil, nil, invalid(q.location(), "%v", err)
+		return nil, nil, invalidPart(q.location(), "%v", err)
 	}
 	if len(scopes) == 0 {
-		return nil, nil, invalid(q.location(), "%s", ignored[0].Reason)
+		return nil, nil, invalidPart(q.location(), "%s", ignored[0].Reason)
 	}
 	return scopes, ignored, nil
 }

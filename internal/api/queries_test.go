@@ -21,7 +21,7 @@ import (
 func TestThePolicyCanBeQueried(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	for name, group := range map[string]string{"ann": "dev", "carol": admin.Auditors} {
-		h.member(name, group)
+		h.addMember(name, group)
 	}
 	if _, err := h.rulebook.AddNamespace(h.Context(), operator, rulebook.NewNamespace{Name: "secret", Owners: []string{"user:olga"}}); err != nil {
 		t.Fatal(err)
@@ -30,13 +30,13 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 		t.Fatal(err)
 	}
 	issue := func(name string, limits ...policy.Limit) option {
-		_, secret := h.token(name, string(rune('a'+h.next())), limits...)
+		_, secret := h.createToken(name, string(rune('a'+h.nextNumber())), limits...)
 		return bearer(secret)
 	}
 	ann, carol, restricted := issue("ann"), issue("carol"), issue("ann", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
 	explain := func(who option, body fields) string {
 		t.Helper()
-		return h.must(200, who, "POST", "/explain", body).Body
+		return h.requireStatus(200, who, "POST", "/explain", body).Body
 	}
 	has := func(text string, want ...string) {
 		t.Helper()
@@ -72,11 +72,11 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	asAnn := push("secret/app")
 	asAnn["as"] = "user:ann"
 	has(explain(carol, asAnn), `"near_misses"`, `"namespace":"secret"`, "user:olga")
-	mine := h.must(200, ann, "POST", "/what-can", fields{}).Body
+	mine := h.requireStatus(200, ann, "POST", "/what-can", fields{}).Body
 	has(mine, `"names":["team/**"]`)
 	hides(mine, "freeze", `"rule"`)
-	has(h.must(200, carol, "POST", "/what-can", fields{"as": "user:ann"}).Body, `"rule":"team"`, `"rule":"freeze"`)
-	has(h.must(200, carol, "POST", "/who-can", push("team/app")).Body, `"who":["user:ann"]`, `"rule":"team"`)
+	has(h.requireStatus(200, carol, "POST", "/what-can", fields{"as": "user:ann"}).Body, `"rule":"team"`, `"rule":"freeze"`)
+	has(h.requireStatus(200, carol, "POST", "/who-can", push("team/app")).Body, `"who":["user:ann"]`, `"rule":"team"`)
 
 	// Listing the accounts in a group requires the right to read accounts.
 	members := fields{"actions": []string{"push"}, "repository": "groups/app", "members": true}
@@ -88,20 +88,20 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h.member("dan", "dev")
-	h.member("reader", "policy-readers")
-	has(h.must(200, carol, "POST", "/who-can", members).Body, `"who":["group:dev"],"rule":"groups","members":["user:ann","user:dan"]`, `"missing":true`)
+	h.addMember("dan", "dev")
+	h.addMember("reader", "policy-readers")
+	has(h.requireStatus(200, carol, "POST", "/who-can", members).Body, `"who":["group:dev"],"rule":"groups","members":["user:ann","user:dan"]`, `"missing":true`)
 	members["max_members"] = 1
-	has(h.must(200, carol, "POST", "/who-can", members).Body, `"members":["user:ann"],"more":true`)
-	h.must(403, issue("reader"), "POST", "/who-can", members)
+	has(h.requireStatus(200, carol, "POST", "/who-can", members).Body, `"members":["user:ann"],"more":true`)
+	h.requireStatus(403, issue("reader"), "POST", "/who-can", members)
 	members["members"] = false
-	hides(h.must(200, issue("reader"), "POST", "/who-can", members).Body, "user:ann", "missing")
+	hides(h.requireStatus(200, issue("reader"), "POST", "/who-can", members).Body, "user:ann", "missing")
 
 	// Built-in rules are listed like other rules.
 	write := fields{"scopes": []string{"tidewaiter:journal:write"}}
-	has(h.must(200, carol, "POST", "/who-can", write).Body, `"who":["group:tidewaiter-admins"]`, `"rule":"tidewaiter-admins"`, `"built_in":true`)
-	hides(h.must(200, carol, "POST", "/who-can", write).Body, "auditors")
-	has(h.must(200, carol, "POST", "/what-can", fields{}).Body, `"type":"tidewaiter","names":["**"],"actions":["read"],"rule":"tidewaiter-auditors","built_in":true`)
+	has(h.requireStatus(200, carol, "POST", "/who-can", write).Body, `"who":["group:tidewaiter-admins"]`, `"rule":"tidewaiter-admins"`, `"built_in":true`)
+	hides(h.requireStatus(200, carol, "POST", "/who-can", write).Body, "auditors")
+	has(h.requireStatus(200, carol, "POST", "/what-can", fields{}).Body, `"type":"tidewaiter","names":["**"],"actions":["read"],"rule":"tidewaiter-auditors","built_in":true`)
 	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
 
 	// The answer has the lifetime of a token and the setting that decides this lifetime. If a rule
@@ -144,7 +144,7 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 		{"/what-can", "body.registry", fields{"registry": "none"}},
 	} {
 		got := []string{}
-		errors, _ := h.read(h.must(422, carol, "POST", tt.path, tt.body))["errors"].([]any)
+		errors, _ := h.read(h.requireStatus(422, carol, "POST", tt.path, tt.body))["errors"].([]any)
 		for _, m := range errors {
 			got = append(got, m.(fields)["location"].(string))
 		}
@@ -152,8 +152,8 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 			t.Errorf("%s %v: %s", tt.path, tt.body, diff)
 		}
 	}
-	h.must(403, ann, "POST", "/who-can", push("team/app"))
-	h.must(403, ann, "POST", "/explain", fields{"as": "user:ann", "groups": []string{"ops"}, "actions": []string{"pull"}, "repository": "a/b"})
+	h.requireStatus(403, ann, "POST", "/who-can", push("team/app"))
+	h.requireStatus(403, ann, "POST", "/explain", fields{"as": "user:ann", "groups": []string{"ops"}, "actions": []string{"pull"}, "repository": "a/b"})
 }
 
 // Explaining a decision requires the right to read the journal. The parts of an explanation
@@ -162,9 +162,9 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	// With Strict, the decision is in the journal before the response is sent.
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Strict = true; return l })
-	h.user("ann")
-	h.member("carol", admin.Auditors)
-	h.member("jane", "readers")
+	h.addUser("ann")
+	h.addMember("carol", admin.Auditors)
+	h.addMember("jane", "readers")
 	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "readers", Subjects: []string{"group:readers"}, Tidewaiter: []string{"journal"}, Actions: []string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -179,15 +179,15 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: ruleset.Deny, Repositories: []string{"team/**"}, Actions: []string{"push"}}); err != nil {
 		t.Fatal(err)
 	}
-	issue := func(name string) option { _, secret := h.token(name, "t"); return bearer(secret) }
+	issue := func(name string) option { _, secret := h.createToken(name, "t"); return bearer(secret) }
 	carol := issue("carol")
-	items := h.read(h.must(200, carol, "GET", "/journal?kind=decision", nil))["items"].([]any)
+	items := h.read(h.requireStatus(200, carol, "GET", "/journal?kind=decision", nil))["items"].([]any)
 	if len(items) != 1 {
 		t.Fatalf("decisions: %v", items)
 	}
 	path := "/journal/" + items[0].(fields)["id"].(string) + "/explanation"
-	whole := h.must(200, carol, "GET", path, nil).Body
-	part := h.must(200, issue("jane"), "GET", path, nil).Body
+	whole := h.requireStatus(200, carol, "GET", path, nil).Body
+	part := h.requireStatus(200, issue("jane"), "GET", path, nil).Body
 	for _, want := range []string{`"allowed":false`, `"name":"ann"`, `"rule":"team"`} {
 		if !strings.Contains(whole, want) || !strings.Contains(part, want) {
 			t.Errorf("%s is missing in one of the answers\n%s\n%s", want, whole, part)
@@ -198,23 +198,23 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 			t.Errorf("%s must be only in the first answer\n%s\n%s", more, whole, part)
 		}
 	}
-	h.must(404, carol, "GET", "/journal/none/explanation", nil)
+	h.requireStatus(404, carol, "GET", "/journal/none/explanation", nil)
 
 	// The first characters of an id, which a refusal shows, are enough. If several ids begin with
 	// these characters, the error has the characters that are needed.
 	id := items[0].(fields)["id"].(string)
 	for _, who := range []option{carol, with("ann")} {
-		if got := h.must(200, who, "GET", "/journal/"+id[:30]+"/explanation", nil).Body; !strings.Contains(got, id) {
+		if got := h.requireStatus(200, who, "GET", "/journal/"+id[:30]+"/explanation", nil).Body; !strings.Contains(got, id) {
 			t.Errorf("by the first characters of its id: %s", got)
 		}
 	}
-	if got := h.must(422, carol, "GET", "/journal/"+id[:8], nil).Body; !strings.Contains(got, "several ids begin with "+id[:8]+": "+id[:8]) {
+	if got := h.requireStatus(422, carol, "GET", "/journal/"+id[:8], nil).Body; !strings.Contains(got, "several ids begin with "+id[:8]+": "+id[:8]) {
 		t.Errorf("by the first characters of several ids: %s", got)
 	}
 
 	// Everybody may query decisions about themselves. They learn no more about rules than a
 	// refusal reveals. The decisions of others look like entries that do not exist.
-	own := h.must(200, with("ann"), "GET", path, nil).Body
+	own := h.requireStatus(200, with("ann"), "GET", path, nil).Body
 	for _, hidden := range []string{`"rule"`, `"today"`, `"near_misses"`} {
 		if strings.Contains(own, hidden) {
 			t.Errorf("%s is in %s", hidden, own)
@@ -224,14 +224,14 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 		t.Error(own)
 	}
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.ShowRules = true; return l })
-	if named := h.must(200, with("ann"), "GET", path, nil).Body; !strings.Contains(named, `"rule":"team"`) {
+	if named := h.requireStatus(200, with("ann"), "GET", path, nil).Body; !strings.Contains(named, `"rule":"team"`) {
 		t.Error(named)
 	}
-	h.user("bob")
-	_, restricted := h.token("ann", "restricted", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
-	h.must(403, with("bob"), "GET", path, nil)
-	h.must(403, with("bob"), "GET", "/journal/none/explanation", nil)
-	h.must(403, bearer(restricted), "GET", path, nil)
-	change := h.read(h.must(200, carol, "GET", "/journal?kind=change&limit=1", nil))["items"].([]any)[0].(fields)["id"].(string)
-	h.must(409, carol, "GET", "/journal/"+change+"/explanation", nil)
+	h.addUser("bob")
+	_, restricted := h.createToken("ann", "restricted", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
+	h.requireStatus(403, with("bob"), "GET", path, nil)
+	h.requireStatus(403, with("bob"), "GET", "/journal/none/explanation", nil)
+	h.requireStatus(403, bearer(restricted), "GET", path, nil)
+	change := h.read(h.requireStatus(200, carol, "GET", "/journal?kind=change&limit=1", nil))["items"].([]any)[0].(fields)["id"].(string)
+	h.requireStatus(409, carol, "GET", "/journal/"+change+"/explanation", nil)
 }

@@ -27,7 +27,7 @@ func (a *API) registryRoutes() {
 		})
 	contentRoute(a, tagRegistries, operation("list-keys", "GET /keys", "List the public keys that verify tokens", "The same as /.well-known/jwks.json."),
 		func(ctx context.Context, _ admin.Actor, _ *struct{}) (out keys, err error) {
-			if err := json.Unmarshal(calling(ctx).server.Issuer.Live().Keys.JWKS(), &out); err != nil {
+			if err := json.Unmarshal(callOf(ctx).server.Issuer.Live().Keys.JWKS(), &out); err != nil {
 				return out, fmt.Errorf("decoding the public keys: %w", err)
 			}
 			return out, nil
@@ -36,5 +36,5 @@ func (a *API) registryRoutes() {
 
 // registryNames returns the service names of all registries.
 func registryNames(ctx context.Context) []string {
-	return slices.Sorted(maps.Keys(calling(ctx).server.Issuer.Live().Registries))
+	return slices.Sorted(maps.Keys(callOf(ctx).server.Issuer.Live().Registries))
 }

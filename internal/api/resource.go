@@ -48,7 +48,7 @@ func create[I, K, S any, T object](r resource[K, S, T], op huma.Operation, do fu
 	op.DefaultStatus = http.StatusCreated
 	route(r.API, r.tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*created[T], error) {
 		t, err := do(ctx, caller, in)
-		return newCreated(calling(ctx).request.URL.EscapedPath(), t, err)
+		return newCreated(callOf(ctx).request.URL.EscapedPath(), t, err)
 	})
 }
 

@@ -36,7 +36,7 @@ type account struct {
 func NewAccount(a *accounts.Account) account {
 	return account{
 		ID: a.ID, Kind: a.Kind, Name: a.Name, Login: a.Login(), Disabled: a.Disabled, Created: a.Created.UTC(), Changed: a.Changed.UTC(),
-		Expires: utc(a.Expires), Password: a.Hash, SetByDelegate: a.SetByDelegate, Groups: append([]string{}, a.Groups...), Version: a.Version, Unchecked: a.Unchecked,
+		Expires: inUTC(a.Expires), Password: a.Hash, SetByDelegate: a.SetByDelegate, Groups: append([]string{}, a.Groups...), Version: a.Version, Unchecked: a.Unchecked,
 	}
 }
 
@@ -61,7 +61,7 @@ type group struct {
 
 // NewGroup returns the JSON form of a group, without its members.
 func NewGroup(g *accounts.Group) group {
-	return group{ID: g.ID, Name: g.Name, Created: utc(g.Created), Size: g.Size, Version: g.Version}
+	return group{ID: g.ID, Name: g.Name, Created: inUTC(g.Created), Size: g.Size, Version: g.Version}
 }
 
 func (g group) version() (path, id string, version int64) { return g.Name, g.ID, g.Version }
@@ -95,7 +95,7 @@ func NewToken(t *credentials.Token) token {
 	j := token{
 		ID: t.ID, Use: t.Purpose, Owner: owner{t.Owner.Kind, cmp.Or(t.Owner.Source, accounts.Source), t.Owner.Name, t.Owner.ID}, Name: t.Name,
 		Restrictions: explain.NewRestrictions(t.Limits), Registry: t.Registry, Client: t.Client, Parent: t.Parent,
-		Created: utc(t.Created), Expires: utc(t.Expires), Used: utc(t.Used),
+		Created: inUTC(t.Created), Expires: inUTC(t.Expires), Used: inUTC(t.Used),
 	}
 	if t.From.IsValid() {
 		j.From = t.From.String()
@@ -112,8 +112,8 @@ func (t token) WithSecret(s identity.Secret) token {
 // version returns 1: tokens never change.
 func (t token) version() (path, id string, version int64) { return t.ID, t.ID, 1 }
 
-// utc returns a time in UTC. The zero time stays zero, so that it is absent in JSON.
-func utc(t time.Time) time.Time {
+// inUTC returns a time in UTC. The zero time stays zero, so that it is absent in JSON.
+func inUTC(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}

@@ -18,8 +18,8 @@ import (
 
 func TestErrorsAreProblemDetails(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("root", admin.Administrators)
-	_, secret := h.token("root", "t")
+	h.addMember("root", admin.Administrators)
+	_, secret := h.createToken("root", "t")
 	root := bearer(secret)
 	for _, tt := range []struct {
 		who          option
@@ -128,8 +128,8 @@ func TestErrorsAreProblemDetails(t *testing.T) {
 
 func TestAnOutageIsNotARefusal(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("root", admin.Administrators)
-	_, secret := h.token("root", "t")
+	h.addMember("root", admin.Administrators)
+	_, secret := h.createToken("root", "t")
 	h.db.Close()
 	for _, r := range routes {
 		// The form of the setup secret is checked before the database is read.
@@ -144,11 +144,11 @@ func TestAnOutageIsNotARefusal(t *testing.T) {
 }
 
 func TestListsArePages(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		_, secret := h.token("root", "t")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		_, secret := h.createToken("root", "t")
 		for _, name := range []string{"ann", "bob", "carl", "dora"} {
-			h.member(name)
+			h.addMember(name)
 		}
 		var names []string
 		path := "/users?limit=2"
@@ -156,7 +156,7 @@ func TestListsArePages(t *testing.T) {
 			if pages > 5 {
 				t.Fatal("the last page has a next page")
 			}
-			r := h.must(200, bearer(secret), "GET", path, nil)
+			r := h.requireStatus(200, bearer(secret), "GET", path, nil)
 			page := h.read(r)
 			for _, item := range page["items"].([]any) {
 				names = append(names, item.(fields)["name"].(string))
@@ -174,63 +174,63 @@ func TestListsArePages(t *testing.T) {
 			t.Error(diff)
 		}
 		// An empty list is [] and not null.
-		if r := h.must(200, bearer(secret), "GET", "/robots", nil); r.Body != `{"items":[]}`+"\n" {
+		if r := h.requireStatus(200, bearer(secret), "GET", "/robots", nil); r.Body != `{"items":[]}`+"\n" {
 			t.Errorf("no robots: %s", r.Body)
 		}
 	})
 }
 
 func TestChangesCanBeConditional(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		_, secret := h.token("root", "t")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		_, secret := h.createToken("root", "t")
 		root := bearer(secret)
-		etag := h.must(201, root, "POST", "/users", fields{"name": "ann"}).Header.Get("ETag")
-		next := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}, header("If-Match", etag)).Header.Get("ETag")
-		if same := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}).Header.Get("ETag"); same != next {
+		etag := h.requireStatus(201, root, "POST", "/users", fields{"name": "ann"}).Header.Get("ETag")
+		next := h.requireStatus(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}, header("If-Match", etag)).Header.Get("ETag")
+		if same := h.requireStatus(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}).Header.Get("ETag"); same != next {
 			t.Errorf("setting the same expiry again: %s after %s", same, next)
 		}
 		for _, path := range []string{"/users/ann/disable", "/users/ann/enable"} {
-			h.must(412, root, "POST", path, nil, header("If-Match", etag))
+			h.requireStatus(412, root, "POST", path, nil, header("If-Match", etag))
 		}
-		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", etag))
-		h.must(412, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann")}, header("If-Match", etag))
-		h.must(412, root, "PUT", "/users/root/password", fields{"current": "not checked", "password": secretOf("root")}, header("If-Match", etag))
-		h.must(412, root, "POST", "/users/ann/disable", nil, header("If-Match", "nonsense"))
-		h.must(404, root, "POST", "/users/none/disable", nil, header("If-Match", "*"))
-		h.must(200, root, "POST", "/users/ann/disable", nil, header("If-Match", `"other", `+next))
-		h.must(200, root, "POST", "/users/ann/enable", nil, header("If-Match", "*"))
+		h.requireStatus(412, root, "DELETE", "/users/ann", nil, header("If-Match", etag))
+		h.requireStatus(412, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann")}, header("If-Match", etag))
+		h.requireStatus(412, root, "PUT", "/users/root/password", fields{"current": "not checked", "password": secretOf("root")}, header("If-Match", etag))
+		h.requireStatus(412, root, "POST", "/users/ann/disable", nil, header("If-Match", "nonsense"))
+		h.requireStatus(404, root, "POST", "/users/none/disable", nil, header("If-Match", "*"))
+		h.requireStatus(200, root, "POST", "/users/ann/disable", nil, header("If-Match", `"other", `+next))
+		h.requireStatus(200, root, "POST", "/users/ann/enable", nil, header("If-Match", "*"))
 		// Another object with the same name and version does not match.
-		h.must(204, root, "DELETE", "/users/ann", nil)
-		h.must(201, root, "POST", "/users", fields{"name": "ann"})
-		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", etag))
+		h.requireStatus(204, root, "DELETE", "/users/ann", nil)
+		h.requireStatus(201, root, "POST", "/users", fields{"name": "ann"})
+		h.requireStatus(412, root, "DELETE", "/users/ann", nil, header("If-Match", etag))
 
-		group := h.must(201, root, "POST", "/groups", fields{"name": "dev"}).Header.Get("ETag")
-		h.must(200, root, "PUT", "/groups/dev/members/ann", nil, header("If-Match", group))
-		h.must(412, root, "DELETE", "/groups/dev/members/ann", nil, header("If-Match", group))
-		h.must(412, root, "DELETE", "/groups/dev", nil, header("If-Match", group))
-		h.must(204, root, "DELETE", "/groups/dev", nil)
+		group := h.requireStatus(201, root, "POST", "/groups", fields{"name": "dev"}).Header.Get("ETag")
+		h.requireStatus(200, root, "PUT", "/groups/dev/members/ann", nil, header("If-Match", group))
+		h.requireStatus(412, root, "DELETE", "/groups/dev/members/ann", nil, header("If-Match", group))
+		h.requireStatus(412, root, "DELETE", "/groups/dev", nil, header("If-Match", group))
+		h.requireStatus(204, root, "DELETE", "/groups/dev", nil)
 	})
 }
 
 // A client that loses a response can send the same request again.
 func TestCreationsCanBeRepeated(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		_, secret := h.token("root", "t")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		_, secret := h.createToken("root", "t")
 		root, key := bearer(secret), header("Idempotency-Key", "6f1f7a52")
-		first := h.must(201, root, "POST", "/robots", fields{"name": "ci"}, key)
-		second := h.must(201, root, "POST", "/robots", fields{"name": "ci"}, key)
+		first := h.requireStatus(201, root, "POST", "/robots", fields{"name": "ci"}, key)
+		second := h.requireStatus(201, root, "POST", "/robots", fields{"name": "ci"}, key)
 		a, b := h.read(first), h.read(second)
-		h.must(401, bearer(a["secret"].(string)), "GET", "/whoami", nil)
-		h.must(200, bearer(b["secret"].(string)), "GET", "/whoami", nil)
+		h.requireStatus(401, bearer(a["secret"].(string)), "GET", "/whoami", nil)
+		h.requireStatus(200, bearer(b["secret"].(string)), "GET", "/whoami", nil)
 		delete(a, "secret")
 		delete(b, "secret")
 		if diff := cmp.Diff(a, b); diff != "" || first.Header.Get("ETag") != second.Header.Get("ETag") {
 			t.Errorf("created once: %s", diff)
 		}
-		h.must(409, root, "POST", "/robots", fields{"name": "ci"}, key)
-		r := h.must(422, root, "POST", "/robots", fields{"name": "other"}, key)
+		h.requireStatus(409, root, "POST", "/robots", fields{"name": "ci"}, key)
+		r := h.requireStatus(422, root, "POST", "/robots", fields{"name": "other"}, key)
 		if !strings.Contains(r.Body, `"location":"header.Idempotency-Key"`) {
 			t.Errorf("the key for another object: %s", r.Body)
 		}
@@ -239,7 +239,7 @@ func TestCreationsCanBeRepeated(t *testing.T) {
 			body fields
 		}{{"/users", fields{"name": "ann"}}, {"/groups", fields{"name": "dev"}}, {"/tokens", fields{"name": "laptop"}}} {
 			key := header("Idempotency-Key", "key of "+one.path)
-			a, b := h.must(201, root, "POST", one.path, one.body, key), h.must(201, root, "POST", one.path, one.body, key)
+			a, b := h.requireStatus(201, root, "POST", one.path, one.body, key), h.requireStatus(201, root, "POST", one.path, one.body, key)
 			if a.Header.Get("Location") != b.Header.Get("Location") {
 				t.Errorf("%s: %s and %s", one.path, a.Body, b.Body)
 			}
@@ -248,16 +248,16 @@ func TestCreationsCanBeRepeated(t *testing.T) {
 }
 
 func TestTheJournalCanBeRead(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		_, secret := h.token("root", "t")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		_, secret := h.createToken("root", "t")
 		root := bearer(secret)
 		for _, name := range []string{"ann", "bob"} {
-			h.must(201, root, "POST", "/users", fields{"name": name})
+			h.requireStatus(201, root, "POST", "/users", fields{"name": name})
 		}
 		read := func(path string) (found []string, next any) {
 			t.Helper()
-			page := h.read(h.must(200, root, "GET", path, nil))
+			page := h.read(h.requireStatus(200, root, "GET", path, nil))
 			for _, item := range page["items"].([]any) {
 				c := item.(fields)["change"].(fields)
 				found = append(found, c["actor"].(string)+" "+c["action"].(string)+" "+c["target"].(string))
@@ -291,7 +291,7 @@ func TestTheJournalCanBeRead(t *testing.T) {
 		if diff := cmp.Diff([]string{"user:root user.add bob", "user:root user.add ann"}, append(got, more...)); diff != "" || last != nil {
 			t.Errorf("%v: %s", last, diff)
 		}
-		item := h.read(h.must(200, root, "GET", "/journal?limit=1", nil))["items"].([]any)[0].(fields)
+		item := h.read(h.requireStatus(200, root, "GET", "/journal?limit=1", nil))["items"].([]any)[0].(fields)
 		at := item["time"].(string)
 		if got, _ := read("/journal?action=user.add&since=" + at); !slices.Contains(got, "user:root user.add bob") {
 			t.Errorf("the entry of %s is missing with since: %v", at, got)
@@ -299,22 +299,22 @@ func TestTheJournalCanBeRead(t *testing.T) {
 		if got, _ := read("/journal?action=user.add&until=" + at); slices.Contains(got, "user:root user.add bob") {
 			t.Errorf("the entry of %s is included with until: %v", at, got)
 		}
-		if one := h.read(h.must(200, root, "GET", "/journal/"+item["id"].(string), nil)); cmp.Diff(item, one) != "" {
+		if one := h.read(h.requireStatus(200, root, "GET", "/journal/"+item["id"].(string), nil)); cmp.Diff(item, one) != "" {
 			t.Error(cmp.Diff(item, one))
 		}
 		// The journal records the credential and the address of the actor.
 		if to := item["change"].(fields)["to"].(fields); to["via"] != "token:t 127.0.0.1" {
 			t.Errorf("via: %v", to["via"])
 		}
-		h.must(404, root, "GET", "/journal/none", nil)
-		h.must(422, root, "GET", "/journal?before=1&after=1", nil)
+		h.requireStatus(404, root, "GET", "/journal/none", nil)
+		h.requireStatus(422, root, "GET", "/journal?before=1&after=1", nil)
 		if got, _ := read("/journal?action=user.add&after=1"); !slices.Equal(got, []string{"operator:root user.add root", "user:root user.add ann", "user:root user.add bob"}) {
 			t.Errorf("the entries after position 1: %v", got)
 		}
 		// A client that follows the journal from its beginning gets every entry exactly once.
 		var followed []string
 		for after := "0"; ; {
-			page := h.read(h.must(200, root, "GET", "/journal?limit=2&after="+after, nil))
+			page := h.read(h.requireStatus(200, root, "GET", "/journal?limit=2&after="+after, nil))
 			items := page["items"].([]any)
 			for _, item := range items {
 				followed = append(followed, fmt.Sprint(item.(fields)["position"]))
@@ -330,15 +330,15 @@ func TestTheJournalCanBeRead(t *testing.T) {
 				break
 			}
 		}
-		h.must(422, root, "GET", "/journal?before=0", nil)
+		h.requireStatus(422, root, "GET", "/journal?before=0", nil)
 		for principal, want := range map[string]string{
 			"group:dev": "groups are not in the journal", "usr:ann": "give user:NAME", "user:": "the name is missing",
 		} {
-			if got := h.must(422, root, "GET", "/journal?principal="+principal, nil).Body; !strings.Contains(got, want) {
+			if got := h.requireStatus(422, root, "GET", "/journal?principal="+principal, nil).Body; !strings.Contains(got, want) {
 				t.Errorf("%s: %s", principal, got)
 			}
 		}
-		h.must(422, root, "GET", "/journal?since=yesterday", nil)
+		h.requireStatus(422, root, "GET", "/journal?since=yesterday", nil)
 	})
 }
 
@@ -346,8 +346,8 @@ func TestTheJournalCanBeRead(t *testing.T) {
 // journal?kind=change&limit=12 returned 2 entries.
 func TestFiltersApplyBeforeTheLimit(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("root", admin.Administrators)
-	_, secret := h.token("root", "t")
+	h.addMember("root", admin.Administrators)
+	_, secret := h.createToken("root", "t")
 	root := bearer(secret)
 	add := func(from, n int) {
 		t.Helper()
@@ -369,7 +369,7 @@ func TestFiltersApplyBeforeTheLimit(t *testing.T) {
 	}
 	read := func(query string) (targets []string, page fields) {
 		t.Helper()
-		page = h.read(h.must(200, root, "GET", "/journal?action=group.add&"+query, nil))
+		page = h.read(h.requireStatus(200, root, "GET", "/journal?action=group.add&"+query, nil))
 		for _, item := range page["items"].([]any) {
 			targets = append(targets, strings.TrimPrefix(item.(fields)["change"].(fields)["target"].(string), "group"))
 		}
@@ -408,7 +408,7 @@ func TestFiltersApplyBeforeTheLimit(t *testing.T) {
 	if diff := cmp.Diff(append(numbers(20, 1), "tidewaiter-admins"), got); diff != "" {
 		t.Errorf("page by page: %s", diff)
 	}
-	if link := h.must(200, root, "GET", "/journal?action=group.add&limit=5", nil).Header.Get("Link"); !strings.Contains(link, "before=") || strings.Contains(link, "after=") {
+	if link := h.requireStatus(200, root, "GET", "/journal?action=group.add&limit=5", nil).Header.Get("Link"); !strings.Contains(link, "before=") || strings.Contains(link, "after=") {
 		t.Errorf("the next page is %s", link)
 	}
 
@@ -428,17 +428,17 @@ func TestFiltersApplyBeforeTheLimit(t *testing.T) {
 }
 
 func TestTheFirstAdministratorIsCreatedOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		secret, _, err := h.accounts.SetupSecret(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		body := fields{"secret": secret.Reveal(), "name": "root", "password": secretOf("root")}
-		h.must(403, nobody, "POST", "/setup", fields{"secret": noSecret, "name": "root", "password": secretOf("root")})
-		h.must(422, nobody, "POST", "/setup", fields{"secret": secret.Reveal(), "name": "root", "password": "password"})
-		h.must(201, nobody, "POST", "/setup", body)
-		h.must(403, nobody, "POST", "/setup", body)
-		who := h.read(h.must(200, with("root"), "GET", "/whoami", nil))
+		h.requireStatus(403, nobody, "POST", "/setup", fields{"secret": noSecret, "name": "root", "password": secretOf("root")})
+		h.requireStatus(422, nobody, "POST", "/setup", fields{"secret": secret.Reveal(), "name": "root", "password": "password"})
+		h.requireStatus(201, nobody, "POST", "/setup", body)
+		h.requireStatus(403, nobody, "POST", "/setup", body)
+		who := h.read(h.requireStatus(200, with("root"), "GET", "/whoami", nil))
 		want := []any{}
 		for _, name := range []string{"accounts", "administrators", "journal", "policy", "namespaces"} {
 			want = append(want, fields{"name": name, "actions": []any{"read", "write"}})
@@ -450,11 +450,11 @@ func TestTheFirstAdministratorIsCreatedOnce(t *testing.T) {
 }
 
 func TestAllErrorsOfARuleAreReportedAtOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		_, secret := h.token("root", "t")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		_, secret := h.createToken("root", "t")
 		root := bearer(secret)
-		r := h.read(h.must(422, root, "POST", "/rules", fields{"name": "r", "subjects": []string{"usr:ann", "user:bob"}, "repositories": []string{"team//app"}, "actions": []string{"pull"}}))
+		r := h.read(h.requireStatus(422, root, "POST", "/rules", fields{"name": "r", "subjects": []string{"usr:ann", "user:bob"}, "repositories": []string{"team//app"}, "actions": []string{"pull"}}))
 		var at []string
 		for _, m := range r["errors"].([]any) {
 			at = append(at, m.(fields)["location"].(string))
@@ -462,17 +462,17 @@ func TestAllErrorsOfARuleAreReportedAtOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{"body.subjects[0]", "body.repositories[0]"}, at); diff != "" {
 			t.Errorf("%s in %v", diff, r)
 		}
-		namespace := h.must(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
+		namespace := h.requireStatus(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
 		if got := namespace.Header.Get("Location"); got != "/api/v1/namespaces/shop%2Fweb" {
 			t.Errorf("Location: %s", got)
 		}
-		h.must(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "reader"}, header("If-Match", namespace.Header.Get("ETag")))
-		h.must(412, root, "DELETE", "/namespaces/shop%2Fweb", nil, header("If-Match", namespace.Header.Get("ETag")))
-		h.must(204, root, "DELETE", "/namespaces/shop%2Fweb", nil)
-		before := h.read(h.must(200, root, "GET", "/policy", nil))["version"]
-		h.must(201, root, "POST", "/rules", fields{"name": "two words", "subjects": []string{"anyone"}, "repositories": []string{"public/**"}, "actions": []string{"pull"}, "lifetime": "5m"})
-		rule := h.read(h.must(200, root, "GET", "/rules/two%20words", nil))
-		if after := h.read(h.must(200, root, "GET", "/policy", nil))["version"]; rule["lifetime"] != "5m0s" || after == before {
+		h.requireStatus(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "reader"}, header("If-Match", namespace.Header.Get("ETag")))
+		h.requireStatus(412, root, "DELETE", "/namespaces/shop%2Fweb", nil, header("If-Match", namespace.Header.Get("ETag")))
+		h.requireStatus(204, root, "DELETE", "/namespaces/shop%2Fweb", nil)
+		before := h.read(h.requireStatus(200, root, "GET", "/policy", nil))["version"]
+		h.requireStatus(201, root, "POST", "/rules", fields{"name": "two words", "subjects": []string{"anyone"}, "repositories": []string{"public/**"}, "actions": []string{"pull"}, "lifetime": "5m"})
+		rule := h.read(h.requireStatus(200, root, "GET", "/rules/two%20words", nil))
+		if after := h.read(h.requireStatus(200, root, "GET", "/policy", nil))["version"]; rule["lifetime"] != "5m0s" || after == before {
 			t.Errorf("a rule: %v, and the policy is %v", rule, after)
 		}
 	})
@@ -480,42 +480,42 @@ func TestAllErrorsOfARuleAreReportedAtOnce(t *testing.T) {
 
 // Shared roles and roles of a namespace behave in the same way.
 func TestRolesAreManaged(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		_, secret := h.token("root", "t")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		_, secret := h.createToken("root", "t")
 		root := bearer(secret)
-		h.must(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
+		h.requireStatus(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
 		for _, at := range []string{"/roles", "/namespaces/shop%2Fweb/roles"} {
-			created := h.must(201, root, "POST", at, fields{"name": "cleaner", "actions": []string{"delete", "pull"}, "lifetime": "5m"})
+			created := h.requireStatus(201, root, "POST", at, fields{"name": "cleaner", "actions": []string{"delete", "pull"}, "lifetime": "5m"})
 			role, etag := created.Header.Get("Location"), created.Header.Get("ETag")
 			if role != "/api/v1"+at+"/cleaner" {
 				t.Fatalf("Location: %s", role)
 			}
 			role = strings.TrimPrefix(role, "/api/v1")
-			read := h.must(200, root, "GET", role, nil)
+			read := h.requireStatus(200, root, "GET", role, nil)
 			if diff := cmp.Diff(h.read(created), h.read(read)); diff != "" || read.Header.Get("ETag") != etag {
 				t.Errorf("after creating it: %s", diff)
 			}
 			if got := h.read(read); got["lifetime"] != "5m0s" || cmp.Diff([]any{"pull", "delete"}, got["actions"]) != "" {
 				t.Errorf("%s: %v", role, got)
 			}
-			h.must(409, root, "POST", at, fields{"name": "cleaner", "actions": []string{"pull"}})
-			h.must(422, root, "POST", at, fields{"name": "Cleaner", "actions": []string{"pull"}})
-			h.must(422, root, "POST", at, fields{"name": "other", "actions": []string{}})
-			h.must(422, root, "POST", at, fields{"name": "other", "actions": []string{"pull"}, "lifetime": "soon"})
-			set := h.must(200, root, "PUT", role, fields{"actions": []string{"pull"}}, header("If-Match", etag))
-			h.must(412, root, "PUT", role, fields{"actions": []string{"push"}}, header("If-Match", etag))
-			h.must(412, root, "DELETE", role, nil, header("If-Match", etag))
-			if found := h.read(h.must(200, root, "GET", at, nil))["items"]; cmp.Diff([]any{h.read(set)}, found) != "" {
+			h.requireStatus(409, root, "POST", at, fields{"name": "cleaner", "actions": []string{"pull"}})
+			h.requireStatus(422, root, "POST", at, fields{"name": "Cleaner", "actions": []string{"pull"}})
+			h.requireStatus(422, root, "POST", at, fields{"name": "other", "actions": []string{}})
+			h.requireStatus(422, root, "POST", at, fields{"name": "other", "actions": []string{"pull"}, "lifetime": "soon"})
+			set := h.requireStatus(200, root, "PUT", role, fields{"actions": []string{"pull"}}, header("If-Match", etag))
+			h.requireStatus(412, root, "PUT", role, fields{"actions": []string{"push"}}, header("If-Match", etag))
+			h.requireStatus(412, root, "DELETE", role, nil, header("If-Match", etag))
+			if found := h.read(h.requireStatus(200, root, "GET", at, nil))["items"]; cmp.Diff([]any{h.read(set)}, found) != "" {
 				t.Errorf("the list of %s: %v", at, found)
 			}
-			h.must(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "cleaner"})
-			if r := h.must(422, root, "DELETE", role, nil); !strings.Contains(r.Body, "group:dev") {
+			h.requireStatus(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "cleaner"})
+			if r := h.requireStatus(422, root, "DELETE", role, nil); !strings.Contains(r.Body, "group:dev") {
 				t.Errorf("deleting a role that a member has: %s", r.Body)
 			}
-			h.must(200, root, "DELETE", "/namespaces/shop%2Fweb/members/group:dev", nil)
-			h.must(204, root, "DELETE", role, nil, header("If-Match", set.Header.Get("ETag")))
-			h.must(404, root, "DELETE", role, nil)
+			h.requireStatus(200, root, "DELETE", "/namespaces/shop%2Fweb/members/group:dev", nil)
+			h.requireStatus(204, root, "DELETE", role, nil, header("If-Match", set.Header.Get("ETag")))
+			h.requireStatus(404, root, "DELETE", role, nil)
 		}
 	})
 }
@@ -523,26 +523,26 @@ func TestRolesAreManaged(t *testing.T) {
 // If an account manager knows the password of an account, the account cannot become an
 // administrator while it has this password.
 func TestDelegatedAccountsCannotBecomeAdministrators(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		h.member("hank", "helpdesk")
-		_, secret := h.token("root", "t")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		h.addMember("hank", "helpdesk")
+		_, secret := h.createToken("root", "t")
 		root := bearer(secret)
-		_, secret = h.token("hank", "t")
+		_, secret = h.createToken("hank", "t")
 		hank := bearer(secret)
-		if added := h.read(h.must(201, hank, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})); added["set_by_delegate"] != true {
+		if added := h.read(h.requireStatus(201, hank, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})); added["set_by_delegate"] != true {
 			t.Errorf("an account that the helpdesk added: %v", added)
 		}
 		const join = "/groups/tidewaiter-admins/members/ann"
-		if r := h.must(409, root, "PUT", join, nil); !strings.Contains(r.Body, "an administrator must set another one first") {
+		if r := h.requireStatus(409, root, "PUT", join, nil); !strings.Contains(r.Body, "an administrator must set another one first") {
 			t.Errorf("a delegated account: %s", r.Body)
 		}
-		set := h.read(h.must(200, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann") + "!"}))
+		set := h.read(h.requireStatus(200, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann") + "!"}))
 		if _, delegated := set["set_by_delegate"]; delegated {
 			t.Errorf("an account whose password an administrator set: %v", set)
 		}
-		h.must(200, root, "PUT", join, nil)
-		h.member("bob")
-		h.must(403, hank, "POST", "/tokens", fields{"name": "over", "user": "bob", "restrictions": []fields{{"type": "tidewaiter", "names": []string{"**"}, "actions": []string{"read"}}}})
+		h.requireStatus(200, root, "PUT", join, nil)
+		h.addMember("bob")
+		h.requireStatus(403, hank, "POST", "/tokens", fields{"name": "over", "user": "bob", "restrictions": []fields{{"type": "tidewaiter", "names": []string{"**"}, "actions": []string{"read"}}}})
 	})
 }

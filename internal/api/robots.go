@@ -29,7 +29,7 @@ func (a *API) robotRoutes() {
 	r := a.accountRoutes(policy.Robot, tagRobots)
 	create(r, operation("add-robot", "POST /robots", "Add a robot", "The response contains its secret, which is not shown again."),
 		func(ctx context.Context, caller admin.Actor, in *newRobot) (account, error) {
-			r, secret, err := a.Accounts.AddRobot(ctx, in.by(caller), accounts.NewRobot{Name: in.Body.Name, Expires: in.Body.Expires, Groups: in.Body.Groups})
+			r, secret, err := a.Accounts.AddRobot(ctx, in.actorWithKey(caller), accounts.NewRobot{Name: in.Body.Name, Expires: in.Body.Expires, Groups: in.Body.Groups})
 			return NewAccount(&r).WithSecret(secret), unknownGroup(err)
 		})
 	route(a, tagRobots, operation("rotate-robot", "POST /robots/{name}/rotate", "Rotate a robot's secret",

@@ -25,8 +25,8 @@ type call struct {
 
 type callKey struct{}
 
-// calling returns the call that is stored in a context.
-func calling(ctx context.Context) *call {
+// callOf returns the state of the request that is stored in a context.
+func callOf(ctx context.Context) *call {
 	c, _ := ctx.Value(callKey{}).(*call)
 	return c
 }
@@ -45,7 +45,7 @@ func operation(id, pattern, summary, description string) huma.Operation {
 // route adds a route for authenticated callers.
 func route[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(context.Context, admin.Actor, *I) (*O, error)) {
 	op.Security = []map[string][]string{{byToken: {}}, {byName: {}}, {bySession: {}}}
-	register(a, tag, op, func(ctx context.Context, in *I) (*O, error) { return handle(ctx, actorOf(calling(ctx).caller), in) })
+	register(a, tag, op, func(ctx context.Context, in *I) (*O, error) { return handle(ctx, actorOf(callOf(ctx).caller), in) })
 }
 
 // publicRoute adds a route that needs no authentication.
@@ -68,7 +68,7 @@ func register[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(co
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, a.toProblem(calling(ctx), err)
+			return nil, a.toProblem(callOf(ctx), err)
 		}
 		return out, nil
 	})
@@ -87,7 +87,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	c := calling(ctx.Context())
+	c := callOf(ctx.Context())
 	r, w := humago.Unwrap(ctx)
 	var err error
 	c.caller, err = c.server.Caller(r)

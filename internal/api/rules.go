@@ -136,7 +136,7 @@ func (a *API) ruleRoutes() {
 				return out, admin.Requires(admin.RightPolicy, scope.Read)
 			}
 			s := a.Rulebook.Status()
-			out = currentPolicy{Version: s.Policy.ID(), Rules: s.Policy.Len(), Loaded: utc(s.Loaded)}
+			out = currentPolicy{Version: s.Policy.ID(), Rules: s.Policy.Len(), Loaded: inUTC(s.Loaded)}
 			if s.Problem != nil {
 				out.Problem = s.Problem.Error()
 			}

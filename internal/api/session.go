@@ -35,7 +35,7 @@ func (a *API) sessionRoutes() {
 			"It also ends if it is revoked, if the password changes, or if the user is disabled. Programs send a token with each request instead.")
 	op.DefaultStatus = http.StatusCreated
 	publicRoute(a, tagSession, op, func(ctx context.Context, in *signIn) (*sessionStarted, error) {
-		c := calling(ctx)
+		c := callOf(ctx)
 		who, err := c.server.SignIn(c.request, identity.NewPresented(in.Body.Name, in.Body.Password))
 		if err != nil {
 			return nil, err

@@ -21,7 +21,7 @@ func (a *API) setupRoutes() {
 		"The request needs the secret in the service's log, which can be used once. The response is the same for a wrong, a used and an expired secret.")
 	op.DefaultStatus = http.StatusCreated
 	publicRoute(a, tagSession, op, func(ctx context.Context, in *setUp) (*created[account], error) {
-		c := calling(ctx)
+		c := callOf(ctx)
 		u, err := a.Accounts.SetUp(ctx, identity.NewSecret(in.Body.Secret),
 			accounts.NewUser{Name: in.Body.Name, Password: identity.NewSecret(in.Body.Password)}, c.server.Located(c.request))
 		return newCreated(Prefix+"/users", NewAccount(&u), err)

@@ -25,9 +25,9 @@ import (
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, the audit
 // log and the API.
 func TestSecretsDoNotLeak(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		_, secret := h.token("root", "laptop")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		_, secret := h.createToken("root", "laptop")
 		root := bearer(secret)
 		const canary = "canary-that-sings"
 		var answers []reply
@@ -94,8 +94,8 @@ func TestSecretsDoNotLeak(t *testing.T) {
 // Harbor CVE-2019-16097 and similar: an extra JSON field created an administrator.
 func TestUnknownFieldsAreRefused(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("hank", "helpdesk")
-	_, secret := h.token("hank", "t")
+	h.addMember("hank", "helpdesk")
+	_, secret := h.createToken("hank", "t")
 	for _, field := range []string{"id", "kind", "version", "disabled", "admin", "role", "rights", "Groups", "source", "owner", "parent", "created"} {
 		for _, r := range routes {
 			body, ok := r.body.(fields)
@@ -128,15 +128,15 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 // that checks requests could read one of the values, and the API the other.
 func TestRepeatedKeysAreRefused(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("hank", "helpdesk")
-	_, secret := h.token("hank", "t")
+	h.addMember("hank", "helpdesk")
+	_, secret := h.createToken("hank", "t")
 	for i, repeated := range []string{`"name":"zoe"`, `"NAME":"zoe"`, `"paſſword":"` + secretOf("eve") + `"`, `"PAſSWORD":"` + secretOf("eve") + `"`} {
 		body := fmt.Sprintf(`{"name":"ann%d","password":%q,%s}`, i, secretOf("ann"), repeated)
 		if got := h.request(bearer(secret), "POST", "/users", body); got.Status != 400 && got.Status != 422 {
 			t.Errorf("%s: %d %s", body, got.Status, got.Body)
 		}
 	}
-	h.must(201, bearer(secret), "POST", "/users", `{"name":"ann","password":"`+secretOf("ann")+`"}`)
+	h.requireStatus(201, bearer(secret), "POST", "/users", `{"name":"ann","password":"`+secretOf("ann")+`"}`)
 }
 
 // An earlier version of the API treated null as an absent key, which meant all registries,
@@ -144,8 +144,8 @@ func TestRepeatedKeysAreRefused(t *testing.T) {
 // restrictions as absent.
 func TestNullIsNotAnAbsentKey(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("root", admin.Administrators)
-	_, secret := h.token("root", "t")
+	h.addMember("root", admin.Administrators)
+	_, secret := h.createToken("root", "t")
 	const rule = `"repositories":["a"],"actions":["pull"]`
 	for _, tt := range []struct{ path, body string }{
 		{"/rules", `{"name":"r","subjects":["user:ann"],"registries":null,` + rule + `}`},
@@ -161,22 +161,22 @@ func TestNullIsNotAnAbsentKey(t *testing.T) {
 			t.Errorf("%s: %d %s", tt.body, got.Status, got.Body)
 		}
 	}
-	h.must(201, bearer(secret), "POST", "/tokens", `{"name":"x"}`)
-	h.must(200, bearer(secret), "POST", "/explain", `{"as":"user:ann","claims":{"a":null,"b":[null,{"c":null}]},"scopes":["repository:a:pull"]}`)
+	h.requireStatus(201, bearer(secret), "POST", "/tokens", `{"name":"x"}`)
+	h.requireStatus(200, bearer(secret), "POST", "/explain", `{"as":"user:ann","claims":{"a":null,"b":[null,{"c":null}]},"scopes":["repository:a:pull"]}`)
 }
 
 // Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Callers who may not read accounts
 // must not learn whether an account exists, from any route or from failed sign-ins.
 func TestUsersCannotBeEnumerated(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.user("ann")
-	h.user("disabled")
-	_, disabled := h.token("disabled", "t")
-	h.must(401, nobody, "GET", "/whoami", nil)
+	h.addUser("ann")
+	h.addUser("disabled")
+	_, disabled := h.createToken("disabled", "t")
+	h.requireStatus(401, nobody, "GET", "/whoami", nil)
 	if _, err := h.accounts.Disable(t.Context(), operator, "disabled", 0); err != nil {
 		t.Fatal(err)
 	}
-	h.member("bob")
+	h.addMember("bob")
 	same := func(what string, a, b reply, names ...string) {
 		t.Helper()
 		clean := func(r reply) string {
@@ -218,15 +218,15 @@ func TestUsersCannotBeEnumerated(t *testing.T) {
 // The journal records who guesses passwords or tokens. A flood of guesses is only counted.
 func TestSignInsAreInTheJournal(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.user("ann")
+	h.addUser("ann")
 	for i := range 5 {
-		h.must(401, nobody, "POST", "/session", fields{"name": "ann", "password": fmt.Sprint("guess ", i)})
-		h.must(401, bearer("twp_bogus"), "GET", "/whoami", nil)
+		h.requireStatus(401, nobody, "POST", "/session", fields{"name": "ann", "password": fmt.Sprint("guess ", i)})
+		h.requireStatus(401, bearer("twp_bogus"), "GET", "/whoami", nil)
 	}
-	h.must(400, func(r *http.Request) { r.Header.Set("Authorization", "Digest x") }, "GET", "/whoami", nil)
-	h.must(401, nobody, "GET", "/whoami", nil)
-	h.must(201, nobody, "POST", "/session", fields{"name": "ann", "password": secretOf("ann")})
-	h.must(200, with("ann"), "GET", "/whoami", nil)
+	h.requireStatus(400, func(r *http.Request) { r.Header.Set("Authorization", "Digest x") }, "GET", "/whoami", nil)
+	h.requireStatus(401, nobody, "GET", "/whoami", nil)
+	h.requireStatus(201, nobody, "POST", "/session", fields{"name": "ann", "password": secretOf("ann")})
+	h.requireStatus(200, with("ann"), "GET", "/whoami", nil)
 	if err := h.journal.Close(t.Context()); err != nil { // Close writes the counted refusals
 		t.Fatal(err)
 	}
@@ -254,15 +254,15 @@ func TestSignInsAreInTheJournal(t *testing.T) {
 // The API and the token endpoint share their rate limits.
 func TestGuessesAreRateLimited(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.member("ann")
+	h.addMember("ann")
 	for i := range 10 {
-		h.must(401, nobody, "POST", "/session", fields{"name": "ann", "password": fmt.Sprint("guess ", i)})
+		h.requireStatus(401, nobody, "POST", "/session", fields{"name": "ann", "password": fmt.Sprint("guess ", i)})
 	}
-	r := h.must(429, nobody, "POST", "/session", fields{"name": "ann", "password": "another guess"})
+	r := h.requireStatus(429, nobody, "POST", "/session", fields{"name": "ann", "password": "another guess"})
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("Retry-After is missing")
 	}
-	h.must(429, func(r *http.Request) { r.SetBasicAuth("ann", "yet another") }, "GET", "/whoami", nil)
+	h.requireStatus(429, func(r *http.Request) { r.SetBasicAuth("ann", "yet another") }, "GET", "/whoami", nil)
 	if got := h.get("/token?service=r.example.com"); got.Status >= 500 {
 		t.Errorf("the token endpoint: %d", got.Status)
 	}
@@ -270,9 +270,9 @@ func TestGuessesAreRateLimited(t *testing.T) {
 
 // Harbor CVE-2025-30086, CVE-2024-22261: filters and sorting by any column, SQL injection.
 func TestParametersAreNotSQL(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.member("root", admin.Administrators)
-		_, secret := h.token("root", "t")
+	onEachDatabase(t, func(t *testing.T, h *harness) {
+		h.addMember("root", admin.Administrators)
+		_, secret := h.createToken("root", "t")
 		for _, text := range []string{
 			"' OR 1=1 --", `" OR ""="`, "x'; DROP TABLE accounts; --", "%' UNION SELECT hash FROM accounts --", "\\", "%00", "$1", "*", "%", "_",
 			strings.Repeat("x", 150), "é", "\u2028", "🂡",
@@ -297,7 +297,7 @@ func TestParametersAreNotSQL(t *testing.T) {
 				t.Errorf("%s: %d %s", body, got.Status, got.Body)
 			}
 		}
-		h.must(200, bearer(secret), "GET", "/users", nil)
+		h.requireStatus(200, bearer(secret), "GET", "/users", nil)
 	})
 }
 
@@ -305,34 +305,34 @@ func TestParametersAreNotSQL(t *testing.T) {
 // the session, except if the request has the password.
 func TestCredentialsCannotCreateStrongerOnes(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.user("ann")
-	narrow, secret := h.token("ann", "narrow", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
-	r := h.read(h.must(201, bearer(secret), "POST", "/tokens", fields{"name": "child"}))
+	h.addUser("ann")
+	narrow, secret := h.createToken("ann", "narrow", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
+	r := h.read(h.requireStatus(201, bearer(secret), "POST", "/tokens", fields{"name": "child"}))
 	if r["parent"] != narrow.ID || fmt.Sprint(r["restrictions"]) != "[map[actions:[pull] names:[team/**] type:repository]]" {
 		t.Errorf("created by a restricted token: %v", r)
 	}
-	h.must(403, bearer(secret), "POST", "/tokens", fields{"name": "wide", "restrictions": []fields{{"names": []string{"**"}, "actions": []string{"pull"}}}})
-	h.must(403, bearer(secret), "PUT", "/users/ann/password", fields{"current": secretOf("ann"), "password": "a completely new password"})
+	h.requireStatus(403, bearer(secret), "POST", "/tokens", fields{"name": "wide", "restrictions": []fields{{"names": []string{"**"}, "actions": []string{"pull"}}}})
+	h.requireStatus(403, bearer(secret), "PUT", "/users/ann/password", fields{"current": secretOf("ann"), "password": "a completely new password"})
 
-	session := h.session("ann")
-	r = h.read(h.must(201, cookie(session), "POST", "/tokens", fields{"name": "short"}))
+	session := h.startSession("ann")
+	r = h.read(h.requireStatus(201, cookie(session), "POST", "/tokens", fields{"name": "short"}))
 	if r["expires"] != "2026-11-24T00:00:00Z" {
 		t.Errorf("created in a session: %v", r)
 	}
-	h.must(403, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z"})
-	h.must(422, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z", "password": "wrong password"})
-	r = h.read(h.must(201, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z", "password": secretOf("ann")}))
+	h.requireStatus(403, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z"})
+	h.requireStatus(422, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z", "password": "wrong password"})
+	r = h.read(h.requireStatus(201, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z", "password": secretOf("ann")}))
 	if r["parent"] != nil || r["expires"] != "2027-11-24T00:00:00Z" {
 		t.Errorf("created with the password: %v", r)
 	}
-	h.must(204, cookie(session), "DELETE", "/session", nil)
-	h.must(401, cookie(session), "GET", "/whoami", nil)
+	h.requireStatus(204, cookie(session), "DELETE", "/session", nil)
+	h.requireStatus(401, cookie(session), "GET", "/whoami", nil)
 }
 
-// session starts a session and returns the value of its cookie.
-func (h *harness) session(name string) string {
+// startSession starts a session and returns the value of its cookie.
+func (h *harness) startSession(name string) string {
 	h.Helper()
-	r := h.must(201, nobody, "POST", "/session", fields{"name": name, "password": secretOf(name)})
+	r := h.requireStatus(201, nobody, "POST", "/session", fields{"name": name, "password": secretOf(name)})
 	set, err := http.ParseSetCookie(r.Header.Get("Set-Cookie"))
 	if err != nil {
 		h.Fatal(err)
@@ -349,9 +349,9 @@ func (h *harness) session(name string) string {
 // Cross-site request forgery: a page of another origin cannot use the cookie of its visitor.
 func TestCrossOriginRequestsAreRefused(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.user("ann")
-	h.member("bob")
-	session := h.session("ann")
+	h.addUser("ann")
+	h.addMember("bob")
+	session := h.startSession("ann")
 	for _, foreign := range [][]option{
 		{header("Sec-Fetch-Site", "cross-site")}, {header("Sec-Fetch-Site", "same-site")}, {header("Origin", "https://evil.example.com")}, {header("Origin", "null")},
 	} {
@@ -364,9 +364,9 @@ func TestCrossOriginRequestsAreRefused(t *testing.T) {
 			}
 		}
 	}
-	h.must(200, cookie(session), "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}, header("Sec-Fetch-Site", "same-origin"))
-	h.must(200, cookie(session), "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}, header("Origin", h.url))
-	r := h.must(405, nobody, "OPTIONS", "/users", nil, header("Origin", "https://evil.example.com"))
+	h.requireStatus(200, cookie(session), "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}, header("Sec-Fetch-Site", "same-origin"))
+	h.requireStatus(200, cookie(session), "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}, header("Origin", h.url))
+	r := h.requireStatus(405, nobody, "OPTIONS", "/users", nil, header("Origin", "https://evil.example.com"))
 	if r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("another origin is allowed")
 	}
@@ -375,22 +375,22 @@ func TestCrossOriginRequestsAreRefused(t *testing.T) {
 // If the Authorization header is wrong, the request is refused although its cookie is valid.
 func TestAWrongCredentialIsNotReplacedByAnother(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	h.user("ann")
-	session := h.session("ann")
-	_, token := h.token("ann", "t")
-	h.must(200, cookie(session), "GET", "/session", nil)
-	h.must(401, cookie(session), "GET", "/whoami", nil, bearer(noSecret))
-	h.must(401, cookie(session), "GET", "/whoami", nil, header("Authorization", "Bearer "))
-	h.must(401, cookie(session), "GET", "/whoami", nil, header("Authorization", "Basic Og=="))
-	h.must(400, cookie(session), "GET", "/whoami", nil, header("Authorization", "Digest x"))
-	h.must(400, cookie(session), "GET", "/whoami", nil, cookie(session))
-	h.must(400, nobody, "GET", "/whoami", nil, func(r *http.Request) { r.Header["Authorization"] = []string{"Bearer " + token, "Bearer " + token} })
-	h.must(401, bearer(session), "GET", "/whoami", nil) // a session is not a bearer token
-	h.must(401, cookie(token), "GET", "/whoami", nil)
-	h.must(401, bearer(secretOf("ann")), "GET", "/whoami", nil)
-	h.must(200, bearer(token), "GET", "/whoami", nil)
+	h.addUser("ann")
+	session := h.startSession("ann")
+	_, token := h.createToken("ann", "t")
+	h.requireStatus(200, cookie(session), "GET", "/session", nil)
+	h.requireStatus(401, cookie(session), "GET", "/whoami", nil, bearer(noSecret))
+	h.requireStatus(401, cookie(session), "GET", "/whoami", nil, header("Authorization", "Bearer "))
+	h.requireStatus(401, cookie(session), "GET", "/whoami", nil, header("Authorization", "Basic Og=="))
+	h.requireStatus(400, cookie(session), "GET", "/whoami", nil, header("Authorization", "Digest x"))
+	h.requireStatus(400, cookie(session), "GET", "/whoami", nil, cookie(session))
+	h.requireStatus(400, nobody, "GET", "/whoami", nil, func(r *http.Request) { r.Header["Authorization"] = []string{"Bearer " + token, "Bearer " + token} })
+	h.requireStatus(401, bearer(session), "GET", "/whoami", nil) // a session is not a bearer token
+	h.requireStatus(401, cookie(token), "GET", "/whoami", nil)
+	h.requireStatus(401, bearer(secretOf("ann")), "GET", "/whoami", nil)
+	h.requireStatus(200, bearer(token), "GET", "/whoami", nil)
 	h.clock.Pass(2 * time.Hour)
-	if r := h.must(401, cookie(session), "GET", "/whoami", nil); !strings.Contains(r.Header.Get("Set-Cookie"), "Max-Age=0") {
+	if r := h.requireStatus(401, cookie(session), "GET", "/whoami", nil); !strings.Contains(r.Header.Get("Set-Cookie"), "Max-Age=0") {
 		t.Errorf("the browser keeps the cookie of an expired session: %s", r.Header.Get("Set-Cookie"))
 	}
 }

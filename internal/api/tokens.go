@@ -89,7 +89,7 @@ func (a *API) tokenRoutes() {
 		func(ctx context.Context, caller admin.Actor, in *revokeTokens) (revoked, error) {
 			owner, err := ownerOf(caller, in.Body.Mine, in.Body.User, in.Body.Robot, in.Body.Source)
 			if err == nil && owner == (credentials.Owner{}) {
-				err = invalid("body", "give mine, user or robot")
+				err = invalidPart("body", "give mine, user or robot")
 			}
 			if err != nil {
 				return revoked{}, err
@@ -113,7 +113,7 @@ func (a *API) identifyToken(ctx context.Context, caller admin.Actor, in *identif
 	if err := a.mayReadJournal(caller); err != nil {
 		return leak.Credential{}, err
 	}
-	live, began := calling(ctx).server.Issuer.Live(), a.Now()
+	live, began := callOf(ctx).server.Issuer.Live(), a.Now()
 	f := leak.Finder{
 		Credentials: a.Accounts.Credentials, Setup: a.Accounts.SetupExpires, Administered: a.Accounts.Administered, Journal: a.Journal, Issuer: live.Name,
 		HasSource:   func(name string) bool { return live.Chain.Source(name) != nil },
@@ -162,27 +162,27 @@ func (a *API) createToken(ctx context.Context, caller admin.Actor, in *newToken)
 	}
 	if in.Body.Password != "" {
 		if owner != (credentials.Owner{}) && owner != credentials.OwnerOf(caller.Principal) {
-			return token{}, invalid("body.password", "only for the caller's own tokens")
+			return token{}, invalidPart("body.password", "only for the caller's own tokens")
 		}
 		if caller, err = reauthenticate(ctx, caller, in.Body.Password); err != nil {
 			return token{}, err
 		}
 	}
-	t, secret, err := a.Accounts.Credentials.AddToken(ctx, in.by(caller), credentials.NewToken{Owner: owner, Name: in.Body.Name, Limits: restrictions, Expires: in.Body.Expires})
+	t, secret, err := a.Accounts.Credentials.AddToken(ctx, in.actorWithKey(caller), credentials.NewToken{Owner: owner, Name: in.Body.Name, Limits: restrictions, Expires: in.Body.Expires})
 	if errors.Is(err, admin.ErrNotFound) {
-		err = invalid("body.user", "%s", err)
+		err = invalidPart("body.user", "%s", err)
 	}
 	return NewToken(&t).WithSecret(secret), err
 }
 
-// reauthenticate returns the caller, authenticated by the password instead of the credential of
-// the request. Somebody who finds an open browser session does not know the password, so the
-// session cannot create longer-lived tokens.
+// reauthenticate returns the given caller, but authenticated by the given password instead of the
+// credential of the request. Somebody who finds an open browser session does not know the
+// password, so the session cannot create longer-lived tokens.
 func reauthenticate(ctx context.Context, caller admin.Actor, password string) (admin.Actor, error) {
-	c := calling(ctx)
+	c := callOf(ctx)
 	who, err := c.server.SignIn(c.request, identity.NewPresented(username.Login(caller.Principal), password))
 	if errors.Is(err, identity.ErrRejected) || err == nil && credentials.OwnerOf(who.Principal) != credentials.OwnerOf(caller.Principal) {
-		return admin.Actor{}, invalid("body.password", "this is not the current password")
+		return admin.Actor{}, invalidPart("body.password", "this is not the current password")
 	}
 	if err != nil {
 		return admin.Actor{}, err
@@ -198,7 +198,7 @@ func readRestrictions(from []explain.Restriction) ([]policy.Limit, error) {
 			limit.Type = ""
 		}
 		if limit.Actions.UnmarshalText([]byte(strings.Join(r.Actions, ","))) != nil {
-			return nil, invalid("body.restrictions", "an action is not one of pull, push, delete, *, read, write")
+			return nil, invalidPart("body.restrictions", "an action is not one of pull, push, delete, *, read, write")
 		}
 		limits = append(limits, limit)
 	}

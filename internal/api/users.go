@@ -40,7 +40,7 @@ type setPassword struct {
 func (a *API) userRoutes() {
 	r := a.accountRoutes(policy.User, tagUsers)
 	create(r, operation("add-user", "POST /users", "Add a user", ""), func(ctx context.Context, caller admin.Actor, in *newUser) (account, error) {
-		u, err := a.Accounts.AddUser(ctx, in.by(caller), accounts.NewUser{
+		u, err := a.Accounts.AddUser(ctx, in.actorWithKey(caller), accounts.NewUser{
 			Name: in.Body.Name, Password: identity.NewSecret(in.Body.Password), Hash: identity.NewSecret(in.Body.Hash), Groups: in.Body.Groups,
 		})
 		return NewAccount(&u), unknownGroup(err)
@@ -51,7 +51,7 @@ func (a *API) userRoutes() {
 		func(ctx context.Context, caller admin.Actor, in *allowUser) (*response[account], error) {
 			from, err := ratelimit.ParsePlace(in.Body.From)
 			if err != nil {
-				return nil, invalid("body.from", "%s", err)
+				return nil, invalidPart("body.from", "%s", err)
 			}
 			u, err := a.Accounts.AllowPlace(ctx, caller, login(policy.User, in.Name), from)
 			return respond(NewAccount(&u), err)
@@ -65,7 +65,7 @@ func (a *API) userRoutes() {
 				return a.Accounts.ChangePassword(ctx, caller, identity.NewSecret(in.Body.Current), secret)
 			}
 			if in.Body.Current != "" {
-				return accounts.Account{}, invalid("body.current", "only for the caller's own password")
+				return accounts.Account{}, invalidPart("body.current", "only for the caller's own password")
 			}
 			return a.Accounts.SetPassword(ctx, caller, in.Name, secret, version)
 		})
@@ -75,7 +75,7 @@ func (a *API) userRoutes() {
 // the status is 422 and not 404, because the path exists.
 func unknownGroup(err error) error {
 	if errors.Is(err, admin.ErrNotFound) {
-		return invalid("body.groups", "%s", err)
+		return invalidPart("body.groups", "%s", err)
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func (a *API) whoamiRoutes() {
 			p := by.Principal
 			out := callerInfo{
 				Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID, Login: username.Login(p), Groups: append([]string{}, p.Groups...),
-				Credential: by.Credential, Until: utc(by.Until), Restrictions: explain.NewRestrictions(p.Limits), Rights: []tidewaiterRight{},
+				Credential: by.Credential, Until: inUTC(by.Until), Restrictions: explain.NewRestrictions(p.Limits), Rights: []tidewaiterRight{},
 			}
 			for _, name := range ruleset.Rights {
 				var may scope.Actions
