@@ -16,7 +16,7 @@ type Clock struct {
 	monotonic time.Duration
 }
 
-// New returns a Clock with a wall time.
+// New returns a Clock with the given wall time.
 func New(wall time.Time) *Clock { return &Clock{wall: wall.Round(0), monotonic: time.Hour} }
 
 // Noon returns a Clock at noon of a fixed day, for tests in which the time does not matter.
