@@ -19,7 +19,7 @@ import (
 func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (identity.Verified, error) {
 	switch p.Kind {
 	case identity.AccessToken, identity.RefreshToken, identity.Session:
-		return c.cached(ctx, p, c.load)
+		return c.loadCached(ctx, p, c.load)
 	}
 	return identity.Verified{}, identity.ErrUnknown
 }
@@ -27,9 +27,9 @@ func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (i
 // Remember returns the result of the function verify for a password, and caches this result. The
 // caller passes verify, because this package does not manage passwords.
 func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
-	return c.cached(ctx, p, func(ctx context.Context, p identity.Presented) (*verified, error) {
+	return c.loadCached(ctx, p, func(ctx context.Context, p identity.Presented) (*verifiedCredential, error) {
 		v, err := verify(ctx, p)
-		return &verified{identity: v, expires: v.Until}, err
+		return &verifiedCredential{identity: v, expires: v.Until}, err
 	})
 }
 
@@ -37,9 +37,9 @@ func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify
 // in a separate transaction. Other processes notice such a change without a call of Forget.
 func (c *Credentials) Forget() { c.verified.clear() }
 
-// cached returns the identity of a credential from the cache. If the cache does not have the
+// loadCached returns the identity of a credential from the cache. If the cache does not have the
 // credential, it calls load.
-func (c *Credentials) cached(ctx context.Context, p identity.Presented, load func(context.Context, identity.Presented) (*verified, error)) (identity.Verified, error) {
+func (c *Credentials) loadCached(ctx context.Context, p identity.Presented, load func(context.Context, identity.Presented) (*verifiedCredential, error)) (identity.Verified, error) {
 	k := c.verified.key(p)
 	if v, ok := c.verified.cache.Get(k); ok {
 		who, err := c.identify(ctx, v, p)
@@ -48,7 +48,7 @@ func (c *Credentials) cached(ctx context.Context, p identity.Presented, load fun
 		}
 		c.verified.cache.Remove(k)
 	}
-	epoch := c.verified.now()
+	epoch := c.verified.currentEpoch()
 	v, err := load(ctx, p)
 	if err != nil {
 		return identity.Verified{}, err
@@ -69,8 +69,8 @@ var errStale = errors.New("stale")
 // staleReason is the reason of a refusal for errStale.
 const staleReason = "the token or the account has expired, or the token was unused for too long"
 
-// identify is like check, and also records that the credential was used.
-func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
+// identify is like the function check, but also records that the credential was used.
+func (c *Credentials) identify(ctx context.Context, v *verifiedCredential, p identity.Presented) (identity.Verified, error) {
 	who, err := c.check(ctx, v, p)
 	if err == nil {
 		c.recordUse(v, p.Remote, c.writer.Now())
@@ -81,7 +81,7 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 // check returns the identity of a verified credential if the credential is still valid. If,
 // according to v, the credential has expired or was unused for too long, check returns errStale,
 // because v can be out of date.
-func (c *Credentials) check(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
+func (c *Credentials) check(ctx context.Context, v *verifiedCredential, p identity.Presented) (identity.Verified, error) {
 	now := c.writer.Now()
 	if admin.Expired(v.expires, now) {
 		return identity.Verified{}, errStale // as slow as the refusal of an unknown token
@@ -92,7 +92,7 @@ func (c *Credentials) check(ctx context.Context, v *verified, p identity.Present
 	if v.purpose == Refresh && v.registry != p.Registry {
 		return identity.Verified{}, identity.Rejected("the refresh token is for another registry")
 	}
-	if idle := c.idle(v.purpose); idle > 0 && now.UnixMilli()-max(v.used.Load(), v.created) > idle.Milliseconds() {
+	if idle := c.maxIdle(v.purpose); idle > 0 && now.UnixMilli()-max(v.used.Load(), v.created) > idle.Milliseconds() {
 		return identity.Verified{}, errStale // possibly another process recorded a use
 	}
 	who := v.identity
@@ -115,13 +115,13 @@ func (c *Credentials) check(ctx context.Context, v *verified, p identity.Present
 		case !v.basis.matches(owner.generation):
 			return identity.Verified{}, identity.Rejected("the password was changed since the token was issued")
 		}
-		who.Principal = restricted(owner.principal, v.limits)
+		who.Principal = restrictPrincipal(owner.principal, v.limits)
 	}
 	return who, nil
 }
 
 // load reads an issued credential from the database.
-func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified, error) {
+func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verifiedCredential, error) {
 	letter, d, ok := secret.Parse(p.Secret.Reveal())
 	if !ok || kinds[purposeOf(letter)].presentedAs != p.Kind {
 		return nil, identity.WithReason(identity.ErrNeverValid, "the token is mistyped, or of another kind")
@@ -142,8 +142,8 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 
 // verify reads from the database everything that decides whether a token is valid. If p has no
 // secret, verify does not compare the token with a password of another source.
-func (c *Credentials) verify(ctx context.Context, t *Token, p identity.Presented) (_ *verified, err error) {
-	v := &verified{
+func (c *Credentials) verify(ctx context.Context, t *Token, p identity.Presented) (_ *verifiedCredential, err error) {
+	v := &verifiedCredential{
 		identity: identity.Verified{Credential: t.credential(), Until: t.Expires},
 		expires:  t.Expires, token: t.ID, registry: t.Registry, purpose: t.Purpose,
 		created: store.Millis(t.Created), owner: t.Owner, limits: t.Limits,
@@ -170,27 +170,28 @@ func (c *Credentials) verify(ctx context.Context, t *Token, p identity.Presented
 	case p.Name != "" && p.Name != owner.Login:
 		return nil, identity.Rejected("the token belongs to somebody else")
 	}
-	v.expires = sooner(t.Expires, owner.Expires)
-	v.identity.Principal, v.identity.Until = restricted(owner.Principal, t.Limits), v.expires
+	v.expires = earlierExpiry(t.Expires, owner.Expires)
+	v.identity.Principal, v.identity.Until = restrictPrincipal(owner.Principal, t.Limits), v.expires
 	return v, nil
 }
 
 // parentExpiry returns the earliest time at which any ancestor of the token expires or becomes
-// idle. The zero time means never. A use of an ancestor postpones this time, but a use of the
-// token itself does not.
+// idle. It returns the zero time if this never happens. A use of an ancestor postpones this time,
+// but a use of the token itself does not.
 func (c *Credentials) parentExpiry(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
 	ancestors, err := c.ancestors(ctx, q, t)
 	for _, a := range ancestors {
-		end = sooner(end, a.Expires)
-		if idle := c.idle(a.Purpose); idle > 0 {
-			end = sooner(end, store.Time(max(store.Millis(a.Used), store.Millis(a.Created), c.unwrittenUse(a.ID))).Add(idle+time.Millisecond))
+		end = earlierExpiry(end, a.Expires)
+		if idle := c.maxIdle(a.Purpose); idle > 0 {
+			end = earlierExpiry(end, store.Time(max(store.Millis(a.Used), store.Millis(a.Created), c.unwrittenUse(a.ID))).Add(idle+time.Millisecond))
 		}
 	}
 	return end, err
 }
 
-// sooner returns the earlier of two expiry times. The zero time means never.
-func sooner(a, b time.Time) time.Time {
+// earlierExpiry returns the earlier of two expiry times. The zero time means that a token never
+// expires.
+func earlierExpiry(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}

@@ -20,7 +20,7 @@ import (
 
 func TestAuthenticatorContract(t *testing.T) {
 	for _, warm := range []bool{false, true} {
-		each(t, func(t *testing.T, h *harness) {
+		onEachDatabase(t, func(t *testing.T, h *harness) {
 			if warm {
 				h.Maintain(t.Context())
 			}
@@ -30,7 +30,7 @@ func TestAuthenticatorContract(t *testing.T) {
 				Break: func() { h.DB.Close() },
 			})
 		})
-		each(t, func(t *testing.T, h *harness) {
+		onEachDatabase(t, func(t *testing.T, h *harness) {
 			if warm {
 				h.Maintain(t.Context())
 			}
@@ -38,7 +38,7 @@ func TestAuthenticatorContract(t *testing.T) {
 			_, secret := h.AddTestToken("ann", "laptop")
 			identitytest.Run(t, identitytest.Subject{Source: h.Accounts, Kind: identity.AccessToken, Name: "ann", Secret: secret})
 		})
-		each(t, func(t *testing.T, h *harness) {
+		onEachDatabase(t, func(t *testing.T, h *harness) {
 			_, secret := h.AddTestRobot("ci")
 			identitytest.Run(t, identitytest.Subject{
 				Source: robots{h.Accounts}, Kind: identity.AccessToken, Name: "robot+ci", Secret: secret,
@@ -51,7 +51,7 @@ func TestAuthenticatorContract(t *testing.T) {
 type robots struct{ identity.Authenticator }
 
 func TestCredentialsAreAccepted(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ann := h.AddTestUser("ann", "dev")
 		_, laptop := h.AddTestToken("ann", "laptop")
 		_, ci := h.AddTestRobot("ci")
@@ -133,7 +133,7 @@ func TestCredentialsAreAccepted(t *testing.T) {
 // Harbor: a token outlived its deleted and re-created project. Robots are deleted with their
 // namespace, and memberships with the account.
 func TestRobotsAreDeletedWithTheirNamespace(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx, olga := t.Context(), accountstest.NamespaceOwner("olga")
 		book := h.WithNamespaces()
 		_, secret, err := h.AddRobot(ctx, olga, accounts.NewRobot{Name: "team.ci"})

@@ -14,11 +14,11 @@ import (
 // changed in that source. This also applies to local passwords. Access tokens and their
 // descendants stay valid.
 func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context()) // so that credentials are cached
 		h.Directory.Generations = map[string]string{"dora": "first"}
 		refresh := h.RefreshToken("dora", "directory password")
-		_, session := h.session("dora", "directory password")
+		_, session := h.startSession("dora", "directory password")
 		_, access, err := h.AddToken(t.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Source: "ldap:corp", Name: "dora"}, Name: "laptop"})
 		is(t, "a token", err, nil)
 		byToken := h.RefreshToken("dora", access.Reveal())
@@ -50,7 +50,7 @@ func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
 
 // If the password is changed between its check and the exchange, no token is issued.
 func TestPasswordChangeInAnotherSourceDuringExchange(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Directory.Generations = map[string]string{"dora": "first"}
 		c := presented("dora", "directory password")
 		v, err := h.Chain.Authenticate(t.Context(), c)
@@ -70,7 +70,7 @@ func TestPasswordChangeInAnotherSourceDuringExchange(t *testing.T) {
 // becomes invalid when the source gets generations. The fingerprint does not contain the
 // generation.
 func TestTokenWithoutAFingerprint(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		unbound := h.RefreshToken("dora", "directory password")
 		if got := h.SignIn(refreshing(unbound)); got != "user:dora" {
 			t.Errorf("before the source has generations: %s", got)
@@ -84,7 +84,7 @@ func TestTokenWithoutAFingerprint(t *testing.T) {
 			t.Error("two tokens of the same generation have the same fingerprint")
 		}
 		seen := make(map[string]bool)
-		for _, row := range h.everything() {
+		for _, row := range h.allContents() {
 			if strings.Contains(row, "canary") {
 				t.Errorf("a generation is stored: %s", row)
 			}

@@ -14,8 +14,8 @@ import (
 // the cache.
 const cachedFor = 24 * time.Hour
 
-// verified is a verified credential in the cache. All fields are immutable except used.
-type verified struct {
+// verifiedCredential is a verified credential in the cache. Only the field used can change.
+type verifiedCredential struct {
 	identity     identity.Verified // without a principal if the owner is in another source
 	owner        Owner             // of another source: looked up at each use
 	limits       []policy.Limit    // restrictions of the token
@@ -33,7 +33,7 @@ type verified struct {
 // queries that began in an earlier epoch are not added.
 type verifiedCache struct {
 	keys  *cache.Keys
-	cache *cache.Cache[cache.Key, *verified]
+	cache *cache.Cache[cache.Key, *verifiedCredential]
 
 	mu      sync.Mutex
 	epoch   uint64
@@ -41,23 +41,23 @@ type verifiedCache struct {
 }
 
 func newVerifiedCache(now func() time.Time) *verifiedCache {
-	return &verifiedCache{keys: cache.NewKeys(), cache: cache.New[cache.Key, *verified](maxCached, now)}
+	return &verifiedCache{keys: cache.NewKeys(), cache: cache.New[cache.Key, *verifiedCredential](maxCached, now)}
 }
 
 func (c *verifiedCache) key(p identity.Presented) cache.Key {
 	return c.keys.Of(byte(p.Kind), p.Name, p.Secret.Reveal())
 }
 
-// now returns the current epoch. Callers call it before they query the database, and pass the
-// epoch to put.
-func (c *verifiedCache) now() uint64 {
+// currentEpoch returns the current epoch. Callers use it before they query the database, and pass
+// the epoch to the function put.
+func (c *verifiedCache) currentEpoch() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.epoch
 }
 
-// put adds v if it was read in the current epoch.
-func (c *verifiedCache) put(k cache.Key, v *verified, epoch uint64) {
+// put adds a credential if it was read in the current epoch.
+func (c *verifiedCache) put(k cache.Key, v *verifiedCredential, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch == epoch && c.running > 0 {

@@ -19,7 +19,7 @@ import (
 // Gitea CVE-2026-56654, variant: a user who may change accounts creates a token for somebody
 // else, and waits until the owner of the token becomes an administrator.
 func TestNobodyPromotesThemselvesByATokenForAnother(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.Maintain(ctx)
 		h.AddTestUser("help", "helpdesk")
@@ -92,7 +92,7 @@ func TestNobodyPromotesThemselvesByATokenForAnother(t *testing.T) {
 // Gitea CVE-2026-56654, variant: a user who may change accounts sets another user's password,
 // and creates tokens with the password in that user's name.
 func TestNobodyPromotesThemselvesByAPasswordTheySet(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("help", "helpdesk")
 		h.AddTestUser("admin", admin.Administrators)
@@ -161,7 +161,7 @@ func TestNobodyPromotesThemselvesByAPasswordTheySet(t *testing.T) {
 // did not prevent it. Somebody who may change accounts sets this user's password, and waits
 // until the user leaves the group.
 func TestNobodyPromotesThemselvesWhenAUserLeavesAGroup(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("help", "helpdesk")
 		denied := accountstest.Rule("contractors", "group:contractors", []string{"administrators"}, scope.Read|scope.Write)

@@ -35,7 +35,7 @@ func (c *Credentials) IssueRefresh(ctx context.Context, presented identity.Prese
 	if p == nil || p.Kind != policy.User && p.Kind != policy.Robot || presented.Registry == "" {
 		return identity.Secret{}, nil
 	}
-	t := Token{Purpose: Refresh, Registry: presented.Registry, Client: clean(presented.Client), Expires: who.Until}
+	t := Token{Purpose: Refresh, Registry: presented.Registry, Client: cleanClientName(presented.Client), Expires: who.Until}
 	secret, err := c.exchange(ctx, &t, presented, who)
 	if errors.Is(err, errNoExchange) {
 		return identity.Secret{}, nil
@@ -89,7 +89,7 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 		if err := c.checkExchanged(ctx, tx, t, presented, compared); err != nil {
 			return nil, err
 		}
-		change := &journal.Change{Action: string(t.Purpose) + ".add", Target: t.Owner.String(), To: journaled(t)}
+		change := &journal.Change{Action: string(t.Purpose) + ".add", Target: t.Owner.String(), To: journalForm(t)}
 		evicted, err := c.evictTokens(ctx, tx, revokes, t.Owner, t.Purpose)
 		if err != nil {
 			return nil, err
@@ -124,7 +124,7 @@ func (c *Credentials) checkExchanged(ctx context.Context, tx *sql.Tx, t *Token, 
 		if !sourcename.Same(exchanged.Owner.Source, t.Owner.Source) || exchanged.Owner.ID != t.Owner.ID {
 			return admin.ErrNotFound
 		}
-		t.Parent, t.Expires = exchanged.ID, sooner(t.Expires, exchanged.Expires)
+		t.Parent, t.Expires = exchanged.ID, earlierExpiry(t.Expires, exchanged.Expires)
 	}
 	if t.Owner.Source != admin.AccountsSource {
 		return nil
@@ -163,5 +163,5 @@ func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool,
 // changesWhenStored reports whether a limit would be different after it is stored and read.
 func changesWhenStored(l policy.Limit) bool { return l.Check() != nil }
 
-// clean makes a client name safe to print and shortens it.
-func clean(client string) string { return text.Shorten(text.Escape(client), maxClient) }
+// cleanClientName makes a client name safe to print, and shortens it.
+func cleanClientName(client string) string { return text.Shorten(text.Escape(client), maxClient) }

@@ -12,7 +12,7 @@ func (c *Credentials) SetMaxTokens(n int) { c.maxTokens = n }
 // Maintain does the work of Run without a ticker, and turns the cache on. It returns a function
 // that repeats this work.
 func (c *Credentials) Maintain(ctx context.Context) func() {
-	counter, done := unknownCounter, maintained{}
+	counter, done := unknownCounter, maintenanceTimes{}
 	c.verified.run(1)
 	maintain := func() {
 		if c.noticeChanges(ctx, &counter) == nil {
@@ -26,8 +26,8 @@ func (c *Credentials) Maintain(ctx context.Context) func() {
 // FlushLastUsed writes the newest uses of tokens.
 func (c *Credentials) FlushLastUsed(ctx context.Context) error { return c.flushLastUsed(ctx) }
 
-// Covers reports whether wide matches everything that pattern matches.
-func Covers(wide, pattern string) bool { return covers(wide, pattern) }
+// Covers reports whether the pattern wide matches everything that the pattern narrow matches.
+func Covers(wide, narrow string) bool { return covers(wide, narrow) }
 
 // PurgeQuery selects expired tokens.
 const PurgeQuery = purgeQuery
@@ -35,7 +35,7 @@ const PurgeQuery = purgeQuery
 // Cached returns the number of cached credentials.
 func (c *Credentials) Cached() int { return c.verified.cache.Len() }
 
-// Restricted returns the principal p restricted by the limits of a token.
+// Restricted returns a principal that also has the limits of a token.
 func Restricted(p *policy.Principal, limits []policy.Limit) *policy.Principal {
-	return restricted(p, limits)
+	return restrictPrincipal(p, limits)
 }

@@ -82,7 +82,7 @@ func (h *harness) writes() map[string]func() error {
 // the whole change must be stored with its journal entry, or no part of the change. The cache must
 // agree with the database.
 func TestWritesAreAtomic(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann", "dev")
 		h.AddTestRobot("ci")
@@ -143,10 +143,10 @@ func TestWritesAreAtomic(t *testing.T) {
 
 // If a commit is stored but reported as failed, the cache must be cleared.
 func TestUnclearCommitClearsTheCache(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann")
-		ways := h.ways()
+		ways := h.credentialsOfAnn()
 		h.SetWrite(func(real accountstest.Write) accountstest.Write {
 			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 				return errors.Join(errFault, real(ctx, topic, f))
@@ -161,10 +161,10 @@ func TestUnclearCommitClearsTheCache(t *testing.T) {
 // A cached password, token or refresh token needs no query and no hash. So it works during an
 // outage of the database. For any other credential, the result is an outage and not a refusal.
 func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann")
-		ways := h.ways()
+		ways := h.credentialsOfAnn()
 		_, cold := h.AddTestToken("ann", "cold")
 		before := h.Hashing.Stats()
 		h.all(ways, "user:ann")
@@ -189,7 +189,7 @@ func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 
 // Each process polls once a second, and so notices the changes of other processes.
 func TestOtherProcessesNoticeChanges(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		other := h.Open()
 		maintain := other.Maintain(t.Context())
 		h.AddTestUser("ann")
@@ -220,7 +220,7 @@ func TestOtherProcessesNoticeChanges(t *testing.T) {
 // Maintenance writes to the database, so it can be blocked or slow. Even then, revocations by
 // other processes must take effect.
 func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Options.Every = time.Millisecond
 		other := h.Open()
 		waiting, release := make(chan struct{}, 1), make(chan struct{})
@@ -306,7 +306,7 @@ func TestRunEndsWithItsContextAndWritesLastUses(t *testing.T) {
 // Only expired tokens are deleted. The idle time of a refresh token counts from its newest use in
 // any process.
 func TestExpiredTokensArePurged(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		maintain := h.Maintain(t.Context())
 		h.AddTestUser("ann")
 		add := func(name string, ends time.Duration) string {
@@ -353,7 +353,7 @@ func TestExpiredTokensArePurged(t *testing.T) {
 
 // The hourly purge must read only the expired tokens, and not the valid tokens.
 func TestPurgeReadsOnlyExpiredTokens(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		var plan []string
 		err := h.DB.Write(t.Context(), "", func(tx *sql.Tx) error {
 			explain := "EXPLAIN QUERY PLAN "
@@ -397,7 +397,7 @@ func TestPurgeReadsOnlyExpiredTokens(t *testing.T) {
 // Harbor: a map of failed logins, keyed by names that attackers chose, never shrank. In
 // Tidewaiter, failed attempts need no memory, and the cache has a limit.
 func TestMemoryIsBounded(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		for i := range 2000 {
 			if i < 20 { // these attempts cost a hash

@@ -15,7 +15,7 @@ import (
 // that are stored under the former name stay valid and belong to the same user.
 func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
-		each(t, func(t *testing.T, h *harness) {
+		onEachDatabase(t, func(t *testing.T, h *harness) {
 			h.Directory.Name = source
 			h.Chain = chain.New(chain.Options{Sources: []identity.Source{
 				{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},
@@ -65,7 +65,7 @@ func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 // credential by the name of its token.
 func TestTokenNamesAreUniqueOverTheFormerName(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
-		each(t, func(t *testing.T, h *harness) {
+		onEachDatabase(t, func(t *testing.T, h *harness) {
 			h.Directory.Name = source
 			h.Chain = chain.New(chain.Options{Sources: []identity.Source{
 				{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},

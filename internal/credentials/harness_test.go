@@ -15,8 +15,8 @@ type harness struct{ *accountstest.Harness }
 
 func newHarness(t testing.TB, url string) *harness { return &harness{accountstest.New(t, url)} }
 
-// each runs a test with each database.
-func each(t *testing.T, f func(*testing.T, *harness)) {
+// onEachDatabase runs a test with each database.
+func onEachDatabase(t *testing.T, f func(*testing.T, *harness)) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.Ready(t))) })
 }
 

@@ -23,7 +23,7 @@ func keyed(by admin.Actor, key string) admin.Actor {
 }
 
 func TestRepeatedCreationReturnsTheSameObject(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		root := h.ActorOf(presented("root", func() string { h.AddTestUser("root", admin.Administrators); return passwordOf("root") }()))
 
@@ -93,7 +93,7 @@ func TestRepeatedCreationReturnsTheSameObject(t *testing.T) {
 // Gitea CVE-2026-56654, variant: a key returns only a token that the caller's credential could
 // also create.
 func TestKeyReturnsNothingThatTheCallerCouldNotCreate(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("ann")
 		h.AddTestUser("bob")
@@ -126,7 +126,7 @@ func TestKeyReturnsNothingThatTheCallerCouldNotCreate(t *testing.T) {
 }
 
 func TestConcurrentCreationsWithOneKey(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		ann := keyed(h.ActorOf(presented("ann", passwordOf("ann"))), "k")
 		const n = 8

@@ -49,7 +49,7 @@ func (c *Credentials) Invalid(ctx context.Context, t *Token, s identity.Secret) 
 }
 
 // whyStale returns why check has refused a token with errStale.
-func (c *Credentials) whyStale(t *Token, v *verified) string {
+func (c *Credentials) whyStale(t *Token, v *verifiedCredential) string {
 	switch now := c.writer.Now(); {
 	case admin.Expired(t.Expires, now):
 		return "it has expired"

@@ -22,8 +22,8 @@ var kinds = map[Purpose]kind{
 	Session: {secret.Session, identity.Session, "session:"},
 }
 
-// purposeOf returns the purpose of secrets with this letter (package secret), or "" for an unknown
-// letter.
+// purposeOf returns the purpose of secrets with the given letter (package secret), or "" for an
+// unknown letter.
 func purposeOf(letter byte) Purpose {
 	for purpose, k := range kinds {
 		if k.letter == letter {

@@ -18,7 +18,7 @@ func (c *Credentials) expiry(t *Token) time.Time {
 	if c.o.MaxLifetime <= 0 || t.Purpose != Access && t.Purpose != Robot {
 		return t.stored
 	}
-	return sooner(t.stored, t.Created.Add(c.o.MaxLifetime))
+	return earlierExpiry(t.stored, t.Created.Add(c.o.MaxLifetime))
 }
 
 // checkLifetime rejects a requested expiry that is later than MaxLifetime allows. The zero time
@@ -32,7 +32,7 @@ func (c *Credentials) checkLifetime(end time.Time) error {
 }
 
 // CutShort counts the access tokens and robot secrets that become invalid before their own expiry,
-// because of MaxLifetime. The result ended is the number of those that are already invalid. The
+// because of MaxLifetime. The second result counts only those that are already invalid. The
 // command check prints both counts.
 func (c *Credentials) CutShort(ctx context.Context) (cut, ended int, err error) {
 	defer admin.Wrap(&err, "counting tokens that are cut short")

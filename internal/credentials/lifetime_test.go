@@ -14,7 +14,7 @@ import (
 // even if its own expiry is later. A request for a later expiry is rejected. A robot can rotate
 // its secret and then use the new secret.
 func TestMaxLifetime(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		const day = 24 * time.Hour
 		h.AddTestUser("ann")
 		_, old := h.AddTestToken("ann", "of-before")
@@ -89,7 +89,7 @@ func TestMaxLifetime(t *testing.T) {
 // An expiry in the past is rejected, in every form. In the database, 0 means "never", and rounding
 // must not turn an expiry into 0.
 func TestExpiryInThePastIsRejected(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Options.MaxLifetime = 24 * time.Hour
 		h.Reopen()
 		h.AddTestUser("ann")

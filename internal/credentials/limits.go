@@ -10,16 +10,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// isWithin reports whether the limits of who allow everything that the parameter limits allows.
-// The result true is always correct. The result false can be wrong, because isWithin compares
-// patterns one by one.
-func isWithin(who *policy.Principal, limits []policy.Limit) bool {
-	if len(who.Limits) == 0 {
+// isWithin reports whether the limits of the principal p allow everything that the given limits
+// allow. If it returns true, this is always correct. If it returns false, this can be wrong,
+// because isWithin compares patterns one by one.
+func isWithin(p *policy.Principal, limits []policy.Limit) bool {
+	if len(p.Limits) == 0 {
 		return true
 	}
 	for _, l := range limits {
 		for _, name := range l.Names {
-			if !allowPattern(who, l.Type, name, l.Actions) {
+			if !allowPattern(p, l.Type, name, l.Actions) {
 				return false
 			}
 		}
@@ -27,11 +27,11 @@ func isWithin(who *policy.Principal, limits []policy.Limit) bool {
 	return len(limits) > 0
 }
 
-// allowPattern reports whether the principal's limits allow the actions on everything that the
-// pattern matches.
-func allowPattern(who *policy.Principal, kind, pattern string, actions scope.Actions) bool {
+// allowPattern reports whether the limits of a principal allow the given actions on everything
+// that the given pattern matches.
+func allowPattern(p *policy.Principal, kind, pattern string, actions scope.Actions) bool {
 	var left scope.Actions
-	for _, l := range who.Limits {
+	for _, l := range p.Limits {
 		if typeOf(l.Type) != typeOf(kind) {
 			continue
 		}
@@ -42,14 +42,14 @@ func allowPattern(who *policy.Principal, kind, pattern string, actions scope.Act
 	return left.Has(actions)
 }
 
-// covers reports whether wide matches everything that pattern matches. It knows three cases:
-// both are equal; wide is a prefix of pattern followed by "**"; or wide has "*" where pattern
-// has another component.
-func covers(wide, pattern string) bool {
-	if wide == "**" || wide == pattern {
+// covers reports whether the pattern wide matches everything that the pattern narrow matches. It
+// knows three cases: both patterns are equal; the pattern wide is a prefix of the other pattern,
+// followed by "**"; or the pattern wide has "*" where the other pattern has another component.
+func covers(wide, narrow string) bool {
+	if wide == "**" || wide == narrow {
 		return true
 	}
-	w, p := strings.Split(wide, "/"), strings.Split(pattern, "/")
+	w, p := strings.Split(wide, "/"), strings.Split(narrow, "/")
 	for i := range w {
 		switch {
 		case w[i] == "**" && i == len(w)-1:
@@ -72,12 +72,12 @@ func typeOf(kind string) string {
 	return kind
 }
 
-// forRegistries returns limits without rights over Tidewaiter itself. If the given list is empty,
-// the result allows everything at registries. If the given limits have rights over Tidewaiter, the
-// result is an error. forRegistries is for tokens that a non-administrator creates for somebody
-// else. The creator knows the secret, so the token must never have its owner's rights over
-// Tidewaiter, even if the owner becomes an administrator later.
-func forRegistries(limits []policy.Limit) ([]policy.Limit, error) {
+// registryLimits returns the given limits if they have no rights over Tidewaiter itself, and
+// otherwise an error. If the given list is empty, the returned limits allow everything at
+// registries. This function is for tokens that a non-administrator creates for somebody else. The
+// creator knows the secret, so the token must never have its owner's rights over Tidewaiter, even
+// if the owner becomes an administrator later.
+func registryLimits(limits []policy.Limit) ([]policy.Limit, error) {
 	for _, l := range limits {
 		if l.Type == scope.TypeTidewaiter {
 			return nil, fmt.Errorf("a token for somebody else with rights over Tidewaiter itself %w", admin.Requires(admin.RightAdministrators, scope.Write))
@@ -92,10 +92,11 @@ func forRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	}, nil
 }
 
-// restricted returns a principal restricted by the limits of a token. In general, the intersection
-// of two lists of limits cannot be written as a list of limits. So if p already has limits, and
-// they do not contain the token's limits, the result has no rights.
-func restricted(p *policy.Principal, limits []policy.Limit) *policy.Principal {
+// restrictPrincipal returns a principal that also has the limits of a token. In general, the
+// intersection of two lists of limits cannot be written as a list of limits. So if p already has
+// limits, and these do not allow everything that the token's limits allow, the returned principal
+// has no rights.
+func restrictPrincipal(p *policy.Principal, limits []policy.Limit) *policy.Principal {
 	if len(limits) == 0 {
 		return p
 	}

@@ -13,7 +13,7 @@ import (
 
 // Clients get the same answer for every refusal. The journal gets the true reason.
 func TestTrueReasonOfARefusalIsForTheJournal(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		for _, name := range []string{"ann", "off", "over", "gone"} {
 			h.AddTestUser(name)
 		}

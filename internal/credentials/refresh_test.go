@@ -18,7 +18,7 @@ import (
 // tokens are invalid at once, although they were cached. In other processes, they are invalid
 // after the next poll. A sign-in that deletes nothing clears no cache.
 func TestEvictedTokensAreInvalidAtOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		other := h.Open()
 		const most = 5
 		h.SetMaxTokens(most)
@@ -56,17 +56,17 @@ func TestEvictedTokensAreInvalidAtOnce(t *testing.T) {
 
 // If a token is deleted, the tokens that it created are deleted, too.
 func TestChildrenOfEvictedTokensAreDeleted(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.SetMaxTokens(1)
 		h.Maintain(t.Context())
 		h.AddTestUser("ann")
-		_, s := h.session("ann", passwordOf("ann"))
+		_, s := h.startSession("ann", passwordOf("ann"))
 		_, made, err := h.AddToken(t.Context(), h.ActorOf(inSession(s)), credentials.NewToken{Name: "laptop"})
 		is(t, "creating a token with a session", err, nil)
 		if got := h.SignIn(presented("", made.Reveal())); got != "user:ann" {
 			t.Fatalf("the token: %s", got)
 		}
-		h.session("ann", passwordOf("ann"))
+		h.startSession("ann", passwordOf("ann"))
 		for what, c := range map[string]identity.Presented{"the session": inSession(s), "its token": presented("", made.Reveal())} {
 			if got := h.SignIn(c); got != "rejected" {
 				t.Errorf("%s, after another session took its place: %s", what, got)
@@ -99,7 +99,7 @@ func TestNoRefreshTokenForARevokedCredential(t *testing.T) {
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			each(t, func(t *testing.T, h *harness) {
+			onEachDatabase(t, func(t *testing.T, h *harness) {
 				other := h.Open()
 				h.AddTestUser("ann")
 				token, laptop := h.AddTestToken("ann", "laptop")
@@ -139,7 +139,7 @@ func TestNoRefreshTokenForARevokedCredential(t *testing.T) {
 // a user changes a password because somebody else knows it. A sign-in of that person must not undo
 // the change.
 func TestRehashDoesNotUndoAPasswordChange(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		other := h.Open()
 		hash, err := bcrypt.GenerateFromPassword([]byte(passwordOf("ann")), bcrypt.MinCost)
 		if err != nil {

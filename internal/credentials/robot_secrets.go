@@ -32,8 +32,9 @@ func (c *Credentials) ReissueRobotSecret(ctx context.Context, tx *sql.Tx, revoke
 	return c.reissue(ctx, tx, revokes, &secrets[0], d)
 }
 
-// RotateRobotSecret adds a secret of a robot. The previous secret stays valid for the duration
-// overlap. All older secrets are revoked. If overlap is 0, the previous secret is revoked too.
+// RotateRobotSecret adds a secret of a robot. The previous secret stays valid for the given
+// duration. All older secrets are revoked. If the duration is 0, the previous secret is revoked
+// too.
 func (c *Credentials) RotateRobotSecret(ctx context.Context, tx *sql.Tx, robot Owner, overlap time.Duration, d secret.Digest) (*journal.Change, error) {
 	now := c.writer.Time()
 	secrets, err := c.robotSecrets(ctx, tx, robot)

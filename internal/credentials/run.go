@@ -28,7 +28,7 @@ type use struct {
 }
 
 // recordUse records the use of a token.
-func (c *Credentials) recordUse(v *verified, from netip.Addr, now time.Time) {
+func (c *Credentials) recordUse(v *verifiedCredential, from netip.Addr, now time.Time) {
 	if v.token == "" {
 		return
 	}
@@ -50,7 +50,7 @@ func (c *Credentials) Run(ctx context.Context) error {
 	defer c.verified.run(-1)
 	// Maintenance writes to the database, so it can be blocked or slow. It runs in a separate
 	// goroutine, so that revocations by other processes still take effect.
-	var done maintained
+	var done maintenanceTimes
 	var maintenance sync.WaitGroup
 	maintenance.Go(func() {
 		c.repeat(ctx, "maintaining accounts", "the times of the newest uses are written later", func() error {
@@ -72,8 +72,8 @@ func (c *Credentials) Run(ctx context.Context) error {
 }
 
 // repeat calls f every Options.Every until ctx ends. When f starts to fail, repeat logs the error
-// and the parameter meanwhile, which describes the consequence. It also logs when f works again.
-func (c *Credentials) repeat(ctx context.Context, what, meanwhile string, f func() error) {
+// and the given consequence. It also logs when f works again.
+func (c *Credentials) repeat(ctx context.Context, what, consequence string, f func() error) {
 	tick := time.NewTicker(c.o.Every)
 	defer tick.Stop()
 	failing := false
@@ -83,7 +83,7 @@ func (c *Credentials) repeat(ctx context.Context, what, meanwhile string, f func
 		case ctx.Err() != nil:
 		case err != nil && !failing:
 			failing = true
-			c.o.Log.Warn(what+" fails; "+meanwhile, "error", err)
+			c.o.Log.Warn(what+" fails; "+consequence, "error", err)
 		case err == nil && failing:
 			failing = false
 			c.o.Log.Info(what + " works again")
@@ -96,12 +96,12 @@ func (c *Credentials) repeat(ctx context.Context, what, meanwhile string, f func
 	}
 }
 
-// maintained has the times at which the parts of the maintenance most recently succeeded.
-type maintained struct{ flushed, purged time.Time }
+// maintenanceTimes has the times at which the parts of the maintenance most recently succeeded.
+type maintenanceTimes struct{ flushed, purged time.Time }
 
 // maintain runs the maintenance that is due: it writes newest uses and sign-ins, and deletes
 // expired data.
-func (c *Credentials) maintain(ctx context.Context, t *maintained) error {
+func (c *Credentials) maintain(ctx context.Context, t *maintenanceTimes) error {
 	now := c.writer.Now()
 	if clock.For(t.flushed, flushEvery).Over(now) {
 		if err := errors.Join(c.flushLastUsed(ctx), c.flushSignIns(ctx)); err != nil {
@@ -121,15 +121,16 @@ func (c *Credentials) maintain(ctx context.Context, t *maintained) error {
 // unknownCounter is the change counter before the first read.
 const unknownCounter int64 = -1
 
-// noticeChanges clears the cache if the change counter differs from known.
-func (c *Credentials) noticeChanges(ctx context.Context, known *int64) (err error) {
+// noticeChanges clears the cache if the change counter differs from the given counter, and updates
+// the given counter.
+func (c *Credentials) noticeChanges(ctx context.Context, counterBefore *int64) (err error) {
 	defer admin.Wrap(&err, "looking for changes of accounts")
 	var counter int64
 	err = c.writer.DB.Read().QueryRowContext(ctx,
 		"SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", admin.AccountsTopic).Scan(&counter)
-	if err == nil && counter != *known {
+	if err == nil && counter != *counterBefore {
 		c.Forget()
-		*known = counter
+		*counterBefore = counter
 		c.o.Log.Debug("changes of accounts are noticed", "counter", counter)
 	}
 	return err
@@ -182,8 +183,9 @@ func (c *Credentials) unwrittenUse(id string) int64 {
 	return c.lastUsed[id].at
 }
 
-// idle returns the time after which an unused token of purpose p expires; 0: never.
-func (c *Credentials) idle(p Purpose) time.Duration {
+// maxIdle returns how long a token of the purpose p may be unused before it expires. It returns 0
+// if such tokens may be unused for any time.
+func (c *Credentials) maxIdle(p Purpose) time.Duration {
 	switch p {
 	case Refresh:
 		return c.o.RefreshIdle

@@ -22,7 +22,7 @@ import (
 // whose source cannot look them up.
 func (c *Credentials) StartSession(ctx context.Context, presented identity.Presented, who identity.Verified) (_ Token, _ identity.Secret, err error) {
 	defer admin.Wrap(&err, "starting a session")
-	t := Token{Purpose: Session, Client: clean(presented.Client), Expires: sooner(who.Until, c.writer.Time().Add(c.o.SessionLife))}
+	t := Token{Purpose: Session, Client: cleanClientName(presented.Client), Expires: earlierExpiry(who.Until, c.writer.Time().Add(c.o.SessionLife))}
 	var secret identity.Secret
 	err = admin.ErrForbidden
 	if p := who.Principal; p != nil && p.Kind == policy.User {

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// session signs in and returns the session.
-func (h *harness) session(name, secret string) (credentials.Token, string) {
+// startSession signs in and returns the session.
+func (h *harness) startSession(name, secret string) (credentials.Token, string) {
 	h.T.Helper()
 	c := presented(name, secret)
 	v, err := h.Chain.Authenticate(h.T.Context(), c)
@@ -36,7 +36,7 @@ func inSession(secret string) identity.Presented {
 }
 
 func TestSessionsEnd(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("ann")
 		h.AddTestUser("root", admin.Administrators)
@@ -47,7 +47,7 @@ func TestSessionsEnd(t *testing.T) {
 				t.Errorf("%s: %s, want %s", what, got, want)
 			}
 		}
-		_, s := h.session("ann", passwordOf("ann"))
+		_, s := h.startSession("ann", passwordOf("ann"))
 		in("a session", s, "user:ann")
 		for range 4 {
 			h.Clock.Pass(50 * time.Minute)
@@ -56,7 +56,7 @@ func TestSessionsEnd(t *testing.T) {
 		h.Clock.Pass(61 * time.Minute)
 		in("after an hour without a request", s, "rejected")
 
-		_, s = h.session("ann", passwordOf("ann"))
+		_, s = h.startSession("ann", passwordOf("ann"))
 		for range 14 {
 			h.Clock.Pass(50 * time.Minute)
 			h.SignIn(inSession(s))
@@ -65,21 +65,21 @@ func TestSessionsEnd(t *testing.T) {
 		h.Clock.Pass(21 * time.Minute)
 		in("after twelve hours", s, "rejected")
 
-		session, s := h.session("ann", passwordOf("ann"))
+		session, s := h.startSession("ann", passwordOf("ann"))
 		is(t, "it is revoked", h.Revoke(ctx, h.ActorOf(inSession(s)), session.ID), nil)
 		in("after it was revoked", s, "rejected")
 
-		_, s = h.session("ann", passwordOf("ann"))
+		_, s = h.startSession("ann", passwordOf("ann"))
 		_, err := h.ChangePassword(ctx, h.ActorOf(inSession(s)), identity.NewSecret(passwordOf("ann")), identity.NewSecret(passwordOf("new ann")))
 		is(t, "the password is changed in a session", err, nil)
 		in("after the password was changed", s, "rejected")
 
-		_, s = h.session("ann", passwordOf("new ann"))
+		_, s = h.startSession("ann", passwordOf("new ann"))
 		_, err = h.SetPassword(ctx, root, "ann", identity.NewSecret(passwordOf("ann")), 0)
 		is(t, "the password is set", err, nil)
 		in("after the password was set", s, "rejected")
 
-		_, s = h.session("ann", passwordOf("ann"))
+		_, s = h.startSession("ann", passwordOf("ann"))
 		_, err = h.Disable(ctx, root, "ann", 0)
 		is(t, "ann is disabled", err, nil)
 		in("while she is disabled", s, "rejected")
@@ -92,11 +92,11 @@ func TestSessionsEnd(t *testing.T) {
 // Gitea CVE-2026-28699 and similar: a session has the restrictions of the credential with which
 // it was started, and ends when that credential ends.
 func TestSessionHasTheRestrictionsOfItsCredential(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		pull := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
 		token, secret := h.AddTestToken("ann", "narrow", pull)
-		session, s := h.session("ann", secret)
+		session, s := h.startSession("ann", secret)
 		by := h.ActorOf(inSession(s))
 		if !by.Restricted() || session.Parent != token.ID {
 			t.Errorf("a session of a restricted token: %+v, of the token %s", by.Principal.Limits, session.Parent)
@@ -106,7 +106,7 @@ func TestSessionHasTheRestrictionsOfItsCredential(t *testing.T) {
 			t.Errorf("the session after its token is revoked: %s", got)
 		}
 		// Tokens that a session creates become invalid together with the session.
-		session, s = h.session("ann", passwordOf("ann"))
+		session, s = h.startSession("ann", passwordOf("ann"))
 		made, secret2, err := h.AddToken(t.Context(), h.ActorOf(inSession(s)), credentials.NewToken{Name: "laptop"})
 		is(t, "a token by a session", err, nil)
 		if made.Parent != session.ID || !made.Expires.Equal(session.Expires) {
@@ -123,7 +123,7 @@ func TestSessionHasTheRestrictionsOfItsCredential(t *testing.T) {
 func TestSessionSecretIsAcceptedOnlyAsASession(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.AddTestUser("ann")
-	_, s := h.session("ann", passwordOf("ann"))
+	_, s := h.startSession("ann", passwordOf("ann"))
 	_, token := h.AddTestToken("ann", "laptop")
 	for what, c := range map[string]identity.Presented{
 		"a session as a password": presented("ann", s), "a session as a token": presented("", s), "a session as a refresh token": refreshing(s),
@@ -147,7 +147,7 @@ func TestSessionSecretIsAcceptedOnlyAsASession(t *testing.T) {
 
 func TestUsersOfADirectoryHaveSessions(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	_, s := h.session("dora", "directory password")
+	_, s := h.startSession("dora", "directory password")
 	if got := h.SignIn(inSession(s)); got != "user:dora" {
 		t.Errorf("a session of dora: %s", got)
 	}
@@ -163,7 +163,7 @@ func TestUsersOfADirectoryHaveSessions(t *testing.T) {
 func TestExpiredSessionsArePurged(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.AddTestUser("ann")
-	session, _ := h.session("ann", passwordOf("ann"))
+	session, _ := h.startSession("ann", passwordOf("ann"))
 	h.Clock.Pass(24 * time.Hour)
 	h.Maintain(t.Context())
 	if _, err := h.Token(t.Context(), operator, session.ID); !errors.Is(err, admin.ErrNotFound) {
@@ -175,7 +175,7 @@ func TestExpiredSessionsArePurged(t *testing.T) {
 // the end of the session does not matter. For example, an attacker who used an open browser has no
 // valid token after the user has changed the password.
 func TestDescendantsEndWithTheirSession(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		ends := map[string]func(ann accounts.Account, session credentials.Token) error{
 			"the password is changed": func(accounts.Account, credentials.Token) error {
@@ -201,7 +201,7 @@ func TestDescendantsEndWithTheirSession(t *testing.T) {
 		ann := h.AddTestUser("ann")
 		_, own := h.AddTestToken("ann", "laptop")
 		for what, end := range ends {
-			s, secret := h.session("ann", passwordOf("ann"))
+			s, secret := h.startSession("ann", passwordOf("ann"))
 			made := []string{}
 			for i, by := 0, h.ActorOf(inSession(secret)); i < 3; i++ {
 				_, next, err := h.AddToken(ctx, by, credentials.NewToken{Name: "found-" + string(rune('a'+i))})
@@ -230,13 +230,13 @@ func TestDescendantsEndWithTheirSession(t *testing.T) {
 // maintenance. A use of a descendant does not prolong the session. A use of the session prolongs
 // the session and its descendants.
 func TestDescendantsEndWhenTheirSessionIsIdle(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		other := h.Open()
 		h.Maintain(ctx)
 		maintain := other.Maintain(ctx)
 		h.AddTestUser("ann")
-		_, s := h.session("ann", passwordOf("ann"))
+		_, s := h.startSession("ann", passwordOf("ann"))
 		_, laptop, err := h.AddToken(ctx, h.ActorOf(inSession(s)), credentials.NewToken{Name: "laptop"})
 		is(t, "a token by a session", err, nil)
 		_, phone, err := h.AddToken(ctx, h.ActorOf(presented("", laptop.Reveal())), credentials.NewToken{Name: "phone"})

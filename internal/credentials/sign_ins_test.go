@@ -60,7 +60,7 @@ func (h *harness) byIDToken(p *policy.Principal) admin.Actor {
 // sign-in. The token has the groups and claims of this sign-in, and is rejected after a refused
 // sign-in.
 func TestTokenLastsAsLongAsTheSignInCounts(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		maintain := h.Maintain(t.Context())
 		_, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), credentials.NewToken{Name: "laptop"})
@@ -147,7 +147,7 @@ func TestTokenLastsAsLongAsTheSignInCounts(t *testing.T) {
 // Nothing is stored about users without tokens. Users of a source whose sign-ins do not count
 // cannot have tokens.
 func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		maintain := h.Maintain(t.Context())
 		h.SignedIn(ann("dev"))
@@ -181,7 +181,7 @@ func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
 // A stored sign-in that cannot be read is an error. Otherwise a group could be missing. If a
 // sign-in cannot be written, the write is retried.
 func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		maintain := h.Maintain(t.Context())
 		_, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), credentials.NewToken{Name: "laptop"})
@@ -226,7 +226,7 @@ func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
 // A sign-in that was accepted with other settings does not count. With the new settings, the user
 // could have no access, or another group for which there is a deny rule.
 func TestSignInCountsOnlyWithTheSameSettings(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		settings := "one"
 		h.Options.SignInSettings = func(string) string { return settings }
 		h.withPeople()
@@ -255,7 +255,7 @@ func TestSignInCountsOnlyWithTheSameSettings(t *testing.T) {
 
 // Replicas write sign-ins in batches. The newest sign-in counts, even if it is not written last.
 func TestLatestSignInCountsOverReplicas(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		if _, _, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), credentials.NewToken{Name: "laptop"}); err != nil {
 			t.Fatal(err)
@@ -293,7 +293,7 @@ func TestLatestSignInCountsOverReplicas(t *testing.T) {
 // was stored with the time of this clock must not win over later sign-ins.
 func TestSignInOfAClockThatWasAhead(t *testing.T) {
 	const ahead = 2 * time.Hour
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		maintain := h.Maintain(t.Context())
 		written := func() {
@@ -366,7 +366,7 @@ func TestSignInOfAClockThatWasAhead(t *testing.T) {
 // A sign-in counts if the clock of the replica that wrote it is ahead by less than a minute. Such
 // a sign-in wins over earlier sign-ins.
 func TestSignInOfAReplicaThatIsSlightlyAhead(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		maintain := h.Maintain(t.Context())
 		_, _, err := h.AddToken(t.Context(), h.byIDToken(ann("old")), credentials.NewToken{Name: "laptop"})

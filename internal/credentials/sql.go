@@ -109,7 +109,7 @@ func deleteToken(ctx context.Context, tx *sql.Tx, id string) (int, error) {
 	return store.Affected(tx.ExecContext(ctx, family+" DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)", id))
 }
 
-// endToken sets the expiry of a token and its descendants to the time end, if they would expire
+// endToken sets the expiry of a token and its descendants to the given time, if they would expire
 // later.
 func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	_, err := tx.ExecContext(ctx, family+`
@@ -117,9 +117,9 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	return err
 }
 
-// DeleteTokens deletes an owner's tokens that have the given purpose. If purpose is "", it deletes
-// all tokens of the owner. It also deletes the descendants of these tokens. The result is the
-// number of deleted tokens without descendants.
+// DeleteTokens deletes an owner's tokens that have the given purpose. If the parameter purpose is
+// "", it deletes all tokens of the owner. It also deletes the descendants of these tokens. The
+// result is the number of deleted tokens without descendants.
 func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",

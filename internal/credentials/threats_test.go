@@ -30,8 +30,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// ways returns one credential of ann for each kind of credential. All of them are in the cache.
-func (h *harness) ways() map[string]identity.Presented {
+// credentialsOfAnn returns a credential of ann of each kind. All of them are in the cache.
+func (h *harness) credentialsOfAnn() map[string]identity.Presented {
 	h.T.Helper()
 	_, laptop := h.AddTestToken("ann", "laptop")
 	list := map[string]identity.Presented{
@@ -61,10 +61,10 @@ func (h *harness) all(list map[string]identity.Presented, want string) {
 // Gitea CVE-2026-58422, -55987: sign-in re-enabled a disabled account. A disabled account stays
 // disabled for every credential, including cached credentials.
 func TestDisabledStaysDisabled(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann")
-		ways := h.ways()
+		ways := h.credentialsOfAnn()
 		if _, err := h.Disable(t.Context(), operator, "ann", 0); err != nil {
 			t.Fatal(err)
 		}
@@ -101,10 +101,10 @@ func TestDisabledStaysDisabled(t *testing.T) {
 // Harbor 2026: a token outlived its deleted and re-created project. In Tidewaiter, names can be
 // reused, but ids are never reused.
 func TestAccountInheritsNothingFromADeletedOne(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		old := h.AddTestUser("ann", "dev")
-		ways := h.ways()
+		ways := h.credentialsOfAnn()
 		_, ci := h.AddTestRobot("ci")
 		if err := errors.Join(h.Delete(t.Context(), operator, "ann", 0), h.Delete(t.Context(), operator, "robot+ci", 0)); err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ func TestAccountInheritsNothingFromADeletedOne(t *testing.T) {
 			t.Errorf("the tokens of all are %v, %v, want the new robot's secret", list, err)
 		}
 	})
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann", "dev")
 		if err := h.DeleteGroup(t.Context(), operator, "dev", 0); err != nil {
 			t.Fatal(err)
@@ -145,7 +145,7 @@ func TestAccountInheritsNothingFromADeletedOne(t *testing.T) {
 
 // Gitea CVE-2026-56654: a token created a stronger token. Nobody can promote themselves.
 func TestNobodyPromotesThemselves(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("admin", admin.Administrators)
 		h.AddTestUser("another", admin.Administrators)
@@ -293,19 +293,19 @@ func TestNobodyPromotesThemselves(t *testing.T) {
 	})
 }
 
-// at is a condition that holds only at some hours of the day.
-type at struct{ from, to int }
+// hours is a condition that holds only at some hours of the day.
+type hours struct{ from, to int }
 
-func (c at) Holds(r *policy.Request) (bool, error) {
+func (c hours) Holds(r *policy.Request) (bool, error) {
 	return r.Now.Hour() >= c.from && r.Now.Hour() < c.to, nil
 }
-func (at) Explain(*policy.Request) []policy.Value { return nil }
-func (at) String() string                         { return "office hours" }
+func (hours) Explain(*policy.Request) []policy.Value { return nil }
+func (hours) String() string                         { return "office hours" }
 
 // Gitea CVE-2026-56654, variant: a user is an administrator only at some hours. If somebody else
 // could set this user's password at other hours, that person would become an administrator.
 func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("help", "helpdesk")
 		h.AddTestUser("day", "day")
@@ -313,9 +313,9 @@ func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 		h.AddTestUser("never", "never")
 		h.AddTestUser("ann")
 		allowed := accountstest.Rule("by day", "group:day", []string{"**"}, scope.Read|scope.Write)
-		allowed.When = at{8, 18}
+		allowed.When = hours{8, 18}
 		denied := accountstest.Rule("by night", "group:night", []string{"**"}, scope.Read|scope.Write)
-		denied.Deny, denied.When = true, at{6, 20}
+		denied.Deny, denied.When = true, hours{6, 20}
 		forbidden := accountstest.Rule("never", "group:never", []string{"administrators"}, scope.Read|scope.Write)
 		forbidden.Deny = true
 		h.Policy = accountstest.Compile(t, allowed, denied, forbidden,
@@ -346,7 +346,7 @@ func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 // Gitea CVE-2026-56654, variant: a deny rule for a group prevents that a user is an administrator.
 // Only administrators may remove the user from the group.
 func TestNobodyPromotesThemselvesByLeaving(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("help", "helpdesk")
 		h.AddTestUser("ann", "contractors")
@@ -375,7 +375,7 @@ func TestNobodyPromotesThemselvesByLeaving(t *testing.T) {
 // Harbor CVE-2022-31667…31670, Quay CVE-2026-32589: object ids without an owner check. For an
 // object of somebody else, the error is ErrNotFound.
 func TestForeignIDsAreNotFound(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		h.AddTestUser("bob")
 		token, _ := h.AddTestToken("ann", "laptop")
@@ -400,7 +400,7 @@ func TestForeignIDsAreNotFound(t *testing.T) {
 // point. The restrictions stay with the principal, even if a token is exchanged for a refresh
 // token.
 func TestRestrictionsStayWithTheOwner(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		limits := []policy.Limit{{Names: []string{"team/**"}, Actions: scope.Pull}}
 		token, narrow := h.AddTestToken("ann", "narrow", limits...)
@@ -425,7 +425,7 @@ func TestRestrictionsStayWithTheOwner(t *testing.T) {
 // Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Known and unknown names get the
 // same answer for the same work.
 func TestAllRefusalsAreAlike(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.Chain = chain.New(chain.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()}}})
 		for _, name := range []string{"ann", "disabled", "expired"} {
@@ -459,7 +459,7 @@ func TestAllRefusalsAreAlike(t *testing.T) {
 // zot CVE-2025-23208: users kept a group that was removed at the identity provider. In Tidewaiter,
 // the next token and the next refresh no longer have the group.
 func TestRemovedGroupIsGone(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann", "dev")
 		_, token, err := h.AddToken(t.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Source: "ldap:corp", Name: "dora"}, Name: "laptop"})
@@ -503,7 +503,7 @@ func TestRemovedGroupIsGone(t *testing.T) {
 // For access tokens, owners from other sources are cached for a few seconds. For refresh tokens,
 // the cache is not used. If the owner no longer exists, the cached entry is removed at once.
 func TestRefreshTokenLooksUpTheOwnerAgain(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.Options.OwnerFor = 0
 		h.Reopen()
 		h.Maintain(t.Context())
@@ -576,7 +576,7 @@ func TestSecretsAreNotStoredOrLogged(t *testing.T) {
 		for e, err := range h.Journal.Read(t.Context(), 0) {
 			text = append(text, fmt.Sprintf("%+v %+v %v", e, e.Change, err))
 		}
-		text = append(text, h.everything()...)
+		text = append(text, h.allContents()...)
 		h.DB.Close()
 		says(h.Chain.Authenticate(t.Context(), presented("eve", canary.Reveal())))
 		maintain()
@@ -594,8 +594,8 @@ func TestSecretsAreNotStoredOrLogged(t *testing.T) {
 	})
 }
 
-// everything returns all contents of the database: its files, or the rows of all tables.
-func (h *harness) everything() (text []string) {
+// allContents returns all contents of the database: its files, or the rows of all tables.
+func (h *harness) allContents() (text []string) {
 	h.T.Helper()
 	if path, ok := strings.CutPrefix(h.URL, "sqlite:"); ok {
 		for _, name := range []string{"", "-wal"} {
@@ -631,7 +631,7 @@ func (h *harness) everything() (text []string) {
 // artifact-keeper: rotating docker's refresh token broke every pull. In Tidewaiter, two clients
 // can use the same refresh token until it is revoked.
 func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.Maintain(ctx)
 		h.AddTestUser("ann")
@@ -687,7 +687,7 @@ func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 // Principals that cannot be looked up, or that present a new credential each time, get no
 // refresh token.
 func TestRefreshTokenIsNotIssued(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		job := &policy.Principal{Kind: policy.Workload, Name: "job", Source: "oidc:github", ID: "1"}
 		gone := &policy.Principal{Kind: policy.User, Name: "gone", Source: "ldap:corp", ID: "id of gone"}
 		for what, tt := range map[string]struct {
@@ -709,7 +709,7 @@ func TestRefreshTokenIsNotIssued(t *testing.T) {
 
 // If a password is changed during a sign-in with the old password, no token is issued.
 func TestOldPasswordGetsNoRefreshToken(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		c := presented("ann", passwordOf("ann"))
 		v, err := h.Chain.Authenticate(t.Context(), c)
@@ -728,7 +728,7 @@ func TestOldPasswordGetsNoRefreshToken(t *testing.T) {
 // Gitea CVE-2026-20779, -58426, -58421: code replay. A setup secret can be used only once: one
 // transaction checks and deletes it.
 func TestSetupSecretIsUsedOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		secret, _, err := h.SetupSecret(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -756,7 +756,7 @@ func TestSetupSecretIsUsedOnce(t *testing.T) {
 
 // If a password is changed while a refresh token is being written, no token is issued.
 func TestPasswordChangeDuringAnExchange(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		other := h.Open()
 		h.AddTestUser("ann")
 		c := presented("ann", passwordOf("ann"))
@@ -793,14 +793,14 @@ func TestPasswordChangeDuringAnExchange(t *testing.T) {
 // get no rights by revoking it, and administrators can still take the right to change accounts
 // away from them.
 func TestHelpdeskRevokesALeakedTokenOfAnAdministrator(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.Maintain(ctx)
 		h.AddTestUser("admin", admin.Administrators)
 		h.AddTestUser("help", "helpdesk")
 		help := h.ActorOf(presented("help", passwordOf("help")))
 		leaked, secret := h.AddTestToken("admin", "leaked")
-		_, s := h.session("admin", passwordOf("admin"))
+		_, s := h.startSession("admin", passwordOf("admin"))
 		h.ActorOf(presented("", secret))
 		is(t, "revoking the leaked token", h.Revoke(ctx, help, leaked.ID), nil)
 		if got := h.SignIn(presented("", secret)); got != "rejected" {

@@ -62,7 +62,7 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 		}
 	} else if !c.rights.May(by, admin.RightAdministrators, scope.Write) {
 		var err error
-		if n.Limits, err = forRegistries(n.Limits); err != nil {
+		if n.Limits, err = registryLimits(n.Limits); err != nil {
 			return Token{}, identity.Secret{}, err
 		}
 	}
@@ -101,7 +101,7 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 			added := t
 			added.stored = end
 			added.Expires = c.expiry(&added)
-			return t.ID, &journal.Change{Action: "token.add", Target: t.Owner.String(), To: journaled(&added)}, insertToken(ctx, tx, &t, d)
+			return t.ID, &journal.Change{Action: "token.add", Target: t.Owner.String(), To: journalForm(&added)}, insertToken(ctx, tx, &t, d)
 		}, func(id string) (_ *journal.Change, err error) {
 			if t, err = c.findToken(ctx, tx, id); err != nil {
 				return nil, err
@@ -187,8 +187,8 @@ func (c *Credentials) presentedID(ctx context.Context, tx store.Querier, by admi
 	return "", nil
 }
 
-// checkTokenLimit returns an error if the owner o already has the maximum number of tokens for
-// the purpose.
+// checkTokenLimit returns an error if the owner o already has the maximum number of tokens for the
+// given purpose.
 func (c *Credentials) checkTokenLimit(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) error {
 	n, err := count(ctx, tx, o, purpose)
 	if err == nil && n >= c.maxTokens {
@@ -203,8 +203,8 @@ func count(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (n int, er
 	return n, err
 }
 
-// journaled returns a token as the journal records it.
-func journaled(t *Token) map[string]any {
+// journalForm returns a token as the journal records it.
+func journalForm(t *Token) map[string]any {
 	m := map[string]any{"id": t.ID, "owner_id": t.Owner.ID}
 	for name, text := range map[string]string{"name": t.Name, "registry": t.Registry, "client": t.Client, "parent": t.Parent} {
 		if text != "" {
@@ -235,9 +235,9 @@ func (c *Credentials) Token(ctx context.Context, by admin.Actor, id string) (_ T
 	return t, err
 }
 
-// Tokens returns a page of the tokens of an owner, or of all owners if owner is zero. The
-// tokens are sorted by their time of creation, with a precision of one millisecond. The result
-// next is Page.After for the next page, or "" if there is no next page.
+// Tokens returns a page of the tokens of an owner, or of all owners if the parameter owner is
+// zero. The tokens are sorted by their time of creation, with a precision of one millisecond. The
+// second result is Page.After for the next page, or "" if there is no next page.
 func (c *Credentials) Tokens(ctx context.Context, by admin.Actor, owner Owner, page admin.Page) (list []Token, next string, err error) {
 	defer admin.Wrap(&err, "listing tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Read); err != nil && (by.Restricted() || !owner.Is(by)) {
@@ -294,7 +294,7 @@ func (c *Credentials) Revoke(ctx context.Context, by admin.Actor, id string) (er
 		if err != nil {
 			return nil, err
 		}
-		from := journaled(&t)
+		from := journalForm(&t)
 		from["revoked"] = n
 		return &journal.Change{Action: string(t.Purpose) + ".revoke", Target: t.Owner.String(), From: from}, nil
 	})
@@ -315,8 +315,9 @@ func (c *Credentials) mayRevoke(ctx context.Context, tx *sql.Tx, by admin.Actor,
 	return nil
 }
 
-// RevokeAll revokes an owner's tokens that have the given purpose. If purpose is "", it revokes all
-// tokens of the owner. It returns the number of revoked tokens, without their descendants.
+// RevokeAll revokes an owner's tokens that have the given purpose. If the parameter purpose is "",
+// it revokes all tokens of the owner. It returns the number of revoked tokens, without their
+// descendants.
 func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner, purpose Purpose) (n int, err error) {
 	defer admin.Wrap(&err, "revoking tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Write); err != nil && (by.Restricted() || !owner.Is(by)) {
