@@ -47,7 +47,7 @@ type Frontier struct {
 	hashes []Hash
 }
 
-// ParseFrontier returns the tree of a size whose frontier AppendTo encoded.
+// ParseFrontier returns the tree of the given size. AppendTo has encoded its frontier.
 func ParseFrontier(size int64, encoded []byte) (Frontier, error) {
 	f := Frontier{size: size}
 	if size < 0 || len(encoded) != bits.OnesCount64(uint64(size))*tlog.HashSize {
@@ -73,10 +73,10 @@ func (f *Frontier) Clone() Frontier { return Frontier{f.size, slices.Clone(f.has
 // Size returns the number of leaves.
 func (f *Frontier) Size() int64 { return f.size }
 
-// Append adds a complete subtree of a level; a leaf has level 0. The size of the tree must be a
-// multiple of the size of the subtree. Append also appends the new complete subtrees of
-// StoredLevel or a higher level to nodes. These are the added subtree, and the subtrees that it
-// completes.
+// Append adds a complete subtree of the given level. A leaf has level 0. The size of the tree must
+// be a multiple of the size of the subtree. Append also appends the new complete subtrees of
+// StoredLevel or a higher level to the list nodes. These are the added subtree, and the subtrees
+// that it completes.
 func (f *Frontier) Append(nodes []Node, level int, h Hash) []Node {
 	size := f.size + 1<<level
 	for ; ; level++ {
@@ -96,7 +96,7 @@ func (f *Frontier) Append(nodes []Node, level int, h Hash) []Node {
 	return nodes
 }
 
-// Fits reports whether a complete subtree of a level can be added.
+// Fits reports whether a complete subtree of the given level can be added.
 func (f *Frontier) Fits(level int) bool {
 	return level >= 0 && level < 62 && f.size&(1<<level-1) == 0
 }
@@ -114,7 +114,7 @@ func (f *Frontier) Root() Hash {
 	return h
 }
 
-// Subtrees returns the level and number of the complete subtrees of which a tree of a size
+// Subtrees returns the level and number of the complete subtrees of which a tree of the given size
 // consists, the largest first.
 func Subtrees(size int64) (nodes []Node) {
 	for level := bits.Len64(uint64(size)) - 1; level >= 0; level-- {

@@ -11,17 +11,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 )
 
-// stored is a tree of package tlog that stores all hashes.
-type stored []tlog.Hash
+// storedTree is a tree of package tlog that stores all hashes.
+type storedTree []tlog.Hash
 
-func (s stored) ReadHashes(indexes []int64) (hashes []tlog.Hash, err error) {
+func (s storedTree) ReadHashes(indexes []int64) (hashes []tlog.Hash, err error) {
 	for _, i := range indexes {
 		hashes = append(hashes, s[i])
 	}
 	return hashes, nil
 }
 
-func (s *stored) add(t *rapid.T, number int64, data []byte) {
+func (s *storedTree) add(t *rapid.T, number int64, data []byte) {
 	hashes, err := tlog.StoredHashes(number, data, s)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func (s *stored) add(t *rapid.T, number int64, data []byte) {
 	*s = append(*s, hashes...)
 }
 
-func (s stored) hash(level int, number int64) tlog.Hash {
+func (s storedTree) hash(level int, number int64) tlog.Hash {
 	return s[tlog.StoredHashIndex(level, number)]
 }
 
@@ -37,7 +37,7 @@ func (s stored) hash(level int, number int64) tlog.Hash {
 // is encoded and decoded.
 func TestPropertyATreeIsThatOfTlog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var all stored
+		var all storedTree
 		var f tree.Frontier
 		var nodes, want []tree.Node
 		for _, batch := range rapid.SliceOfN(rapid.IntRange(0, 700), 1, 6).Draw(t, "batches") {
@@ -78,7 +78,7 @@ func TestPropertyATreeIsThatOfTlog(t *testing.T) {
 // subtrees.
 func TestPropertyATreeCanBeBuiltOfSubtrees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var all stored
+		var all storedTree
 		size := rapid.Int64Range(0, 1500).Draw(t, "size")
 		var whole, parts tree.Frontier
 		var nodes, partNodes []tree.Node
