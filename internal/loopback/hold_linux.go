@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// Hold returns a port that is reserved until release is called. It binds a socket with
-// SO_REUSEADDR, but does not listen on it. So Linux does not assign the port to a socket that
+// Hold returns a port that is reserved until the function release is called. It binds a socket
+// with SO_REUSEADDR, but does not listen on it. So Linux does not assign the port to a socket that
 // requests any free port. A server that requests this port by its number can listen on it, because
 // servers in all languages set SO_REUSEADDR.
 func Hold() (port int, release func(), err error) {
