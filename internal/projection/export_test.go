@@ -8,9 +8,9 @@ import (
 
 const LookEvery = lookEvery
 
-// Rest returns how long Run rests after a round that ends now. The journal ended at the position
-// before at the time at.
-func Rest(at time.Time, before journal.Position, now time.Time, last journal.Position, took time.Duration, more bool) time.Duration {
-	p := pace{at, before}
-	return p.rest(now, took, last, more)
+// Rest returns how long Run rests after a round that ends now. At the earlier time, the journal
+// ended at the position earlierEnd.
+func Rest(earlier time.Time, earlierEnd journal.Position, now time.Time, last journal.Position, took time.Duration, more bool) time.Duration {
+	p := pace{earlier, earlierEnd}
+	return p.restTime(now, took, last, more)
 }

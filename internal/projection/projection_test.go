@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
-// seen is a projection with a row for each entry. Inserting a row twice fails.
-func seen(version int, step journal.Position) *projection.Definition {
+// seenEntries is a projection with a row for each entry. Inserting a row twice fails.
+func seenEntries(version int, step journal.Position) *projection.Definition {
 	return &projection.Definition{
 		Name: "seen", Version: version, Tables: []string{"seen"}, Step: step,
 		SQLite:     `CREATE TABLE seen (position BIGINT NOT NULL PRIMARY KEY, text TEXT NOT NULL)`,
@@ -126,7 +126,7 @@ func (f *fixture) want(rows string) {
 	}
 }
 
-// await waits until the projection has certain rows.
+// await waits until the projection has the given rows.
 func (f *fixture) await(rows string) {
 	f.t.Helper()
 	await.Until(f.t, "the projection has "+rows, func(context.Context) error {
@@ -148,7 +148,7 @@ func TestPropertyEachEntryIsReadOnce(t *testing.T) {
 }
 
 func testPropertyEachEntryIsReadOnce(t *testing.T, d storetest.Database, step journal.Position) {
-	f := open(t, d.Ready(t), seen(1, step), projection.Options{Batch: 4})
+	f := open(t, d.Ready(t), seenEntries(1, step), projection.Options{Batch: 4})
 	var all []string
 	rapid.Check(t, func(rt *rapid.T) {
 		for range rapid.IntRange(0, 6).Draw(rt, "entries") {
@@ -202,13 +202,13 @@ func TestAProjectionIsBuiltAnew(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			url := storetest.SQLite().Ready(t)
-			f := open(t, url, seen(1, 0), projection.Options{})
+			f := open(t, url, seenEntries(1, 0), projection.Options{})
 			f.append("a", "b")
 			f.catchUp()
 			f.want("1 a, 2 b")
 			f.close()
 			tt.change(t, url)
-			f = open(t, url, seen(1, 0), projection.Options{})
+			f = open(t, url, seenEntries(1, 0), projection.Options{})
 			f.append("c")
 			// If the first attempt finds the damage, the second attempt builds the projection.
 			for range 2 {
@@ -234,10 +234,10 @@ func truncate(t *testing.T, file string, size int64) {
 func TestAProjectionOfAnotherVersionIsBuiltAnew(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
-		f := open(t, url, seen(1, 0), projection.Options{})
+		f := open(t, url, seenEntries(1, 0), projection.Options{})
 		f.append("a")
 		f.catchUp()
-		newer := open(t, url, seen(2, 0), projection.Options{})
+		newer := open(t, url, seenEntries(2, 0), projection.Options{})
 		newer.want(projection.ErrNotBuilt.Error())
 		newer.catchUp()
 		newer.want("1 a")
@@ -254,14 +254,14 @@ func TestAProjectionIsBuiltAnewAfterARestore(t *testing.T) {
 	for _, later := range []int{0, 1, 5} {
 		folder := t.TempDir()
 		file := folder + "/state.db"
-		f := open(t, "sqlite:"+file, seen(1, 0), projection.Options{})
+		f := open(t, "sqlite:"+file, seenEntries(1, 0), projection.Options{})
 		f.append("a")
 		f.close()
 		backup, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f = open(t, "sqlite:"+file, seen(1, 0), projection.Options{})
+		f = open(t, "sqlite:"+file, seenEntries(1, 0), projection.Options{})
 		f.append("b", "c")
 		f.catchUp()
 		f.want("1 a, 2 b, 3 c")
@@ -269,7 +269,7 @@ func TestAProjectionIsBuiltAnewAfterARestore(t *testing.T) {
 		if err := os.WriteFile(file, backup, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f = open(t, "sqlite:"+file, seen(1, 0), projection.Options{})
+		f = open(t, "sqlite:"+file, seenEntries(1, 0), projection.Options{})
 		want := []string{"1 a"}
 		for i := range later {
 			f.append(fmt.Sprint("x", i))
@@ -282,17 +282,17 @@ func TestAProjectionIsBuiltAnewAfterARestore(t *testing.T) {
 
 func TestAProjectionOfAnotherDatabaseIsBuiltAnew(t *testing.T) {
 	one, other := t.TempDir()+"/state.db", t.TempDir()+"/state.db"
-	f := open(t, "sqlite:"+one, seen(1, 0), projection.Options{})
+	f := open(t, "sqlite:"+one, seenEntries(1, 0), projection.Options{})
 	f.append("a", "b")
 	f.catchUp()
 	f.close()
-	f = open(t, "sqlite:"+other, seen(1, 0), projection.Options{})
+	f = open(t, "sqlite:"+other, seenEntries(1, 0), projection.Options{})
 	f.append("c")
 	f.close()
 	if err := os.Rename(one+".index", other+".index"); err != nil {
 		t.Fatal(err)
 	}
-	f = open(t, "sqlite:"+other, seen(1, 0), projection.Options{})
+	f = open(t, "sqlite:"+other, seenEntries(1, 0), projection.Options{})
 	f.want(projection.ErrNotBuilt.Error())
 	f.catchUp()
 	f.want("1 c")
@@ -302,7 +302,7 @@ func TestAProjectionOfAnotherDatabaseIsBuiltAnew(t *testing.T) {
 // succeed.
 func TestAFailedBatchIsRetried(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		definition := seen(1, 0)
+		definition := seenEntries(1, 0)
 		apply, full := definition.Apply, errors.New("no space left")
 		failing := true
 		definition.Apply = func(ctx context.Context, tx projection.Tx, entries iter.Seq2[journal.Entry, error]) error {
@@ -336,7 +336,7 @@ func TestProcessesBuildAProjectionTogether(t *testing.T) {
 		url := d.Ready(t)
 		var all []*fixture
 		for range 3 {
-			all = append(all, open(t, url, seen(1, 0), projection.Options{Batch: 1}))
+			all = append(all, open(t, url, seenEntries(1, 0), projection.Options{Batch: 1}))
 		}
 		var want []string
 		for i := range 12 {
@@ -362,7 +362,7 @@ func TestProcessesBuildAProjectionTogether(t *testing.T) {
 // again.
 func TestRunBuildsAProjection(t *testing.T) {
 	url := storetest.SQLite().Ready(t)
-	f := open(t, url, seen(1, 0), projection.Options{})
+	f := open(t, url, seenEntries(1, 0), projection.Options{})
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.set.Run(ctx, f.journal) })
@@ -379,7 +379,7 @@ func TestRunBuildsAProjection(t *testing.T) {
 func TestReadersCreateNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
-		f := open(t, url, seen(1, 0), projection.Options{})
+		f := open(t, url, seenEntries(1, 0), projection.Options{})
 		f.append("a")
 		reader := projection.New(f.db, projection.Options{ReadOnly: true}, f.definition)
 		defer reader.Close()

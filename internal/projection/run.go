@@ -44,7 +44,7 @@ func (s *Set) Run(ctx context.Context, j *journal.Journal) {
 		s.report(ctx, err)
 		wait := retryEvery
 		if err == nil || errors.Is(err, store.ErrBusy) {
-			wait = p.rest(s.o.Now(), s.o.Now().Sub(began), last, more)
+			wait = p.restTime(s.o.Now(), s.o.Now().Sub(began), last, more)
 		}
 		_ = clock.Sleep(ctx, wait)
 	}
@@ -56,9 +56,9 @@ type pace struct {
 	last journal.Position // the journal's end at that time
 }
 
-// rest returns how long to rest after a round. The parameter took is the duration of the round,
-// and last is the end of the journal at that time.
-func (p *pace) rest(now time.Time, took time.Duration, last journal.Position, more bool) time.Duration {
+// restTime returns how long to rest after a round. The parameter took is the duration of the
+// round. The parameter last is the end of the journal at the end of the round.
+func (p *pace) restTime(now time.Time, took time.Duration, last journal.Position, more bool) time.Duration {
 	before := *p
 	*p = pace{now, last}
 	if !more {
@@ -90,8 +90,8 @@ func (s *Set) report(ctx context.Context, err error) {
 	}
 }
 
-// CatchUp reads the journal up to its current end. If progress is not nil, CatchUp calls it after
-// each batch.
+// CatchUp reads the journal up to its current end. If the function progress is not nil, CatchUp
+// calls it after each batch.
 func (s *Set) CatchUp(ctx context.Context, j *journal.Journal, progress func([]Status)) error {
 	for {
 		more, _, err := s.round(ctx, j)
@@ -140,8 +140,8 @@ func (s *Set) rebuild(ctx context.Context) error {
 	})
 }
 
-// round writes a batch of each projection. more reports whether there is work for another round.
-// last is the end of the journal.
+// round writes a batch of each projection. It returns whether there is work for another round, and
+// the end of the journal.
 func (s *Set) round(ctx context.Context, j *journal.Journal) (more bool, last journal.Position, err error) {
 	last, err = j.Last(ctx)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *Set) advance(ctx context.Context, j *journal.Journal, d *Definition, la
 	derived, instance, err := s.open(ctx)
 	var position journal.Position
 	if err == nil {
-		position, err = s.batch(ctx, j, d, derived, instance, last)
+		position, err = s.writeBatch(ctx, j, d, derived, instance, last)
 		if err != nil {
 			err = fmt.Errorf("writing %s: %w", derived, err)
 		}
@@ -184,11 +184,11 @@ func (s *Set) advance(ctx context.Context, j *journal.Journal, d *Definition, la
 		}
 		return true, s.remove(derived)
 	}
-	return err == nil && s.end(d, position, last) > position, err
+	return err == nil && s.batchEnd(d, position, last) > position, err
 }
 
-// end returns the end of the batch that follows a position.
-func (s *Set) end(d *Definition, after, last journal.Position) journal.Position {
+// batchEnd returns the end of the batch that follows a position.
+func (s *Set) batchEnd(d *Definition, after, last journal.Position) journal.Position {
 	end := min(last, after+max(journal.Position(s.o.Batch), d.Step))
 	if d.Step > 0 {
 		end -= (end + 1) % d.Step
@@ -196,13 +196,13 @@ func (s *Set) end(d *Definition, after, last journal.Position) journal.Position 
 	return max(end, after)
 }
 
-// batch writes a batch, and returns the position after it.
-func (s *Set) batch(ctx context.Context, j *journal.Journal, d *Definition, derived *store.Derived, instance string, last journal.Position) (position journal.Position, err error) {
+// writeBatch writes a batch, and returns the position after it.
+func (s *Set) writeBatch(ctx context.Context, j *journal.Journal, d *Definition, derived *store.Derived, instance string, last journal.Position) (position journal.Position, err error) {
 	before, err := s.prepare(ctx, j, d, derived, instance, last)
 	if err != nil {
 		return 0, err
 	}
-	if s.end(d, before.position, last) == before.position {
+	if s.batchEnd(d, before.position, last) == before.position {
 		return before.position, nil
 	}
 	err = derived.Write(ctx, func(tx *sql.Tx) error {
@@ -213,7 +213,7 @@ func (s *Set) batch(ctx context.Context, j *journal.Journal, d *Definition, deri
 		if state.instance != instance || state.version != d.Version || state.position > last {
 			return store.ErrBusy // another process has just begun to rebuild it
 		}
-		if position = s.end(d, state.position, last); position == state.position {
+		if position = s.batchEnd(d, state.position, last); position == state.position {
 			return nil
 		}
 		var failed error
@@ -236,10 +236,10 @@ func (s *Set) batch(ctx context.Context, j *journal.Journal, d *Definition, deri
 	return position, err
 }
 
-// prepare returns the state of a projection. It creates the tables if they are missing, and empties
-// them if the projection must be rebuilt.
+// prepare returns the state of a projection. It creates the tables if they are missing, and
+// empties them if the projection must be rebuilt.
 func (s *Set) prepare(ctx context.Context, j *journal.Journal, d *Definition, derived *store.Derived, instance string, last journal.Position) (state, error) {
-	found, err := stored(ctx, derived, d.Name)
+	found, err := readState(ctx, derived, d.Name)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return state{}, err
 	}
@@ -305,7 +305,7 @@ func (s *Set) Prune(ctx context.Context, j *journal.Journal) error {
 				known[i] = min(known[i], state.position)
 			}
 			return d.Prune(ctx, Tx{tx, instance, derived.PostgreSQL()}, known, func(from, to journal.Position) iter.Seq2[journal.Entry, error] {
-				return resting(ctx, s.o.Now, s.o.Batch, read(ctx, j, from, to))
+				return restingEntries(ctx, s.o.Now, s.o.Batch, read(ctx, j, from, to))
 			})
 		})
 		if err != nil {
@@ -315,8 +315,8 @@ func (s *Set) Prune(ctx context.Context, j *journal.Journal) error {
 	return nil
 }
 
-// resting returns a sequence that rests after each batch, as Run does.
-func resting(ctx context.Context, now func() time.Time, batch int, entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.Entry, error] {
+// restingEntries returns the same entries, but rests after each batch, as Run does.
+func restingEntries(ctx context.Context, now func() time.Time, batch int, entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
 		n, began := 0, now()
 		for e, err := range entries {

@@ -43,9 +43,9 @@ func updateState(ctx context.Context, tx *sql.Tx, name string, s state) error {
 	return err
 }
 
-// stored returns the current row, or sql.ErrNoRows. It creates the table of the rows if the table
-// is missing.
-func stored(ctx context.Context, derived *store.Derived, name string) (s state, err error) {
+// readState returns the row of a projection, or sql.ErrNoRows. It creates the table of the rows if
+// the table is missing.
+func readState(ctx context.Context, derived *store.Derived, name string) (s state, err error) {
 	for _, last := range [...]bool{false, true} {
 		tx, err := derived.Snapshot(ctx)
 		if err != nil {
