@@ -17,13 +17,13 @@ type activity struct {
 	waiting      atomic.Int64 // the first push granted since the newest event; 0: none
 }
 
-// silence is the time after a granted push in which a registry must report an event. Otherwise its
-// setup is assumed to be wrong. Most pushes finish within this time.
-const silence = 10 * time.Minute
+// maxSilence is how long a registry may take to report an event after a granted push. Otherwise
+// its setup is assumed to be wrong. Most pushes finish within this time.
+const maxSilence = 10 * time.Minute
 
-// granted records a token, and reports whether the registry has been silent for too long after
+// recordToken records a token, and reports whether the registry has been silent for too long after
 // an earlier push.
-func (a *activity) granted(now time.Time, results []policy.Result) (silent bool) {
+func (a *activity) recordToken(now time.Time, results []policy.Result) (silent bool) {
 	at := now.Unix()
 	a.token.Store(at)
 	for i := range results {
@@ -33,13 +33,13 @@ func (a *activity) granted(now time.Time, results []policy.Result) (silent bool)
 		if a.waiting.CompareAndSwap(0, at) {
 			return false
 		}
-		return at-a.waiting.Load() >= int64(silence/time.Second)
+		return at-a.waiting.Load() >= int64(maxSilence/time.Second)
 	}
 	return false
 }
 
-// reported records an event.
-func (a *activity) reported(now time.Time) {
+// recordEvent records an event.
+func (a *activity) recordEvent(now time.Time) {
 	a.event.Store(now.Unix())
 	a.waiting.Store(0)
 }

@@ -62,7 +62,7 @@ var (
 // SignIn authenticates a request by credentials that are not in its headers, for example in a
 // form.
 func (s *Server) SignIn(r *http.Request, presented identity.Presented) (Caller, error) {
-	s.locate(r, &presented)
+	s.setAddresses(r, &presented)
 	presented.Client = tokenserver.ClientName(r.UserAgent())
 	who, err := s.Issuer.Live().Chain.Authenticate(r.Context(), presented)
 	if err != nil {
@@ -129,7 +129,7 @@ type Failure struct {
 // client.
 func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 	s.tarpit.delay(r.Context(), err)
-	e := known(err)
+	e := knownError(err)
 	switch {
 	case e == nil:
 		s.Log.Error("internal error", "id", id, "method", r.Method, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
@@ -142,6 +142,6 @@ func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 
 // Located returns a Presented that has only the addresses of a request.
 func (s *Server) Located(r *http.Request) (c identity.Presented) {
-	s.locate(r, &c)
+	s.setAddresses(r, &c)
 	return c
 }

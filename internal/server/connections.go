@@ -76,7 +76,7 @@ type Connections struct {
 
 	mu        sync.Mutex
 	open      int
-	waiting   waiting // of all addresses
+	waiting   waitingLists // of all addresses
 	of        map[netip.Addr]*address
 	overLimit int
 	looked    uint64 // connections examined to find a connection to close
@@ -85,11 +85,11 @@ type Connections struct {
 // address has the counts of a client address with open connections.
 type address struct {
 	open    int
-	waiting waiting
+	waiting waitingLists
 }
 
-// waiting has the connections that wait for their client, by class.
-type waiting [classes]list
+// waitingLists has the connections that wait for their client, in a list for each class.
+type waitingLists [classes]list
 
 // class describes for what a connection waits. Lower classes are closed first.
 type class int
@@ -116,8 +116,8 @@ const (
 
 type links struct{ previous, next *connection }
 
-// connection is an accepted connection. The mutex of Connections guards all fields that follow
-// the field from, except small.
+// connection is an accepted connection. The mutex of Connections guards the field address and all
+// fields below it, except the field small.
 type connection struct {
 	net.Conn
 	of        *Connections
@@ -221,12 +221,12 @@ func (c *Connections) Watch(s *http.Server) {
 		if r.ProtoMajor > 1 {
 			w = &writer{w, own}
 		}
-		c.begin(own, b)
+		c.beginHandler(own, b)
 		defer func() {
 			if restore != nil {
 				r.Body = restore
 			}
-			c.end(own, b, r.ProtoMajor)
+			c.endHandler(own, b, r.ProtoMajor)
 		}()
 		handler.ServeHTTP(w, r)
 	})
@@ -250,21 +250,21 @@ func (own *connection) Write(p []byte) (int, error) { return own.write(own.Conn,
 // write writes p in parts. The connection stops waiting after each part.
 func (own *connection) write(to io.Writer, p []byte) (written int, err error) {
 	for {
-		own.of.writing(own, 1)
+		own.of.countWrite(own, 1)
 		n, err := to.Write(p[written:min(len(p), written+part)])
-		own.of.writing(own, -1)
+		own.of.countWrite(own, -1)
 		if written += n; err != nil || written == len(p) {
 			return written, err
 		}
 	}
 }
 
-// writing records the beginning (n = 1) or the end (n = -1) of a write.
-func (c *Connections) writing(own *connection, n int) {
+// countWrite records the beginning (n = 1) or the end (n = -1) of a write.
+func (c *Connections) countWrite(own *connection, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own.writes += n
-	c.place(own)
+	c.addToLists(own)
 }
 
 // body is the body of a request. It records in its connection whether the server waits for more
@@ -280,8 +280,8 @@ type body struct {
 }
 
 // watchBody returns a request whose body records whether the server waits for the body. It also
-// returns this body, or nil if the request has no body. If the result restore is not nil, the
-// caller must set it as the request's body after the handler.
+// returns this body, or nil if the request has no body. If the third result is not nil, the caller
+// must set it as the request's body after the handler.
 func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Request, restore io.ReadCloser) {
 	// In HTTP/2 a request may declare an empty body and leave it open.
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 && r.Header["Content-Length"] == nil {
@@ -305,7 +305,7 @@ func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Reques
 // Read records in the connection whether the server still waits for the body.
 func (b *body) Read(p []byte) (int, error) {
 	if !b.ended { // HTTP/2 can send the end in a separate frame after all bytes
-		b.own.of.await(b, true)
+		b.own.of.setAwaited(b, true)
 	}
 	n, err := b.ReadCloser.Read(p)
 	if b.missing > 0 {
@@ -314,15 +314,15 @@ func (b *body) Read(p []byte) (int, error) {
 	b.ended = b.ended || errors.Is(err, io.EOF)
 	b.there = b.ended || n > 0 && b.missing == 0
 	if b.there || err != nil {
-		b.own.of.await(b, false)
+		b.own.of.setAwaited(b, false)
 	}
 	return n, err
 }
 
-// begin records that a handler begins. If the body is not empty, the connection now counts as
-// waiting for the body. This is so even if the handler does not read the body, because the server
-// can read it before it sends the answer.
-func (c *Connections) begin(own *connection, b *body) {
+// beginHandler records that a handler begins. If the body is not empty, the connection now counts
+// as waiting for the body. This is so even if the handler does not read the body, because the
+// server can read it before it sends the answer.
+func (c *Connections) beginHandler(own *connection, b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own.handlers, own.ended = own.handlers+1, false
@@ -330,11 +330,11 @@ func (c *Connections) begin(own *connection, b *body) {
 		b.awaited = true
 		own.bodies++
 	}
-	c.place(own)
+	c.addToLists(own)
 }
 
-// await records whether the server waits for a body.
-func (c *Connections) await(b *body, awaited bool) {
+// setAwaited records whether the server waits for a body.
+func (c *Connections) setAwaited(b *body, awaited bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b.awaited == awaited || b.over {
@@ -346,11 +346,11 @@ func (c *Connections) await(b *body, awaited bool) {
 	} else {
 		b.own.bodies--
 	}
-	c.place(b.own)
+	c.addToLists(b.own)
 }
 
-// end records that a handler ends.
-func (c *Connections) end(own *connection, b *body, major int) {
+// endHandler records that a handler ends.
+func (c *Connections) endHandler(own *connection, b *body, major int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own.handlers--
@@ -369,7 +369,7 @@ func (c *Connections) end(own *connection, b *body, major int) {
 	case major == 1:
 		own.unread = true
 	}
-	c.place(own)
+	c.addToLists(own)
 }
 
 // connectionKey is the context key of the connection of a request.
@@ -404,12 +404,12 @@ func (c *Connections) note(own *connection, state http.ConnState) {
 	if own.gone || own.overLimit {
 		return
 	}
-	own.leave() // it waits from now on
+	own.removeFromLists() // it waits from now on
 	own.resting, own.ended = state == http.StateIdle, false
 	if own.unread { // the server has read the rest
 		own.unread, own.completed = false, own.completed || own.resting
 	}
-	c.place(own)
+	c.addToLists(own)
 }
 
 // admit counts a new connection. It returns nil if all places are taken, including the
@@ -420,11 +420,11 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	var leaving *connection
 	at := c.of[own.from]
 	switch {
-	case at != nil && at.open >= max(1, c.o.Max/2) && !c.shared(own.from):
-		leaving = c.longest(&at.waiting)
+	case at != nil && at.open >= max(1, c.o.Max/2) && !c.isShared(own.from):
+		leaving = c.longestWaiting(&at.waiting)
 		own.overLimit = leaving == nil
 	case c.open >= c.o.Max:
-		leaving = c.longest(&c.waiting)
+		leaving = c.longestWaiting(&c.waiting)
 		own.overLimit = leaving == nil
 	}
 	if own.overLimit {
@@ -448,7 +448,7 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	own.address.open++
 	c.open++
 	own.resting = true // until its first request
-	c.place(own)
+	c.addToLists(own)
 	c.mu.Unlock()
 	if leaving != nil {
 		_ = leaving.Conn.Close()
@@ -456,8 +456,9 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	return own
 }
 
-// longest returns the connection to close first, or nil if all connections are being answered.
-func (c *Connections) longest(w *waiting) *connection {
+// longestWaiting returns the connection to close first. It returns nil if no connection may be
+// closed.
+func (c *Connections) longestWaiting(w *waitingLists) *connection {
 	for i := range w {
 		l := &w[i]
 		if l.first == nil {
@@ -472,9 +473,9 @@ func (c *Connections) longest(w *waiting) *connection {
 	return nil
 }
 
-// place appends a connection to the lists of its class. If the connection is in these lists
-// already, place does nothing.
-func (c *Connections) place(own *connection) {
+// addToLists appends a connection to the lists of its class. If the connection is in these lists
+// already, addToLists does nothing.
+func (c *Connections) addToLists(own *connection) {
 	if own.gone || own.overLimit {
 		return
 	}
@@ -497,7 +498,7 @@ func (c *Connections) place(own *connection) {
 		if own.class == to {
 			return
 		}
-		own.leave()
+		own.removeFromLists()
 	}
 	if to == answered {
 		return
@@ -505,7 +506,7 @@ func (c *Connections) place(own *connection) {
 	if own.class = to; to == receiving {
 		own.since = c.o.Now()
 	}
-	for i, w := range [...]*waiting{all: &c.waiting, ofAddress: &own.address.waiting} {
+	for i, w := range [...]*waitingLists{all: &c.waiting, ofAddress: &own.address.waiting} {
 		l := &w[to]
 		own.in[i], own.links[i] = l, links{previous: l.last}
 		if l.last == nil {
@@ -517,8 +518,8 @@ func (c *Connections) place(own *connection) {
 	}
 }
 
-// leave removes a connection from its lists.
-func (own *connection) leave() {
+// removeFromLists removes a connection from its lists.
+func (own *connection) removeFromLists() {
 	for i, l := range own.in {
 		if l == nil {
 			continue
@@ -548,7 +549,7 @@ func (c *Connections) forget(own *connection) {
 		c.overLimit--
 		return
 	}
-	own.leave()
+	own.removeFromLists()
 	c.open--
 	if own.address.open--; own.address.open == 0 {
 		delete(c.of, own.from)
@@ -563,8 +564,8 @@ func (own *connection) Close() error {
 	return own.Conn.Close()
 }
 
-// shared reports whether many clients may use an address.
-func (c *Connections) shared(from netip.Addr) bool {
+// isShared reports whether many clients may use an address.
+func (c *Connections) isShared(from netip.Addr) bool {
 	if !from.IsValid() || from.IsLoopback() {
 		return true
 	}

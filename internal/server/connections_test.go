@@ -25,9 +25,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// limited is a server behind a limited listener. Its connections are pipes with addresses that the
-// test chooses.
-type limited struct {
+// limitedServer is a server whose listener limits connections. Its connections are pipes with
+// addresses that the test chooses.
+type limitedServer struct {
 	*testing.T
 	connections *server.Connections
 	arriving    chan net.Conn
@@ -36,8 +36,8 @@ type limited struct {
 	closing     sync.Once
 }
 
-func newLimited(t *testing.T, o server.ConnectionsOptions) *limited {
-	h := &limited{
+func newLimited(t *testing.T, o server.ConnectionsOptions) *limitedServer {
+	h := &limitedServer{
 		T: t, connections: server.NewConnections(o), arriving: make(chan net.Conn),
 		answering: make(chan struct{}, 1000), release: make(chan struct{}),
 	}
@@ -77,34 +77,36 @@ func newLimited(t *testing.T, o server.ConnectionsOptions) *limited {
 }
 
 // Accept, Close and Addr implement net.Listener.
-func (h *limited) Accept() (net.Conn, error) {
+func (h *limitedServer) Accept() (net.Conn, error) {
 	if c, ok := <-h.arriving; ok {
 		return c, nil
 	}
 	return nil, net.ErrClosed
 }
-func (h *limited) Close() error   { h.closing.Do(func() { close(h.arriving) }); return nil }
-func (h *limited) Addr() net.Addr { return &net.TCPAddr{} }
+func (h *limitedServer) Close() error   { h.closing.Do(func() { close(h.arriving) }); return nil }
+func (h *limitedServer) Addr() net.Addr { return &net.TCPAddr{} }
 
-// at is a connection with an address.
-type at struct {
+// addressedConn is a connection with an address.
+type addressedConn struct {
 	net.Conn
 	from string
 }
 
-func (a at) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from)) }
+func (a addressedConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
+}
 
 // dial opens a connection.
-func (h *limited) dial(from string) net.Conn {
+func (h *limitedServer) dial(from string) net.Conn {
 	h.Helper()
 	client, end := net.Pipe()
 	h.Cleanup(func() { _ = client.Close() })
-	h.arriving <- at{end, from}
+	h.arriving <- addressedConn{end, from}
 	synctest.Wait()
 	return client
 }
 
-// get is like ask, and also waits until the server has finished the request.
+// get is like the function ask, but also waits until the server has finished the request.
 func get(c net.Conn, path string) string {
 	defer synctest.Wait()
 	return ask(c, path)
@@ -130,7 +132,7 @@ func ask(c net.Conn, path string) string {
 	return text
 }
 
-func (h *limited) want(what, got, want string) {
+func (h *limitedServer) want(what, got, want string) {
 	h.Helper()
 	if got != want {
 		h.Errorf("%s: %s, want %s", what, got, want)
@@ -160,7 +162,7 @@ func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 }
 
 // send sends text on a connection, and drops the answer.
-func (h *limited) send(c net.Conn, text string) {
+func (h *limitedServer) send(c net.Conn, text string) {
 	h.Helper()
 	go func() { _, _ = io.Copy(io.Discard, c) }()
 	if _, err := io.WriteString(c, text); err != nil {
@@ -290,7 +292,7 @@ func TestLaterBodyKeepsItsConnectionInAFlood(t *testing.T) {
 func TestEndOfABodyIsAwaitedIfItIsRead(t *testing.T) {
 	for _, text := range []string{"", "abc"} {
 		c := server.NewConnections(server.ConnectionsOptions{})
-		own := c.Admit(at{Conn: nothing{}, from: "192.0.2.1:1000"})
+		own := c.Admit(addressedConn{Conn: closableConn{}, from: "192.0.2.1:1000"})
 		want := func(when string, want [4]int) {
 			t.Helper()
 			if got := c.Waiting(); got != want {
@@ -306,7 +308,7 @@ func TestEndOfABodyIsAwaitedIfItIsRead(t *testing.T) {
 			want("when the end of the body has arrived", [4]int{})
 		})}
 		c.Watch(front)
-		end := reading(func() { want("while the handler reads the end of the body", [4]int{0, 1, 0, 0}) })
+		end := callOnRead(func() { want("while the handler reads the end of the body", [4]int{0, 1, 0, 0}) })
 		r := httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader(text), end))
 		r.ProtoMajor, r.ContentLength = 2, int64(len(text))
 		r.Header.Set("Content-Length", fmt.Sprint(len(text)))
@@ -315,15 +317,15 @@ func TestEndOfABodyIsAwaitedIfItIsRead(t *testing.T) {
 	}
 }
 
-// reading is an empty io.Reader that calls a function when it is read.
-type reading func()
+// callOnRead is an empty io.Reader that calls a function when it is read.
+type callOnRead func()
 
-func (r reading) Read([]byte) (int, error) { r(); return 0, io.EOF }
+func (r callOnRead) Read([]byte) (int, error) { r(); return 0, io.EOF }
 
 // A small body, as in every token request by POST, allocates nothing.
 func TestWatchingASmallBodyAllocatesNothing(t *testing.T) {
 	c := server.NewConnections(server.ConnectionsOptions{})
-	own := c.Admit(at{Conn: nothing{}, from: "192.0.2.1:1000"})
+	own := c.Admit(addressedConn{Conn: closableConn{}, from: "192.0.2.1:1000"})
 	buffer := make([]byte, 10)
 	var got string
 	front := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { //nolint:gosec // it is not run
@@ -572,7 +574,7 @@ func TestAdmissionExaminesOneConnection(t *testing.T) {
 	for _, n := range []int{10, 1000, 20_000} {
 		c := server.NewConnections(server.ConnectionsOptions{Max: n})
 		for i := range n {
-			own := c.Admit(at{Conn: nothing{}, from: fmt.Sprintf("10.%d.%d.%d:1000", i>>16, i>>8&255, i&255)})
+			own := c.Admit(addressedConn{Conn: closableConn{}, from: fmt.Sprintf("10.%d.%d.%d:1000", i>>16, i>>8&255, i&255)})
 			switch i % 4 {
 			case 0, 2:
 				own.Answer()
@@ -583,7 +585,7 @@ func TestAdmissionExaminesOneConnection(t *testing.T) {
 		}
 		for i := range n/2 + 10 { // more than the limit
 			before := c.Looked()
-			own := c.Admit(at{Conn: nothing{}, from: fmt.Sprintf("172.16.%d.%d:1000", i>>8, i&255)})
+			own := c.Admit(addressedConn{Conn: closableConn{}, from: fmt.Sprintf("172.16.%d.%d:1000", i>>8, i&255)})
 			if (own != nil) != (i < n/2) {
 				t.Errorf("of %d: newcomer %d was admitted: %t", n, i, own != nil)
 			}
@@ -659,7 +661,7 @@ func TestRightConnectionIsClosed(t *testing.T) {
 						leaves = o
 					}
 				}
-				admitted := c.Admit(at{Conn: nothing{}, from: from + ":1000"})
+				admitted := c.Admit(addressedConn{Conn: closableConn{}, from: from + ":1000"})
 				if (admitted != nil) != (!full || leaves != nil) {
 					t.Fatalf("a newcomer of %s beside %d was admitted: %t", from, len(open), admitted != nil)
 				}
@@ -680,10 +682,10 @@ func TestRightConnectionIsClosed(t *testing.T) {
 	})
 }
 
-// nothing is a connection that can be closed.
-type nothing struct{ net.Conn }
+// closableConn is a connection that can be closed.
+type closableConn struct{ net.Conn }
 
-func (nothing) Close() error { return nil }
+func (closableConn) Close() error { return nil }
 
 // The connection that has been idle for the longest time is closed first.
 func TestIdleConnectionsAreClosed(t *testing.T) {

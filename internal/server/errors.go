@@ -49,7 +49,7 @@ func (e *requestError) with(header, value string) *requestError {
 	return e
 }
 
-// ofKind sets the kind.
+// ofKind sets the kind of an error.
 func (e *requestError) ofKind(kind misconfiguration) *requestError {
 	e.kind = kind
 	return e
@@ -59,9 +59,9 @@ func problem(status int, code, format string, args ...any) *requestError {
 	return &requestError{clientError: clientError{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
-// unavailable returns a temporary error, which asks the client to try again after a few
+// unavailableError returns a temporary error, which asks the client to try again after a few
 // seconds.
-func unavailable(format string, args ...any) *requestError {
+func unavailableError(format string, args ...any) *requestError {
 	return problem(http.StatusServiceUnavailable, codeUnavailable, format, args...).with("Retry-After", "5")
 }
 
@@ -75,9 +75,9 @@ func Panicked(p any) error {
 	return fmt.Errorf("panic: %s\n%s", secret.Redact(fmt.Sprint(p)), debug.Stack())
 }
 
-// known maps an error of another package to the error that the client gets. It returns nil for
-// an unexpected error.
-func known(err error) *requestError {
+// knownError maps an error of another package to the error that the client gets. It returns nil
+// for an unexpected error.
+func knownError(err error) *requestError {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e
 	}
@@ -117,13 +117,13 @@ func known(err error) *requestError {
 	case errors.Is(err, identity.ErrUnavailable):
 		return tokenserverError(tokenserver.ErrUnavailable)
 	case errors.Is(err, issuer.ErrUndecided):
-		return unavailable("your rights cannot be checked at the moment: try again")
+		return unavailableError("your rights cannot be checked at the moment: try again")
 	case errors.Is(err, issuer.ErrNotRecorded), errors.Is(err, errNotRecorded), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
-		return unavailable("the decision cannot be recorded at the moment: try again")
+		return unavailableError("the decision cannot be recorded at the moment: try again")
 	case errors.Is(err, errTooManyConnections):
-		return unavailable("%s: try again", err)
+		return unavailableError("%s: try again", err)
 	case store.Unavailable(err):
-		return unavailable("the database cannot be reached at the moment: try again")
+		return unavailableError("the database cannot be reached at the moment: try again")
 	}
 	return tokenserverError(err)
 }
@@ -146,7 +146,7 @@ func tokenserverError(err error) *requestError {
 // only the id.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.tarpit.delay(r.Context(), err)
-	e := known(err)
+	e := knownError(err)
 	switch {
 	case e == nil:
 		id := journal.NewID(s.Now()).String()
@@ -155,14 +155,14 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case e.Status >= 500:
 		s.Log.Warn("request failed", "status", e.Status, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 	default:
-		s.refused(r, e)
+		s.logRefusal(r, e)
 	}
 	e.Write(w, r)
 }
 
-// refused logs a bad request. Only a request with events also gets a journal entry. For other bad
-// requests, no rule has decided, so there is nothing to record.
-func (s *Server) refused(r *http.Request, e *requestError) {
+// logRefusal logs a bad request. Only a request with events also gets a journal entry. For other
+// bad requests, no rule has decided, so there is nothing to record.
+func (s *Server) logRefusal(r *http.Request, e *requestError) {
 	kind := e.kind
 	if kind == noMisconfiguration {
 		switch e.Status {
@@ -186,11 +186,11 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 // maxShown is the maximum length of client text in a log line, in bytes.
 const maxShown = 100
 
-// note counts a request of a kind, and logs at most one line a minute for the kind.
+// note counts a request of the given kind, and logs at most one line a minute for the kind.
 func (s *Server) note(r *http.Request, kind misconfiguration, attrs ...any) {
 	s.Metrics.Refused.WithLabelValues(string(kind)).Inc()
 	remote := "unknown"
-	if client, _ := s.client(r); client.IsValid() {
+	if client, _ := s.findClient(r); client.IsValid() {
 		remote = client.String()
 	}
 	attrs = append(attrs, "remote", remote, "peer", peer(r).String(), "method", secret.Brief(r.Method, maxShown), "path", secret.Brief(r.URL.Path, maxShown), "user_agent", secret.Brief(r.UserAgent(), maxShown))
@@ -199,7 +199,7 @@ func (s *Server) note(r *http.Request, kind misconfiguration, attrs ...any) {
 
 // outcome returns the label of a request with this error in the metrics.
 func outcome(err error) string {
-	e := known(err)
+	e := knownError(err)
 	switch {
 	case e == nil:
 		return "fault"

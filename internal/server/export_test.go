@@ -36,24 +36,24 @@ func (own *connection) Answer() { own.of.note(own, http.StateActive) }
 func (own *connection) Send() *Body {
 	own.Answer()
 	b := &body{own: own, missing: 1}
-	own.of.begin(own, b)
+	own.of.beginHandler(own, b)
 	return b
 }
 
 // Arrive completes a body.
 func (b *body) Arrive() {
 	b.there = true
-	b.own.of.await(b, false)
+	b.own.of.setAwaited(b, false)
 }
 
 // Complete ends a request. The argument is nil if the request has no body.
 func (own *connection) Complete(b *Body) {
 	if b == nil {
-		own.of.begin(own, nil)
+		own.of.beginHandler(own, nil)
 	} else {
 		b.there = true
 	}
-	own.of.end(own, b, 1)
+	own.of.endHandler(own, b, 1)
 	own.of.note(own, http.StateIdle)
 }
 

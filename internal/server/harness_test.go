@@ -138,7 +138,7 @@ func entry(t *testing.T, name, secret string) string {
 	return name + ":" + string(hash)
 }
 
-// reply is an answer.
+// reply is a response.
 type reply struct {
 	Status int
 	Header http.Header

@@ -25,16 +25,16 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 		if err := check.Ready(ctx); err != nil {
 			s.Log.Warn("not ready", "check", check.Name, "error", err)
 			text := check.Name
-			if s.local(r) {
+			if s.isLocal(r) {
 				text = fmt.Sprintf("%s: %v", check.Name, err)
 			}
-			return unavailable("not ready: %s", text)
+			return unavailableError("not ready: %s", text)
 		}
 	}
 	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	text := "ready\n"
 	if s.Notes != nil {
-		for _, note := range s.Notes(s.local(r)) {
+		for _, note := range s.Notes(s.isLocal(r)) {
 			text += note + "\n"
 		}
 	}

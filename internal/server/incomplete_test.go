@@ -13,10 +13,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// incomplete is a source that accepts a password but does not know all groups of the user.
-type incomplete struct{}
+// incompleteSource is a source that accepts a password but does not know all groups of the user.
+type incompleteSource struct{}
 
-func (incomplete) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
+func (incompleteSource) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
 	if c.Secret.Reveal() != annPassword {
 		return identity.Verified{}, identity.ErrRejected
 	}
@@ -28,7 +28,7 @@ func (incomplete) Authenticate(_ context.Context, c identity.Presented) (identit
 func TestRefusalForIncompleteGroupsIsExplained(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		l.Chain = chain.New(chain.Options{
-			Sources: []identity.Source{{Name: "corp", Authenticator: incomplete{}}},
+			Sources: []identity.Source{{Name: "corp", Authenticator: incompleteSource{}}},
 			Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerPair: 2}),
 		})
 	})

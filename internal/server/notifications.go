@@ -75,7 +75,7 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	}
 	for i := range entries {
 		if a := s.activities[entries[i].Registry]; a != nil {
-			a.reported(s.Now())
+			a.recordEvent(s.Now())
 		}
 	}
 	s.Metrics.Envelopes.WithLabelValues("taken").Inc()
@@ -86,7 +86,7 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 // recordRefusedEvents records that events were refused. Anyone can post, so equal refusals from an
 // address are only counted. The parameter why must not contain text from the request.
 func (s *Server) recordRefusedEvents(r *http.Request, registry, why string) {
-	remote, _ := s.client(r)
+	remote, _ := s.findClient(r)
 	_, _ = s.Journal.RecordRefusal(journal.Entry{Time: s.Now(), Registry: registry, Service: &journal.Service{
 		Action: "notification.refuse", Remote: remote, Client: tokenserver.ClientName(r.UserAgent()), Refused: why,
 	}}, false) // the journal counts and logs losses
@@ -128,7 +128,7 @@ func (s *Server) sender(r *http.Request) (string, error) {
 			return "", problem(http.StatusUnauthorized, codeUnauthorized, "no registry has this secret").ofKind(wrongSecret)
 		}
 	}
-	if !s.Open && !s.local(r) {
+	if !s.Open && !s.isLocal(r) {
 		return "", problem(http.StatusUnauthorized, codeUnauthorized,
 			"events need a registry's secret: set notifications.secret for the registry here, and the header \"Authorization: Bearer SECRET\" in its configuration").ofKind(wrongSecret)
 	}
@@ -147,8 +147,8 @@ func (s *Server) sender(r *http.Request) (string, error) {
 	return "", nil
 }
 
-// registryOf returns the registry that has a secret. It compares the secret with the secrets of
-// all registries, each in constant time.
+// registryOf returns the registry that has the given secret. It compares the secret with the
+// secrets of all registries, each in constant time.
 func (s *Server) registryOf(secret string) (service string, ok bool) {
 	sum := sha256.Sum256([]byte(secret))
 	for i := range s.senders {

@@ -19,19 +19,19 @@ func peer(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return plain(at.Addr())
+	return normalizeAddress(at.Addr())
 }
 
-// plain returns an address in the form used for comparison. IPv4 in IPv6 becomes IPv4. The zone is
-// removed: it is a name that is valid only on this machine, and no prefix contains an address with
-// a zone.
-func plain(at netip.Addr) netip.Addr { return at.Unmap().WithZone("") }
+// normalizeAddress returns an address in the form that comparisons use. IPv4 in IPv6 becomes IPv4.
+// The zone is removed: it is a name that is valid only on this machine, and no prefix contains an
+// address with a zone.
+func normalizeAddress(at netip.Addr) netip.Addr { return at.Unmap().WithZone("") }
 
 // maxHops is the maximum number of addresses of X-Forwarded-For that are read.
 const maxHops = 64
 
-// remote returns the client's address; the zero Addr if it is unknown. The client's address is
-// known in two cases: the peer is not a trusted proxy, or a trusted proxy forwards the client's
+// clientAddress returns the client's address; the zero Addr if it is unknown. The client's address
+// is known in two cases: the peer is not a trusted proxy, or a trusted proxy forwards the client's
 // address.
 //
 // X-Forwarded-For of a trusted proxy is read from the right up to the first address that is not a
@@ -44,8 +44,8 @@ const maxHops = 64
 // request was forwarded: in this case a client is behind the proxy, and no trusted header has
 // its address. Without any header that shows forwarding, the peer is the client: a health check
 // of the proxy, or a program on the proxy's machine.
-func (s *Server) remote(r *http.Request) netip.Addr {
-	at, unclear := s.client(r)
+func (s *Server) clientAddress(r *http.Request) netip.Addr {
+	at, unclear := s.findClient(r)
 	switch {
 	case unclear != "":
 		s.note(r, unknownAddress, "because", unclear)
@@ -55,23 +55,23 @@ func (s *Server) remote(r *http.Request) netip.Addr {
 	return at
 }
 
-// locate sets the addresses in c to the addresses of the request.
-func (s *Server) locate(r *http.Request, c *identity.Presented) {
-	if c.Remote = s.remote(r); !c.Remote.IsValid() {
+// setAddresses sets the addresses in c to the addresses of the request.
+func (s *Server) setAddresses(r *http.Request, c *identity.Presented) {
+	if c.Remote = s.clientAddress(r); !c.Remote.IsValid() {
 		c.Peer = peer(r)
 	}
 }
 
-// client returns the same address as remote. If the address is unknown, it also returns the
-// reason.
-func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
+// findClient returns the same address as clientAddress. If the address is unknown, findClient also
+// returns the reason.
+func (s *Server) findClient(r *http.Request) (at netip.Addr, unclear string) {
 	at = peer(r)
 	if len(s.TrustedProxies) == 0 || !s.trusted(at) {
 		return at, ""
 	}
 	lines := r.Header["X-Forwarded-For"]
 	if len(lines) == 0 {
-		if h := forwarding(r); h != "" {
+		if h := forwardingHeader(r); h != "" {
 			return netip.Addr{}, "the proxy sends " + secret.Brief(h, maxShown) + " and no X-Forwarded-For"
 		}
 		return at, ""
@@ -108,7 +108,7 @@ func (s *Server) hidesClient(r *http.Request) bool {
 		return false
 	}
 	// If a forwarding header is present, the address is unknown, and remote logs this.
-	return forwarding(r) == "" && !strings.EqualFold(hostname(r.Host), hostname(s.PublicHost))
+	return forwardingHeader(r) == "" && !strings.EqualFold(hostname(r.Host), hostname(s.PublicHost))
 }
 
 // hostname returns a host without its port.
@@ -148,7 +148,7 @@ func forwardedAddr(text string) (netip.Addr, bool) {
 	if err != nil {
 		return netip.Addr{}, false
 	}
-	at = plain(at)
+	at = normalizeAddress(at)
 	return at, !at.IsUnspecified()
 }
 
@@ -156,21 +156,21 @@ func (s *Server) trusted(at netip.Addr) bool {
 	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(at) })
 }
 
-// local reports whether a program on this machine sent a request. A forwarded request is local
+// isLocal reports whether a program on this machine sent a request. A forwarded request is local
 // only if a trusted proxy reports that its client is local. The place of the proxy does not
 // matter. A request of a browser is not local either: a page of any site can post to localhost,
 // and the site's own host name can resolve to this machine.
-func (s *Server) local(r *http.Request) bool {
+func (s *Server) isLocal(r *http.Request) bool {
 	at := peer(r)
 	if !at.IsLoopback() || !endpoint.Local(hostname(r.Host)) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {
 		return false
 	}
-	return forwarding(r) == "" || s.trusted(at) && r.Header["X-Forwarded-For"] != nil && s.remote(r).IsLoopback()
+	return forwardingHeader(r) == "" || s.trusted(at) && r.Header["X-Forwarded-For"] != nil && s.clientAddress(r).IsLoopback()
 }
 
-// forwarding returns the name of a header that only proxies add. If the request has no such
+// forwardingHeader returns the name of a header that only proxies add. If the request has no such
 // header, it returns "".
-func forwarding(r *http.Request) string {
+func forwardingHeader(r *http.Request) string {
 	for header := range r.Header {
 		switch header {
 		case "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Envoy-External-Address":

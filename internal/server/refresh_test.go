@@ -35,7 +35,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	h.issuer.Swap(func(live issuer.Live) issuer.Live {
 		live.Chain = chain.New(chain.Options{Sources: []identity.Source{
 			{Name: accounts.Source, Authenticator: own, Kinds: accounts.Kinds()},
-			{Name: "htpasswd", Authenticator: finding{old}},
+			{Name: "htpasswd", Authenticator: findingChain{old}},
 		}})
 		live.Refresh = own.Credentials.IssueRefresh
 		return live
@@ -43,8 +43,8 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	return h, own
 }
 
-// finding makes a Chain usable as a source of another Chain.
-type finding struct{ *chain.Chain }
+// findingChain makes a Chain usable as a source of another Chain.
+type findingChain struct{ *chain.Chain }
 
 // refreshToken returns the refresh token of a reply, or "".
 func (h *harness) refreshToken(r reply) string {

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// Reloadable returns a handler of some endpoint groups. It passes each request to the server
-// that the function current returns. A reload replaces the current server. The same server
-// answers a request from beginning to end.
+// Reloadable returns a handler of some endpoint groups. It passes each request to the server that
+// the given function returns. A reload replaces the current server. The same server answers a
+// request from beginning to end.
 func Reloadable(current func() *Server, groups ...EndpointGroup) http.Handler {
 	var cached atomic.Pointer[builtHandler]
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

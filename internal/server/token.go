@@ -33,7 +33,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.Metrics.answered(answer.Reused)
 	service := answer.Registry.Service
-	if a := s.activities[service]; a != nil && a.granted(s.Now(), answer.Decision.Results) && !s.eventless[service] {
+	if a := s.activities[service]; a != nil && a.recordToken(s.Now(), answer.Decision.Results) && !s.eventless[service] {
 		s.note(r, noEvents, "registry", service)
 	}
 	var grants [8]scope.Scope
@@ -54,7 +54,7 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	req, err := tokenserver.Decode(w, r)
 	switch {
 	case err != nil && postsEvents(r):
-		return issuer.Request{}, known(err).ofKind(wrongNotification)
+		return issuer.Request{}, knownError(err).ofKind(wrongNotification)
 	case err != nil:
 		return issuer.Request{}, err
 	}
@@ -74,7 +74,7 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	case tokenserver.RefreshToken:
 		credentials = identity.NewRefresh(req.Credentials.Secret())
 	}
-	s.locate(r, &credentials)
+	s.setAddresses(r, &credentials)
 	credentials.Client = req.Client
 	return issuer.Request{
 		Service: req.Service, Scopes: req.Scopes, Ignored: req.Ignored, Credentials: credentials,
@@ -84,8 +84,8 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 }
 
 // crossOrigin sets the CORS headers for pages of the allowed origins, and answers preflight
-// requests. It reports whether the request is answered. The browser must not add credentials that
-// it stores for this server, so the page has to present credentials itself.
+// requests. It reports whether it has answered the request. The browser must not add credentials
+// that it stores for this server, so the page has to present credentials itself.
 func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if len(s.AllowedOrigins) == 0 {
 		return false
