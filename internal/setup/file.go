@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/durable"
 )
 
-// place creates a file and its folder. It never replaces a file: if the file exists, the error is
-// ErrTaken.
-func place(path string, content []byte, mode fs.FileMode) error {
+// createFile creates a file and its folder. It never replaces a file: if the file exists, the
+// error is ErrTaken.
+func createFile(path string, content []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
@@ -23,9 +23,9 @@ func place(path string, content []byte, mode fs.FileMode) error {
 	return err
 }
 
-// exists reports whether there is anything at path. A dangling link counts as existing, so that
-// no file is created where the link points.
-func exists(path string) (bool, error) {
+// pathExists reports whether there is anything at path. A dangling link counts as existing, so
+// that no file is created where the link points.
+func pathExists(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -65,7 +65,7 @@ func (o Options) plan() (plan, error) {
 	case p.Zot && o.RegistryConfig != "":
 		return plan{}, fmt.Errorf("a registry config cannot be combined with the preset zot: leave the registry config out, and copy the section http.auth of the written %s into zot's config", ZotConfig)
 	}
-	if err := p.existing(); err != nil {
+	if err := p.takeExisting(); err != nil {
 		return plan{}, err
 	}
 	if p.Service == "" {
@@ -87,7 +87,7 @@ func (o Options) plan() (plan, error) {
 		{"TLS key", p.TLSKey},
 		{"administrator", p.Admin},
 	} {
-		if err := plain(text.is); err != nil {
+		if err := checkOneLine(text.is); err != nil {
 			return plan{}, fmt.Errorf("the %s %q %w", text.what, text.is, err)
 		}
 	}
@@ -114,7 +114,7 @@ func (o Options) plan() (plan, error) {
 	p.Realm = p.PublicURL + tokenPath
 	p.Events = p.PublicURL + notificationsPath
 	if p.Listen == "" {
-		p.Listen = listen(base, p.TLSCertificate != "", here)
+		p.Listen = listenAddress(base, p.TLSCertificate != "", here)
 	}
 	host, port, err := net.SplitHostPort(p.Listen)
 	if err != nil || port == "" {
@@ -122,7 +122,7 @@ func (o Options) plan() (plan, error) {
 	}
 	p.Proxied = p.TLSCertificate == "" && !endpoint.Local(base.Hostname())
 	if p.registry != nil {
-		p.Login = p.registry.login(p.Service)
+		p.Login = p.registry.loginAddress(p.Service)
 		if p.Proxied && endpoint.Local(host) && !p.contained {
 			// The registry is on this machine, so its events need no proxy and no certificate.
 			p.Events = "http://" + p.Listen + notificationsPath
@@ -141,8 +141,8 @@ func (p plan) LocalProxy() bool {
 	return err == nil && endpoint.Local(host)
 }
 
-// existing takes the settings of an existing registry from its config.
-func (p *plan) existing() error {
+// takeExisting takes the settings of an existing registry from its config.
+func (p *plan) takeExisting() error {
 	if p.RegistryConfig == "" {
 		return nil
 	}
@@ -156,7 +156,7 @@ func (p *plan) existing() error {
 		}
 	}
 	p.registry, p.RegistryURL = r, r.url()
-	if there, err := exists(r.passwords()); p.RegistryUsers != "" && r.passwords() != "" && err == nil && !there {
+	if there, err := pathExists(r.passwords()); p.RegistryUsers != "" && r.passwords() != "" && err == nil && !there {
 		p.contained = true // the path of the password file in the config is not on this machine
 	}
 	p.RegistryUsers = cmp.Or(p.RegistryUsers, r.passwords())
@@ -207,11 +207,11 @@ func publicURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// listen returns the default address to listen on. If the public URL is on this machine, the
-// result is the address in the URL. With a TLS certificate, the result is the URL's port on all
-// addresses. Otherwise the result is the parameter here, an address for a proxy on this machine.
-// So other machines can connect only if there is a TLS certificate.
-func listen(u *url.URL, certificate bool, here string) string {
+// listenAddress returns the default address to listen on. If the public URL is on this machine,
+// the result is the address in the URL. With a TLS certificate, the result is the URL's port on
+// all addresses. Otherwise the result is the parameter here, which is an address for a proxy on
+// this machine. So other machines can connect only if there is a TLS certificate.
+func listenAddress(u *url.URL, certificate bool, here string) string {
 	switch {
 	case certificate && u.Scheme == "https" && endpoint.Local(u.Hostname()):
 		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
@@ -234,8 +234,8 @@ func registryListen(service string) string {
 	return ":" + port
 }
 
-// plain rejects text that cannot be written on one line of a config.
-func plain(s string) error {
+// checkOneLine rejects text that cannot be written on one line of a config.
+func checkOneLine(s string) error {
 	if len(s) > maxText {
 		return fmt.Errorf("is longer than %d bytes", maxText)
 	}

@@ -106,9 +106,9 @@ func (r *registry) url() string {
 	return ""
 }
 
-// login returns the address for docker login. If there is no proxy in front of the registry, the
-// address has the registry's port.
-func (r *registry) login(service string) string {
+// loginAddress returns the address for docker login. If there is no proxy in front of the
+// registry, the address has the registry's port.
+func (r *registry) loginAddress(service string) string {
 	if host := r.host(); host != "" {
 		return host
 	}
@@ -138,8 +138,8 @@ func listensAt(address, port string) bool {
 	return err == nil && its == port
 }
 
-// auth returns the kind of authentication that the file configures, or "".
-func (r *registry) auth() string {
+// authKind returns the kind of authentication that the file configures, or "".
+func (r *registry) authKind() string {
 	for kind := range r.Auth {
 		if kind != "none" {
 			return kind
@@ -265,8 +265,8 @@ func readPeople(path string) (people, error) {
 	return p, nil
 }
 
-// some joins the first few of the texts for a message.
-func some(texts []string, separator string) string {
+// joinFirst joins the first few of the texts for a message.
+func joinFirst(texts []string, separator string) string {
 	const few = 5
 	if len(texts) <= few {
 		return strings.Join(texts, separator)
@@ -274,9 +274,9 @@ func some(texts []string, separator string) string {
 	return strings.Join(texts[:few], separator) + separator + "…"
 }
 
-// unreadable returns the first folder above path that other users may not enter, or "". The
+// unreadableFolder returns the first folder above path that other users may not enter, or "". The
 // registry's user must be able to read the root certificate.
-func unreadable(path string) string {
+func unreadableFolder(path string) string {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {
 			return dir

@@ -33,7 +33,7 @@ const (
 func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, key string, err error) {
 	certificate, key = filepath.Join(folder, certificateName), filepath.Join(folder, keyName)
 	for _, path := range []string{certificate, key} {
-		if there, err := exists(path); err != nil {
+		if there, err := pathExists(path); err != nil {
 			return "", "", err
 		} else if there {
 			return "", "", fmt.Errorf("creating a root: %s exists and is not overwritten", path)
@@ -47,10 +47,10 @@ func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, 
 	if err != nil {
 		return "", "", err
 	}
-	if err := place(key, secret, 0o600); err != nil {
+	if err := createFile(key, secret, 0o600); err != nil {
 		return "", "", fmt.Errorf("creating a root: %w", err)
 	}
-	if err := place(certificate, root.Bundle(), 0o600); err != nil {
+	if err := createFile(certificate, root.Bundle(), 0o600); err != nil {
 		_ = os.Remove(key) // the key is useless without its certificate
 		return "", "", fmt.Errorf("creating a root: %w", err)
 	}

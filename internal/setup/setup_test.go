@@ -270,7 +270,7 @@ func TestHalfAPairIsNotCompleted(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "exists without "+missing) {
 			t.Errorf("without %s: %v", missing, err)
 		}
-		if there, _ := exists(filepath.Join(dir, missing)); there {
+		if there, _ := pathExists(filepath.Join(dir, missing)); there {
 			t.Errorf("%s was created", missing)
 		}
 	}
@@ -302,7 +302,7 @@ func TestNothingIsWrittenThroughALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, Options{})
-	if there, _ := exists(elsewhere); there {
+	if there, _ := pathExists(elsewhere); there {
 		t.Error("the account was written through a link")
 	}
 }
@@ -346,10 +346,10 @@ func TestConcurrentWritesLeaveOneSetUp(t *testing.T) {
 
 func TestPlaceNeverOverwrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	if err := place(path, []byte("first"), 0o600); err != nil {
+	if err := createFile(path, []byte("first"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := place(path, []byte("second"), 0o600); !errors.Is(err, ErrTaken) {
+	if err := createFile(path, []byte("second"), 0o600); !errors.Is(err, ErrTaken) {
 		t.Errorf("a second file: %v", err)
 	}
 	if content, _ := os.ReadFile(path); string(content) != "first" {

@@ -74,7 +74,7 @@ func (w *writer) render(name string) ([]byte, error) {
 	if err != nil || name != RegistryConfig || w.plan.registry == nil {
 		return content, err
 	}
-	if kind := w.plan.registry.auth(); kind != "" {
+	if kind := w.plan.registry.authKind(); kind != "" {
 		w.note("%s replaces the section auth.%s of the registry's config with a section for Tidewaiter's tokens, because a registry has only one kind of authentication.", RegistryConfig, kind)
 		if kind == "token" {
 			w.note("The users of the registry's current token service are unknown to Tidewaiter, so only %s can sign in. If an earlier init wrote this section, give the registry's original config with --registry-config.", w.plan.Admin)
@@ -110,7 +110,7 @@ func (w *writer) bundle() error {
 	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it can also contain the next root
 		return fmt.Errorf("%[1]s does not contain the certificate of %[2]s: delete %[1]s to create it again", RootBundle, Certificate)
 	}
-	if dir := unreadable(w.Path(RootBundle)); dir != "" && w.plan.registry != nil {
+	if dir := unreadableFolder(w.Path(RootBundle)); dir != "" && w.plan.registry != nil {
 		w.note("The registry's user may not enter %s, so the registry cannot read %s there. Choose another --dir, such as /etc/tidewaiter, or: chmod o+x %s", dir, RootBundle, text.Shell(dir))
 	}
 	return nil
@@ -137,10 +137,11 @@ func (w *writer) folder() error {
 }
 
 // root creates the root certificate and key, unless they exist. If only one of the two files
-// exists, root returns an error and creates nothing, because the existing file is possibly in use.
+// exists, this function returns an error and creates nothing, because the existing file is
+// possibly in use.
 func (w *writer) root() error {
-	hasCertificate, err := exists(w.Path(Certificate))
-	hasKey, keyErr := exists(w.Path(Key))
+	hasCertificate, err := pathExists(w.Path(Certificate))
+	hasKey, keyErr := pathExists(w.Path(Key))
 	if err := errors.Join(err, keyErr); err != nil {
 		return err
 	}
@@ -162,19 +163,19 @@ func (w *writer) root() error {
 	return nil
 }
 
-// secret creates the secret of the registry's events, or reads the existing secret. The
-// registry's config must contain the same secret. So if a registry config exists and the secret
-// is missing, secret returns an error instead of creating another secret.
+// secret creates the secret of the registry's events, or reads the existing secret. The registry's
+// config must contain the same secret. So if a registry config exists and the secret is missing,
+// this function returns an error instead of creating another secret.
 func (w *writer) secret() error {
 	if w.plan.Zot {
 		return nil // zot posts no events
 	}
-	there, err := exists(w.Path(Notifications))
+	there, err := pathExists(w.Path(Notifications))
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{RegistryConfig, RegistryEnv} {
-		if stale, err := exists(w.Path(name)); err != nil {
+		if stale, err := pathExists(w.Path(name)); err != nil {
 			return err
 		} else if stale && !there {
 			return fmt.Errorf("%[1]s is missing, and %[2]s contains the same secret: restore %[1]s, or delete %[2]s, too, to create both again", Notifications, name)
@@ -194,7 +195,7 @@ func (w *writer) secret() error {
 	if w.plan.Secret == "" {
 		return fmt.Errorf("%s is empty: delete it to create a new file", Notifications)
 	}
-	if plain(w.plan.Secret) != nil {
+	if checkOneLine(w.plan.Secret) != nil {
 		return fmt.Errorf("%s has more than one line, or characters that cannot be printed", Notifications)
 	}
 	return nil
@@ -205,7 +206,7 @@ func (w *writer) secret() error {
 // its users.
 func (w *writer) readUsers() (people, error) {
 	path := w.Path(Users)
-	there, err := exists(path)
+	there, err := pathExists(path)
 	if err != nil {
 		return people{}, err
 	}
@@ -231,16 +232,16 @@ func (w *writer) readUsers() (people, error) {
 		}
 		missing := slices.DeleteFunc(theirs.names, func(name string) bool { return slices.Contains(users.names, name) })
 		if len(missing) > 0 {
-			w.note("%s existed and was not changed, so it lacks these accounts of the registry, which cannot sign in: %s. Copy their lines from %s.", Users, some(missing, ", "), w.plan.RegistryUsers)
+			w.note("%s existed and was not changed, so it lacks these accounts of the registry, which cannot sign in: %s. Copy their lines from %s.", Users, joinFirst(missing, ", "), w.plan.RegistryUsers)
 		}
 	}
 	if there && !slices.Contains(users.names, w.plan.Admin) {
-		configured, err := exists(w.Path(Config))
+		configured, err := pathExists(w.Path(Config))
 		if err != nil {
 			return people{}, err
 		}
 		if !configured {
-			return people{}, fmt.Errorf("%s has no user %s for the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, some(append(users.names, users.left...), ", "))
+			return people{}, fmt.Errorf("%s has no user %s for the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, joinFirst(append(users.names, users.left...), ", "))
 		}
 	}
 	return users, nil
@@ -248,7 +249,7 @@ func (w *writer) readUsers() (people, error) {
 
 // users writes the accounts of the registry, and the administrator.
 func (w *writer) users(before people) error {
-	there, err := exists(w.Path(Users))
+	there, err := pathExists(w.Path(Users))
 	if err != nil {
 		return err
 	}
@@ -261,7 +262,7 @@ func (w *writer) users(before people) error {
 	}
 	return w.file(Users, what, 0o600, func() ([]byte, error) {
 		if len(before.left) > 0 {
-			w.note("Lines of the registry's password file that Tidewaiter cannot read are left out of %s: %s.", Users, some(before.left, "; "))
+			w.note("Lines of the registry's password file that Tidewaiter cannot read are left out of %s: %s.", Users, joinFirst(before.left, "; "))
 		}
 		if slices.Contains(before.names, w.plan.Admin) {
 			w.note("The user %s in the registry's password file is now the administrator, who may do everything, and keeps the password from that file. If others know this password, choose another administrator with --admin in a new folder.", w.plan.Admin)
@@ -281,9 +282,10 @@ func (w *writer) users(before people) error {
 // password of an active user is hashed once in several minutes.
 const bcryptCost = 10
 
-// file creates a file with the result of content. If the file exists, it does nothing.
+// file creates a file with the bytes that the given function returns. If the file exists, the
+// file stays as it is.
 func (w *writer) file(name, what string, mode fs.FileMode, content func() ([]byte, error)) error {
-	there, err := exists(w.Path(name))
+	there, err := pathExists(w.Path(name))
 	if err != nil {
 		return err
 	}
@@ -295,7 +297,7 @@ func (w *writer) file(name, what string, mode fs.FileMode, content func() ([]byt
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", name, err)
 	}
-	if err := place(w.Path(name), text, mode); err != nil {
+	if err := createFile(w.Path(name), text, mode); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	w.Files = append(w.Files, File{Path: name, What: what, Made: true})
