@@ -21,8 +21,9 @@ const (
 // colon. The actions begin after the last colon: a name can contain colons, because it can begin
 // with host:port/.
 //
-// If the text is not a scope, the result s has no actions, and the result reason explains why.
-// If s has actions and reason is not "", unknown actions were removed from s.
+// If the text is not a scope, the returned scope has no actions, and the second result is the
+// reason. If the returned scope has actions and the second result is not "", unknown actions were
+// removed from the scope.
 func parse(text string) (s Scope, reason string) {
 	first, last := strings.IndexByte(text, ':'), strings.LastIndexByte(text, ':')
 	if first == last { // also -1, no colon at all
@@ -211,8 +212,8 @@ func checkOther(name string) string {
 }
 
 // describeInvalid returns the reason why the text s is invalid. It has special reasons for
-// frequent errors and attacks. For other texts, it returns the parameter otherwise.
-func describeInvalid(s, otherwise string) string {
+// frequent errors and attacks. For other texts, it returns the given other reason.
+func describeInvalid(s, otherReason string) string {
 	if !utf8.ValidString(s) {
 		return "the name is not UTF-8"
 	}
@@ -224,5 +225,5 @@ func describeInvalid(s, otherwise string) string {
 			return "the name has an upper-case letter"
 		}
 	}
-	return otherwise
+	return otherReason
 }

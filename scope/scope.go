@@ -75,7 +75,7 @@ type Ignored struct {
 // separated by spaces. Scopes of the same type and name are merged into one scope, at the
 // position of the first one.
 //
-// Text that is not a scope is returned in ignored. If only an action is unknown, the scope is
+// Text that is not a scope is in the second result. If only an action is unknown, the scope is
 // returned without this action. The values may have at most MaxBytes bytes, MaxScopes scopes and
 // MaxScopes invalid texts. Otherwise Parse returns ErrTooMuch together with the first scopes and
 // texts, up to the limit. So a client that requests too many repositories still gets the first
@@ -109,7 +109,7 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 					left++
 					continue
 				}
-				ignored = append(ignored, Ignored{Text: printable(text), Reason: reason})
+				ignored = append(ignored, Ignored{Text: makePrintable(text), Reason: reason})
 			}
 			if s.Actions == 0 {
 				continue
@@ -162,7 +162,7 @@ func (x *index) find(asked []Scope, s Scope) (int, bool) {
 	return 0, false
 }
 
-// add adds the last scope of asked to the index.
+// add adds the last of the given scopes to the index.
 func (x *index) add(asked []Scope) {
 	switch {
 	case len(asked) < maxLinear:

@@ -7,8 +7,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// printable returns text from a client in a form that is safe to print.
-func printable(s string) string { return text.Shorten(text.Escape(s), 256) }
+// makePrintable returns text from a client in a form that is safe to print.
+func makePrintable(s string) string { return text.Shorten(text.Escape(s), 256) }
 
 // String returns the scope as text: "repository(plugin):team/app:pull,push". For each Scope
 // that Parse returns, parsing its String gives the same Scope.
