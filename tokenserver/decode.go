@@ -138,7 +138,7 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 			return Request{}, err
 		}
 	default:
-		e := problem(http.StatusMethodNotAllowed, CodeUnsupported, "%s is not supported: use GET, or POST with a form", short(r.Method))
+		e := problem(http.StatusMethodNotAllowed, CodeUnsupported, "%s is not supported: use GET, or POST with a form", shorten(r.Method))
 		e.Header = http.Header{"Allow": {"GET, HEAD, POST"}}
 		return Request{}, e
 	}
@@ -290,19 +290,19 @@ func (f *form) credentials(r *http.Request) (Credentials, error) {
 				return Credentials{}, unsupported("the parameter \"grant_type\" is missing: use \"password\" or \"refresh_token\"").as("invalid_request")
 			}
 		default:
-			return Credentials{}, unsupported("the grant_type %q is not supported: use \"password\" or \"refresh_token\"", short(f.values[grantType])).as("unsupported_grant_type")
+			return Credentials{}, unsupported("the grant_type %q is not supported: use \"password\" or \"refresh_token\"", shorten(f.values[grantType])).as("unsupported_grant_type")
 		}
 	}
 	var err error
-	if f.values[username], f.values[password], err = basic(r); err != nil || f.values[username] == "" && f.values[password] == "" {
+	if f.values[username], f.values[password], err = parseBasic(r); err != nil || f.values[username] == "" && f.values[password] == "" {
 		return Credentials{}, err
 	}
 	return Credentials{Kind: Password, Name: f.values[username], secret: &f.values[password]}, nil
 }
 
-// basic parses Basic authentication. The name ends at the first colon; the password may contain
-// colons.
-func basic(r *http.Request) (name, secret string, err error) {
+// parseBasic parses Basic authentication. The name ends at the first colon; the password may
+// contain colons.
+func parseBasic(r *http.Request) (name, secret string, err error) {
 	headers := r.Header["Authorization"]
 	switch len(headers) {
 	case 0:

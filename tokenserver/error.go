@@ -139,7 +139,7 @@ func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// oauth2Code returns the error code of RFC 6749, section 5.2, for a status.
+// oauth2Code returns the error code of RFC 6749, section 5.2, for the given status.
 func oauth2Code(status int) string {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -150,5 +150,5 @@ func oauth2Code(status int) string {
 	return "invalid_request"
 }
 
-// short shortens and redacts untrusted text for a message or the log.
-func short(s string) string { return secret.Shorten(s, 100) }
+// shorten shortens and redacts untrusted text for a message or the log.
+func shorten(s string) string { return secret.Shorten(s, 100) }

@@ -127,7 +127,7 @@ func (h *Handler) issue(ctx context.Context, r *Request) (Answer, error) {
 	service, known := scope.MatchService(r.Service, slices.Values(h.o.Services))
 	if !known {
 		return Answer{}, problem(http.StatusBadRequest, CodeUnsupported,
-			"unknown service %q: there is no registry of this name", short(r.Service))
+			"unknown service %q: there is no registry of this name", shorten(r.Service))
 	}
 	r.Service = service
 	who, err := h.authenticate(ctx, r)
@@ -207,7 +207,7 @@ func (h *Handler) refuse(r *http.Request, req *Request, err error) *Error {
 		err = fmt.Errorf("%w (%w)", err, e.Cause)
 	}
 	h.o.Log.LogAttrs(r.Context(), level, "token refused", slog.Int("status", e.Status), slog.Any("error", err),
-		slog.String("service", short(req.Service)), slog.String("name", short(req.Credentials.Name)),
+		slog.String("service", shorten(req.Service)), slog.String("name", shorten(req.Credentials.Name)),
 		slog.String("remote", req.Remote.String()))
 	return e
 }
