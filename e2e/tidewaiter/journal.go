@@ -46,8 +46,8 @@ func (tw *Tidewaiter) Journal(t testing.TB) *Journal {
 		"--config", tw.Config, "--limit", "1000000", "--follow", "--output", "json"))}
 }
 
-// Entries returns the entries until now. If the command has ended, it fails the test, because no
-// more entries can arrive.
+// Entries returns the entries that the command has printed so far. If the command has ended,
+// Entries fails the test, because no more entries can arrive.
 func (j *Journal) Entries() (entries []Entry) {
 	j.t.Helper()
 	if ended, err := j.tail.Ended(); ended {

@@ -30,8 +30,8 @@ type Access struct {
 	Actions []string `json:"actions"`
 }
 
-// Token requests a token as name, or anonymously if name is "". The parameters in more are
-// added to the query.
+// Token requests a token for the user with the given name, or without a user if the name is "".
+// The given parameters are added to the query.
 func (tw *Tidewaiter) Token(t testing.TB, name, service string, scopes []string, more url.Values) Answer {
 	t.Helper()
 	query := url.Values{"service": {service}, "scope": scopes}

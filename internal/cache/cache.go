@@ -34,8 +34,9 @@ type entry[V any] struct {
 	holds clock.Span
 }
 
-// New returns a Cache that holds at most limit values. It keeps at least the limit/2 values
-// that were used most recently. The function now is the clock.
+// New returns a Cache. The parameter limit is the maximum number of values. The Cache keeps at
+// least half of this number: the values that were used most recently. The function now is the
+// clock.
 func New[K comparable, V any](limit int, now func() time.Time) *Cache[K, V] {
 	return &Cache[K, V]{half: max(1, limit/2), now: now}
 }
@@ -63,14 +64,14 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 	return e.value, true
 }
 
-// Put sets the value of a key, and the value expires after the duration lasts. If the duration
-// is not positive, Put only removes the old value.
-func (c *Cache[K, V]) Put(key K, value V, lasts time.Duration) {
-	if lasts <= 0 {
+// Put sets the value of a key, and the value expires after the lifetime. If the lifetime is not
+// positive, Put only removes the old value.
+func (c *Cache[K, V]) Put(key K, value V, lifetime time.Duration) {
+	if lifetime <= 0 {
 		c.Remove(key)
 		return
 	}
-	e := entry[V]{value, clock.For(c.now(), lasts)}
+	e := entry[V]{value, clock.For(c.now(), lifetime)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.putLocked(key, e)

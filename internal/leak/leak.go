@@ -119,7 +119,7 @@ func (f *Finder) Identify(ctx context.Context, by admin.Actor, s identity.Secret
 	c := Credential{What: found.Describe(s.Reveal())}
 	switch {
 	case found.Kind == secret.Signed:
-		err := f.signed(ctx, &c, value)
+		err := f.completeSigned(ctx, &c, value)
 		return c, err
 	case found.Kind != secret.Own:
 		c.Kind, c.Reason = None, "Tidewaiter accepts and issues only signed tokens"
@@ -130,7 +130,7 @@ func (f *Finder) Identify(ctx context.Context, by admin.Actor, s identity.Secret
 	}
 	letter, digest, _ := secret.Parse(value)
 	c.Kind = letters[letter]
-	err := f.own(ctx, by, &c, digest, identity.NewSecret(value))
+	err := f.completeOwn(ctx, by, &c, digest, identity.NewSecret(value))
 	return c, err
 }
 
@@ -143,7 +143,7 @@ func (f *Finder) ByDigest(ctx context.Context, by admin.Actor, digits string) (C
 	if n, err := hex.Decode(d[:], []byte(digits)); err != nil || n != len(d) {
 		return c, errors.New("a digest is a SHA-256, which has 64 hexadecimal digits")
 	}
-	err := f.own(ctx, by, &c, d, identity.Secret{})
+	err := f.completeOwn(ctx, by, &c, d, identity.Secret{})
 	return c, err
 }
 
@@ -158,12 +158,12 @@ func (f *Finder) ByID(ctx context.Context, by admin.Actor, id string) (c Credent
 	if !errors.Is(err, admin.ErrNotFound) {
 		if err == nil {
 			c = Credential{Kind: Kind(t.Purpose), What: "the id of a credential"}
-			err = f.stored(ctx, by, &c, &t, identity.Secret{})
+			err = f.completeStored(ctx, by, &c, &t, identity.Secret{})
 		}
 		return c, err
 	}
 	c = Credential{Kind: RegistryToken, What: "the id of a registry's token"}
-	if found, failed := f.issued(ctx, &c, id); found || failed != nil {
+	if found, failed := f.completeIssued(ctx, &c, id); found || failed != nil {
 		c.Valid = failed == nil && f.Now.Before(c.Expires)
 		if !c.Valid {
 			c.Reason = "it has expired"
@@ -173,8 +173,8 @@ func (f *Finder) ByID(ctx context.Context, by admin.Actor, id string) (c Credent
 	return c, err
 }
 
-// own completes c for a credential of Tidewaiter. The secret is optional.
-func (f *Finder) own(ctx context.Context, by admin.Actor, c *Credential, d secret.Digest, s identity.Secret) error {
+// completeOwn completes c for a credential of Tidewaiter. The secret is optional.
+func (f *Finder) completeOwn(ctx context.Context, by admin.Actor, c *Credential, d secret.Digest, s identity.Secret) error {
 	c.Reason = "no credential with this value is stored: it was revoked, expired long ago, or belongs to another installation"
 	if f.Credentials == nil {
 		return nil
@@ -197,16 +197,16 @@ func (f *Finder) own(ctx context.Context, by admin.Actor, c *Credential, d secre
 	if err != nil {
 		return err
 	}
-	return f.stored(ctx, by, c, &t, s)
+	return f.completeStored(ctx, by, c, &t, s)
 }
 
-// stored completes c for a stored token.
-func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *credentials.Token, s identity.Secret) error {
+// completeStored completes c for a stored token.
+func (f *Finder) completeStored(ctx context.Context, by admin.Actor, c *Credential, t *credentials.Token, s identity.Secret) error {
 	reason, err := f.Credentials.Invalid(ctx, t, s)
 	if err != nil {
 		reason = "checking whether it is valid failed: " + secret.Redact(err.Error())
 	}
-	if missing := f.missing(t); missing != "" && (reason == "" || t.Owner.Source != admin.AccountsSource && !f.HasSource(t.Owner.Source)) {
+	if missing := f.configProblem(t); missing != "" && (reason == "" || t.Owner.Source != admin.AccountsSource && !f.HasSource(t.Owner.Source)) {
 		reason = missing
 	}
 	c.Kind, c.Known, c.Valid, c.Reason = Kind(t.Purpose), true, reason == "", reason
@@ -216,7 +216,7 @@ func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *c
 		c.UsedFrom = t.From.String()
 	}
 	names := map[string]bool{t.Credential(): true}
-	derived, err := f.derived(ctx, by, t)
+	derived, err := f.findDerived(ctx, by, t)
 	for _, d := range derived {
 		names[d.Credential()] = true
 	}
@@ -225,7 +225,7 @@ func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *c
 		q.Credential = t.Credential()
 	}
 	if err == nil {
-		c.Uses, err = f.uses(ctx, q,
+		c.Uses, err = f.searchUses(ctx, q,
 			func(e *journal.Entry) bool {
 				p := e.Decision.Principal
 				return p != nil && p.ID == t.Owner.ID && names[e.Decision.Credential]
@@ -237,9 +237,9 @@ func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *c
 	return err
 }
 
-// missing returns why the config of the service accepts no credential like t, whatever the
-// state of t and its owner. It returns "" if the config accepts such credentials.
-func (f *Finder) missing(t *credentials.Token) string {
+// configProblem returns the reason why the config of the service accepts no credential like t,
+// whatever the state of t and its owner. It returns "" if the config accepts such credentials.
+func (f *Finder) configProblem(t *credentials.Token) string {
 	const again = "; it would be valid again with that entry"
 	switch {
 	case !f.HasSource(admin.AccountsSource):
@@ -264,9 +264,9 @@ func (f *Finder) unusableSetup(ctx context.Context, expires time.Time) (reason s
 	return reason, err
 }
 
-// derived returns the credentials that were created with a token, directly or through other
+// findDerived returns the credentials that were created with a token, directly or through other
 // derived credentials.
-func (f *Finder) derived(ctx context.Context, by admin.Actor, t *credentials.Token) (found []credentials.Token, err error) {
+func (f *Finder) findDerived(ctx context.Context, by admin.Actor, t *credentials.Token) (found []credentials.Token, err error) {
 	family := map[string]bool{t.ID: true}
 	for page := (admin.Page{Limit: 1000}); ; {
 		list, next, err := f.Credentials.Tokens(ctx, by, t.Owner, page)
@@ -285,8 +285,8 @@ func (f *Finder) derived(ctx context.Context, by admin.Actor, t *credentials.Tok
 	}
 }
 
-// uses searches the journal.
-func (f *Finder) uses(ctx context.Context, q journal.Query, matches func(*journal.Entry) bool) (*Uses, error) {
+// searchUses searches the journal for the uses of a credential.
+func (f *Finder) searchUses(ctx context.Context, q journal.Query, matches func(*journal.Entry) bool) (*Uses, error) {
 	u := &Uses{Entries: []Use{}}
 	for before := journal.Position(0); ; {
 		page, err := f.Journal.Search(ctx, q, before, 1000, f.Enough)

@@ -30,7 +30,7 @@ func extract(text string) (found secret.Found, value string, ok bool) {
 		case f.Kind == secret.Own:
 			value = candidate[f.Begin:f.End]
 		default:
-			value = compact.FindString(candidate[f.Begin:])
+			value = compactToken.FindString(candidate[f.Begin:])
 		}
 		if found, ok = secret.Find(text); !ok {
 			found = f
@@ -41,14 +41,14 @@ func extract(text string) (found secret.Found, value string, ok bool) {
 	return found, "", false
 }
 
-// compact is a JSON Web Token in its compact form.
-var compact = regexp.MustCompile(`^[\w-]+=*\.[\w-]+=*\.[\w-]*=*`)
+// compactToken is a JSON Web Token in its compact form.
+var compactToken = regexp.MustCompile(`^[\w-]+=*\.[\w-]+=*\.[\w-]*=*`)
 
-// encoded matches a text that may be a credential in base64.
-var encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{32,}={0,2}`)
+// encodedToken matches a text that may be a credential in base64.
+var encodedToken = regexp.MustCompile(`[A-Za-z0-9+/_-]{32,}={0,2}`)
 
 func decoded(text string) (list []string) {
-	for _, run := range encoded.FindAllString(text, 16) {
+	for _, run := range encodedToken.FindAllString(text, 16) {
 		run = strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(run)
 		if plain, err := base64.RawStdEncoding.DecodeString(run); err == nil {
 			list = append(list, string(plain))
@@ -92,26 +92,26 @@ func (c *claims) audiences() (list []string) {
 	return list
 }
 
-// at returns the time of a claim; zero if the claim is missing or out of range.
-func at(seconds float64) time.Time {
+// claimTime returns the time of a claim. It returns zero if the claim is missing or out of range.
+func claimTime(seconds float64) time.Time {
 	if seconds <= 0 || seconds > 1<<36 {
 		return time.Time{}
 	}
 	return time.Unix(int64(seconds), 0).UTC()
 }
 
-// signed completes c for a signed token: a registry's token, or an ID token.
-func (f *Finder) signed(ctx context.Context, c *Credential, value string) error {
+// completeSigned completes c for a signed token: a registry's token, or an ID token.
+func (f *Finder) completeSigned(ctx context.Context, c *Credential, value string) error {
 	own, ok := readClaims(value)
 	c.Kind, c.Reason = IDToken, "it is damaged: its claims cannot be read"
 	if !ok {
 		return nil
 	}
-	c.Issuer, c.Created, c.Expires = secret.Brief(own.Issuer, 200), at(own.Issued), at(own.Expires)
+	c.Issuer, c.Created, c.Expires = secret.Brief(own.Issuer, 200), claimTime(own.Issued), claimTime(own.Expires)
 	for _, root := range f.Roots {
 		for _, audience := range own.audiences() {
 			if f.signedBy(c, root, &own, audience, value) {
-				_, err := f.issued(ctx, c, own.ID)
+				_, err := f.completeIssued(ctx, c, own.ID)
 				return err
 			}
 		}
@@ -119,7 +119,7 @@ func (f *Finder) signed(ctx context.Context, c *Credential, value string) error 
 	if own.Issuer == f.Issuer {
 		c.registryToken()
 		c.Reason = "no known root has signed it: a former root signed it, or it is forged or damaged"
-		if found, err := f.issued(ctx, c, own.ID); err != nil || found {
+		if found, err := f.completeIssued(ctx, c, own.ID); err != nil || found {
 			c.Reason = "the journal has the decision with its id, but no known root has signed it: a former root signed it, or it is forged with the id of another token"
 			return err
 		}
@@ -143,7 +143,7 @@ func (f *Finder) signedBy(c *Credential, root Root, own *claims, audience, value
 	if err != nil {
 		return false
 	}
-	verified, err := v.Verify(value, at(max(own.Issued, own.Begins)))
+	verified, err := v.Verify(value, claimTime(max(own.Issued, own.Begins)))
 	if err != nil {
 		return false
 	}
@@ -158,9 +158,9 @@ func (f *Finder) signedBy(c *Credential, root Root, own *claims, audience, value
 	return true
 }
 
-// issued completes c with the decision that issued a registry's token, and reports whether the
-// journal has it.
-func (f *Finder) issued(ctx context.Context, c *Credential, jti string) (found bool, err error) {
+// completeIssued completes c with the decision that issued a registry's token, and reports whether
+// the journal has it.
+func (f *Finder) completeIssued(ctx context.Context, c *Credential, jti string) (found bool, err error) {
 	c.Uses = &Uses{Entries: []Use{}}
 	if !journal.IsBeginning(jti) || len(jti) != 36 {
 		return false, nil
@@ -219,7 +219,7 @@ func (f *Finder) idToken(ctx context.Context, c *Credential, value string) error
 	}
 	p := who.Principal
 	c.Known, c.Valid, c.Reason, c.Source, c.Owner = true, true, "", source, p.String()
-	c.Uses, err = f.uses(ctx, journal.Query{Kind: journal.KindDecision, Since: c.Created.Add(-token.Leeway), Who: &journal.Who{Subjects: []string{c.Owner}}, Credential: who.Credential},
+	c.Uses, err = f.searchUses(ctx, journal.Query{Kind: journal.KindDecision, Since: c.Created.Add(-token.Leeway), Who: &journal.Who{Subjects: []string{c.Owner}}, Credential: who.Credential},
 		func(e *journal.Entry) bool { return e.Decision.Principal != nil && e.Decision.Principal.ID == p.ID })
 	return err
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// in returns a rule for a repository, in a file.
-func in(file string, line int, name, repository string) policy.Rule {
+// ruleIn returns a rule for a repository, in a file.
+func ruleIn(file string, line int, name, repository string) policy.Rule {
 	return policy.Rule{Name: name, Subjects: []string{"anyone"}, Names: []string{repository}, Actions: scope.Pull, Origin: policy.Origin{File: file, Line: line}}
 }
 
 func TestCompare(t *testing.T) {
-	a, b, c := in("a.yaml", 1, "a", "a"), in("a.yaml", 2, "b", "b"), in("a.yaml", 3, "c", "c")
-	moved, other := in("other.yaml", 9, "a", "a"), in("a.yaml", 2, "b", "other")
+	a, b, c := ruleIn("a.yaml", 1, "a", "a"), ruleIn("a.yaml", 2, "b", "b"), ruleIn("a.yaml", 3, "c", "c")
+	moved, other := ruleIn("other.yaml", 9, "a", "a"), ruleIn("a.yaml", 2, "b", "other")
 	reader, writer := policy.Role{Actions: scope.Pull}, policy.Role{Actions: scope.Pull | scope.Push}
 	source := func(roles map[string]policy.Role, rules ...policy.Rule) policy.Source {
 		return policy.Source{Roles: roles, Rules: rules}

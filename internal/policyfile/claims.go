@@ -28,7 +28,7 @@ func (r *writtenRule) claimUses(to []ClaimUse) []ClaimUse {
 				break
 			}
 			rest = after
-			at := r.at(ruleset.FieldOf(policy.Problem{Field: "names"}, &r.Rule), i)
+			at := r.nodeAt(ruleset.FieldOf(policy.Problem{Field: "names"}, &r.Rule), i)
 			to = append(to, ClaimUse{
 				Rule: r.Name, File: r.from.File, Place: func() Place { return Place{at.Line, at.Column} }, Claim: name,
 				Kinds: when.Text | when.Number | when.Bool | when.List, Text: "${claims." + name + "}",
@@ -38,7 +38,7 @@ func (r *writtenRule) claimUses(to []ClaimUse) []ClaimUse {
 	if r.When == nil {
 		return to
 	}
-	n := r.at("when")
+	n := r.nodeAt("when")
 	for _, use := range when.Uses(r.When) {
 		// The place is computed only when it is needed: this is slow, and most uses have no
 		// problem.

@@ -119,9 +119,9 @@ func (s *Section) Compile(d *strictyaml.Decoder, o Options) *Compiled {
 	return compile(all, d.Reader, o)
 }
 
-// inFolder returns the path of a file in a folder without the folder. So explanations, the journal
-// and proofs name a rule's place in the same way, wherever a command or the service was started.
-// For a file elsewhere, inFolder returns the absolute path.
+// inFolder returns the path of a file relative to its folder. So explanations, the journal and
+// proofs name a rule's place in the same way, wherever a command or the service was started. For a
+// file elsewhere, inFolder returns the absolute path.
 func inFolder(folder, file string) string {
 	absolute, err := filepath.Abs(file)
 	if err != nil {

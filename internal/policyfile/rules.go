@@ -23,9 +23,9 @@ type writtenRule struct {
 }
 
 // fields converts the descriptions of fields in package ruleset to the keys of a section. The
-// function empty returns a list in the section, to which the names of fields with an empty text
-// are added.
-func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []*strictyaml.Key[S] {
+// function emptyFields returns a list in the section. If the text of a field is empty, the name of
+// the field is added to this list.
+func fields[S any](described []ruleset.Field[S], emptyFields func(*S) *[]string) []*strictyaml.Key[S] {
 	keys := make([]*strictyaml.Key[S], len(described))
 	for i := range described {
 		f := &described[i]
@@ -39,7 +39,7 @@ func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []*st
 			switch v := f.Of(into).(type) {
 			case *string:
 				if *v, ok = strictyaml.Prose.Read(d, n); ok && *v == "" {
-					*empty(into) = append(*empty(into), f.Name)
+					*emptyFields(into) = append(*emptyFields(into), f.Name)
 				}
 			case *[]string:
 				*v, ok = list.Read(d, n)
@@ -81,12 +81,12 @@ func role() strictyaml.Type[policy.Role] {
 	}}
 }
 
-// compileRole checks a role. The function at returns the node of a field.
-func compileRole(d *strictyaml.Decoder, written *ruleset.Role, at func(field string) *yaml.Node) (policy.Role, bool) {
+// compileRole checks a role. The function nodeOf returns the node of a field.
+func compileRole(d *strictyaml.Decoder, written *ruleset.Role, nodeOf func(field string) *yaml.Node) (policy.Role, bool) {
 	r, err := written.Policy()
 	problems, _ := errors.AsType[ruleset.Problems](err)
 	for i := range problems {
-		report(d, at(problems[i].Field), &problems[i])
+		report(d, nodeOf(problems[i].Field), &problems[i])
 	}
 	return r, err == nil
 }
@@ -136,18 +136,18 @@ func rule(c *when.Compiler) strictyaml.Type[writtenRule] {
 		}
 		if r.When != nil {
 			if always, constant := when.Constant(r.When); constant {
-				d.Warn(r.at("when"), "the condition is always %t, because it reads no input", always)
+				d.Warn(r.nodeAt("when"), "the condition is always %t, because it reads no input", always)
 			}
 		}
 		return r, true
 	}}
 }
 
-// at returns the node at a path below the rule.
-func (r *writtenRule) at(path ...any) *yaml.Node { return strictyaml.At(r.node, path...) }
+// nodeAt returns the node at a path below the rule.
+func (r *writtenRule) nodeAt(path ...any) *yaml.Node { return strictyaml.At(r.node, path...) }
 
 // report reports a problem of a field of the rule.
-func (r *writtenRule) report(p *ruleset.Problem) { report(r.from, r.at(p.Field), p) }
+func (r *writtenRule) report(p *ruleset.Problem) { report(r.from, r.nodeAt(p.Field), p) }
 
 // report reports a problem of the field at n.
 func report(d *strictyaml.Decoder, n *yaml.Node, p *ruleset.Problem) {
@@ -204,7 +204,7 @@ func compile(sections []Section, r *strictyaml.Reader, o Options) *Compiled {
 	for i, r := range rules {
 		p.Rules.Rules[i] = r.Rule
 		for k := range r.Subjects {
-			at := r.at("subjects", k)
+			at := r.nodeAt("subjects", k)
 			p.subjects = append(p.subjects, Place{at.Line, at.Column})
 		}
 		r.check(o.Services, p.Rules.Roles)
@@ -222,7 +222,7 @@ func compile(sections []Section, r *strictyaml.Reader, o Options) *Compiled {
 	for _, problem := range problems {
 		if problem.Rule >= 0 && problem.Rule < len(rules) {
 			rule := rules[problem.Rule]
-			rule.from.Suggest(rule.at(ruleset.FieldOf(problem, &rule.Rule), problem.Item), problem.Suggestion, "%s", problem.Text)
+			rule.from.Suggest(rule.nodeAt(ruleset.FieldOf(problem, &rule.Rule), problem.Item), problem.Suggestion, "%s", problem.Text)
 		} else if role, ok := roles[problem.Field]; ok {
 			role.From.Suggest(role.Node, problem.Suggestion, "%s", problem.Text)
 		} else {
@@ -251,7 +251,7 @@ func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	}
 	for i, subject := range r.Subjects {
 		if slices.Contains(wide, subject) {
-			r.from.Warn(r.at("subjects", i), warning, text.QuoteShort(r.Name))
+			r.from.Warn(r.nodeAt("subjects", i), warning, text.QuoteShort(r.Name))
 			return
 		}
 	}
@@ -267,7 +267,7 @@ func (r *writtenRule) checkPatterns(services []string) {
 	for i, pattern := range r.Names {
 		host, rest, ok := strings.Cut(pattern, "/")
 		if ok && slices.Contains(services, host) {
-			r.from.Warn(r.at("repositories", i), "the pattern begins with the registry's name, but repository names do not: write %s, and put the registry under registries", text.QuoteShort(rest))
+			r.from.Warn(r.nodeAt("repositories", i), "the pattern begins with the registry's name, but repository names do not: write %s, and put the registry under registries", text.QuoteShort(rest))
 		}
 	}
 }

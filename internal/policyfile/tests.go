@@ -28,7 +28,7 @@ type Test struct {
 	Unknown      ask.Unknown // the inputs that the test leaves out
 }
 
-// LoadTests reads files of tests. A test without a time is evaluated at the time now. The error
+// LoadTests reads files of tests. A test without a time is evaluated at the given time. The error
 // is strictyaml.Problems.
 func LoadTests(files []string, of *Compiled, now time.Time) ([]Test, error) {
 	return loadTests(strictyaml.NewReader(), files, of, now)
@@ -218,8 +218,8 @@ func MeantWho(who string) string {
 	return text.Nearest(who, []string{"anonymous"})
 }
 
-// who is the type of a principal, such as user:ann.
-func who() strictyaml.Type[policy.Principal] {
+// principalType is the type of a principal, such as user:ann.
+func principalType() strictyaml.Type[policy.Principal] {
 	return strictyaml.Scalar("principal", func(d *strictyaml.Decoder, n *yaml.Node, s string) (policy.Principal, bool) {
 		p, err := ParseWho(s)
 		if err != nil {
@@ -365,7 +365,7 @@ func testKeys() []*strictyaml.Key[writtenTest] {
 	return []*strictyaml.Key[writtenTest]{
 		strictyaml.On("name", strictyaml.Line, func(t *writtenTest, v string) { t.name = v }).
 			Says("The name of the test in reports."),
-		strictyaml.On("as", who(), func(t *writtenTest, v policy.Principal) { t.who = v }).Must().
+		strictyaml.On("as", principalType(), func(t *writtenTest, v policy.Principal) { t.who = v }).Must().
 			Says("The principal: `user:NAME`, `robot:NAME`, `workload:NAME` or `anonymous`. The principal has only the groups and claims that the test gives. No identity source is asked."),
 		strictyaml.On("groups", strictyaml.List(strictyaml.Line), func(t *writtenTest, v []string) { t.groups = v }).
 			Says("The groups of the principal."),

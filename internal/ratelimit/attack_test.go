@@ -13,23 +13,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// shared is a store in memory with one known place and the slots of accounts.
-type shared struct {
-	broken
+// sharedStore is a store in memory with one known place and the slots of accounts.
+type sharedStore struct {
+	brokenStore
 	place ratelimit.Place
 	slots map[string][]time.Time
 }
 
-func (s *shared) KnownPlace(_ context.Context, p ratelimit.Place, _ time.Time) (bool, error) {
+func (s *sharedStore) KnownPlace(_ context.Context, p ratelimit.Place, _ time.Time) (bool, error) {
 	s.calls++
 	return p == s.place, nil
 }
 
-func (s *shared) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
+func (s *sharedStore) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
 	return func(string) ratelimit.Level { return ratelimit.Level{} }, nil
 }
 
-func (s *shared) Claim(_ context.Context, account string, slots int, now, until time.Time) (int, time.Duration, error) {
+func (s *sharedStore) Claim(_ context.Context, account string, slots int, now, until time.Time) (int, time.Duration, error) {
 	if s.slots == nil {
 		s.slots = make(map[string][]time.Time)
 	}
@@ -58,7 +58,7 @@ func TestARepeatedPasswordUsesTheKnownPlace(t *testing.T) {
 	}
 }
 
-func (s *shared) Claimed(_ context.Context, now time.Time, accounts ...string) (bool, error) {
+func (s *sharedStore) Claimed(_ context.Context, now time.Time, accounts ...string) (bool, error) {
 	for _, account := range accounts {
 		if slices.ContainsFunc(s.slots[account], now.Before) {
 			return true, nil
@@ -69,7 +69,7 @@ func (s *shared) Claimed(_ context.Context, now time.Time, accounts ...string) (
 
 // Attempts above the limit of their source address cause no query, for any name.
 func TestAttemptsAboveTheSourceLimitCostNoQuery(t *testing.T) {
-	store := &shared{}
+	store := &sharedStore{}
 	l := newLimited(ratelimit.Options{Store: store, PlacesMatter: func() bool { return true }, MaxFailuresPerSource: 10})
 	for n := range 1000 {
 		l.try(fmt.Sprint("name ", n), "guess", "192.0.2.1")
@@ -84,7 +84,7 @@ func TestAttemptsAboveTheSourceLimitCostNoQuery(t *testing.T) {
 func TestAUsedUpBudgetTakesAsLongForAnUnknownName(t *testing.T) {
 	took := func(try func(b *ratelimit.Budget) error) (all []time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
-			b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &shared{}})
+			b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &sharedStore{}})
 			for range 5 {
 				// Only sleeps advance the clock of the synctest bubble.
 				began := time.Now()
@@ -107,14 +107,14 @@ func TestAUsedUpBudgetTakesAsLongForAnUnknownName(t *testing.T) {
 	}
 }
 
-// hanging is a store whose first read of levels hangs until its time limit.
-type hanging struct {
-	broken
+// hangingStore is a store whose first read of levels hangs until its time limit.
+type hangingStore struct {
+	brokenStore
 	mu    sync.Mutex
 	reads int
 }
 
-func (h *hanging) Levels(ctx context.Context, _ time.Time) (func(string) ratelimit.Level, error) {
+func (h *hangingStore) Levels(ctx context.Context, _ time.Time) (func(string) ratelimit.Level, error) {
 	h.mu.Lock()
 	h.reads++
 	h.mu.Unlock()
@@ -126,12 +126,12 @@ func (h *hanging) Levels(ctx context.Context, _ time.Time) (func(string) ratelim
 // not wait for one read after another.
 func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &hanging{}
+		store := &hangingStore{}
 		l := ratelimit.New(ratelimit.Options{Store: store})
 		var all sync.WaitGroup
 		for n := range 50 {
 			all.Go(func() {
-				_, _ = l.Begin(context.Background(), ratelimit.Guess{Name: fmt.Sprint("name ", n), Secret: "guess", From: netip.MustParseAddr(addresses(n))})
+				_, _ = l.Begin(context.Background(), ratelimit.Guess{Name: fmt.Sprint("name ", n), Secret: "guess", From: netip.MustParseAddr(nthAddress(n))})
 			})
 		}
 		all.Wait()
@@ -141,18 +141,18 @@ func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 	})
 }
 
-// stuck is a store whose writes hang until the caller gives up.
-type stuck struct {
-	broken
+// stuckStore is a store whose writes hang until the caller gives up.
+type stuckStore struct {
+	brokenStore
 	reads int // reads of counts, which only Run performs
 }
 
-func (s *stuck) AddPlaces(ctx context.Context, _ []ratelimit.Learned, _ time.Time) error {
+func (s *stuckStore) AddPlaces(ctx context.Context, _ []ratelimit.Learned, _ time.Time) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
-func (s *stuck) Sweep(ctx context.Context, _ time.Time) error { <-ctx.Done(); return ctx.Err() }
-func (s *stuck) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
+func (s *stuckStore) Sweep(ctx context.Context, _ time.Time) error { <-ctx.Done(); return ctx.Err() }
+func (s *stuckStore) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
 	s.reads++
 	return func(string) ratelimit.Level { return ratelimit.Level{} }, nil
 }
@@ -160,7 +160,7 @@ func (s *stuck) Levels(context.Context, time.Time) (func(string) ratelimit.Level
 // A replica whose writes hang still reads the counts of other replicas, and can still be closed.
 func TestAStoreWhoseWritesHangIsStillRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &stuck{}
+		store := &stuckStore{}
 		l := ratelimit.New(ratelimit.Options{Store: store})
 		l.Learn("ann", "accounts", "1", netip.MustParseAddr("192.0.2.1"))
 		ctx, stop := context.WithCancel(t.Context())

@@ -42,12 +42,12 @@ type Budget struct {
 	real    *Budget // set if this Budget is the field unknown of another Budget
 
 	mu       sync.Mutex
-	accounts map[string]*spent // by class and account; at most maxAccounts
-	examined int               // accounts examined for eviction
+	accounts map[string]*accountSlots // by class and account; at most maxAccounts
+	examined int                      // accounts examined for eviction
 }
 
-// spent has the slots of one account in one class, as far as this process knows them.
-type spent struct {
+// accountSlots has the slots of one account in one class, as far as this process knows them.
+type accountSlots struct {
 	until   []int64 // milliseconds since 1970: when each slot taken here becomes free
 	unsaved int64   // milliseconds: before this time, one taken slot is not in the store
 	free    int64   // milliseconds: when a slot becomes free, according to the last query
@@ -85,7 +85,7 @@ func NewBudget(o BudgetOptions) *Budget {
 }
 
 func newBudget(o BudgetOptions) *Budget {
-	b := &Budget{o: o, slots: max(1, o.Max/2), accounts: make(map[string]*spent)}
+	b := &Budget{o: o, slots: max(1, o.Max/2), accounts: make(map[string]*accountSlots)}
 	b.outages.log = o.Log
 	return b
 }
@@ -108,10 +108,10 @@ const (
 )
 
 // Spend calls check for one attempt at an account and counts its verdict. If the budget is used
-// up, it returns an *Error without calling check. Attempts for one account and class run one at
-// a time. If an attempt gets no answer, the directory may still have counted it. So before check
-// sends an attempt again, it must call its argument, the function more. The verdict of check is
-// about the last attempt.
+// up, it returns an *Error without calling check. Attempts for one account and class run one at a
+// time. If an attempt gets no answer, the directory may still have counted it. So before check
+// sends an attempt again, it must call its argument. The verdict of check is about the last
+// attempt.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)
 }
@@ -189,7 +189,7 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 			b.outages.note(b.prove(ending, proven))
 		}
 		for _, class := range []string{classKnown, classUnknown} {
-			b.free(b.key(class, account))
+			b.forget(b.key(class, account))
 			if b.o.Store != nil {
 				b.outages.note(b.o.Store.Release(ending, b.key(class, account)))
 			}
@@ -231,14 +231,14 @@ func (b *Budget) key(class, account string) string {
 }
 
 // enter waits until no other attempt for the account runs.
-func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
+func (b *Budget) enter(ctx context.Context, key string) (*accountSlots, error) {
 	b.mu.Lock()
 	s := b.accounts[key]
 	if s == nil {
 		if len(b.accounts) >= maxAccounts {
 			b.evictLocked()
 		}
-		s = &spent{until: make([]int64, b.slots), busy: make(chan struct{}, 1)}
+		s = &accountSlots{until: make([]int64, b.slots), busy: make(chan struct{}, 1)}
 		b.accounts[key] = s
 	}
 	wait := s.blockedLocked(b.o.Now().UnixMilli())
@@ -280,7 +280,7 @@ func (b *Budget) evictLocked() {
 	}
 }
 
-func (s *spent) spentLocked(now int64) (n int) {
+func (s *accountSlots) spentLocked(now int64) (n int) {
 	for _, until := range s.until {
 		if until > now {
 			n++
@@ -291,7 +291,7 @@ func (s *spent) spentLocked(now int64) (n int) {
 
 // blockedLocked returns the time until a slot is free, according to a recent query. It returns
 // 0 if a new query is needed.
-func (s *spent) blockedLocked(now int64) time.Duration {
+func (s *accountSlots) blockedLocked(now int64) time.Duration {
 	if s.blocked <= now || s.blocked > now+askAgain.Milliseconds() { // the clock was set back
 		return 0
 	}
@@ -300,7 +300,7 @@ func (s *spent) blockedLocked(now int64) time.Duration {
 
 // claim takes a slot in the store. While the store is down, it takes a slot only in this process,
 // and the result slot is -1. The result local is the index in s.until.
-func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, tries int) (local, slot int, until time.Time, err error) {
+func (b *Budget) claim(ctx context.Context, key, unproven string, s *accountSlots, tries int) (local, slot int, until time.Time, err error) {
 	now := b.o.Now()
 	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
 	b.mu.Lock()
@@ -331,9 +331,9 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, trie
 	return local, slot, until, nil
 }
 
-// claimOnce takes a slot in the store; ok is false if the store did not answer. For an unknown
-// name, this process gives the answer that the store would give for an existing name.
-func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
+// claimOnce takes a slot in the store. If the store did not answer, the result ok is false. For an
+// unknown name, this process gives the answer that the store would give for an existing name.
+func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *accountSlots, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	switch {
 	case b.o.Store != nil:
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -355,11 +355,11 @@ func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, 
 	return -1, 0, false
 }
 
-// countLocally decides where to count an attempt for an account that may not exist. If enough is
-// true, the attempt is counted in memory, and wait is the time until a slot is free. Otherwise
-// countLocally has written the earlier attempts from memory to the store, and the new attempt must
-// also be counted in the store.
-func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
+// countLocally decides where to count an attempt for an account that may not exist. If the result
+// enough is true, the attempt is counted in memory, and the result wait is the time until a slot
+// is free. Otherwise countLocally has written the earlier attempts from memory to the store, and
+// the new attempt must also be counted in the store.
+func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *accountSlots, now time.Time) (enough bool, wait time.Duration, err error) {
 	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
 	if err != nil || written {
 		return false, 0, err
@@ -388,10 +388,10 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spen
 	return false, 0, nil
 }
 
-// claimShared takes a slot in the store; ok is false if the store did not answer. It tries several
-// times for unknown names, too. Otherwise the duration of an attempt on a recently used-up budget
-// would reveal which names exist.
-func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
+// claimShared takes a slot in the store. If the store did not answer, the result ok is false.
+// claimShared tries several times for unknown names, too. Otherwise the duration of an attempt on
+// a recently used-up budget would reveal which names exist.
+func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *accountSlots, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
 		slot, wait, ok := b.claimOnce(ctx, key, unproven, s, now, until)
 		if !ok {
@@ -406,8 +406,8 @@ func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent
 	}
 }
 
-// free deletes the counts of an account in this process.
-func (b *Budget) free(key string) {
+// forget deletes the counts of an account in this process.
+func (b *Budget) forget(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s := b.accounts[key]; s != nil {

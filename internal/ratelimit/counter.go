@@ -66,7 +66,7 @@ func (t *table[T]) place(key uint64, less func(a, b *T) bool) (*sync.Mutex, *T) 
 	return &s.Mutex, &bucket[least].value
 }
 
-// forget removes key.
+// forget removes a key.
 func (t *table[T]) forget(key uint64) {
 	mu, value := t.find(key)
 	defer mu.Unlock()
@@ -111,7 +111,7 @@ func fewer(a, b *failures) bool {
 	return a.count < b.count || a.count == b.count && a.last < b.last
 }
 
-// delay is the remaining part of a delay. The delay has ended if the field left is zero or
+// delay is the remaining part of a delay. The delay has ended if its remaining time is zero or
 // negative.
 type delay struct {
 	left     time.Duration
@@ -122,8 +122,8 @@ func newCounter(free int, longest time.Duration) *counter {
 	return &counter{free: free, longest: longest}
 }
 
-// after returns the delay that follows the given number of failures.
-func (c *counter) after(count int32) time.Duration {
+// delayAfter returns the delay that follows the given number of failures.
+func (c *counter) delayAfter(count int32) time.Duration {
 	over := int(count) - c.free
 	if over < 0 {
 		return 0
@@ -184,7 +184,7 @@ func (c *counter) addTo(f *failures, now int64) {
 	}
 	f.count = min(f.count+1, int32(c.free)+maxOver)
 	f.last, f.reported = now, false
-	f.until = max(f.until, now+int64(c.after(f.count)))
+	f.until = max(f.until, now+int64(c.delayAfter(f.count)))
 }
 
 // undo removes a failure that was counted at a given time, and the delay that it added. It does
@@ -198,7 +198,7 @@ func (c *counter) undo(key uint64, at int64) {
 		if f.last == at {
 			f.until = at // at this time, there was no delay: see charge
 		} else {
-			f.until = min(f.until, f.last+int64(c.after(f.count)))
+			f.until = min(f.until, f.last+int64(c.delayAfter(f.count)))
 		}
 	}
 }
@@ -210,12 +210,12 @@ type mark struct{ at int64 } // nanoseconds
 
 func earlier(a, b *mark) bool { return a.at < b.at }
 
-// fresh reports whether m was set within the duration life before now. After the clock was set
-// back, a mark can be in the future. Such a mark is not fresh. Small differences are allowed: a
-// goroutine can read the clock before another goroutine sets a mark, and call fresh later.
-func (m *mark) fresh(now int64, life time.Duration) bool {
+// isFresh reports whether m is younger than maxAge. After the clock was set back, a mark can be in
+// the future. Such a mark is not fresh. Small differences are allowed: a goroutine can read the
+// clock before another goroutine sets a mark, and call isFresh later.
+func (m *mark) isFresh(now int64, maxAge time.Duration) bool {
 	age := now - m.at
-	return age < int64(life) && age > -int64(time.Second)
+	return age < int64(maxAge) && age > -int64(time.Second)
 }
 
 // get returns the mark of key.
@@ -228,17 +228,17 @@ func (m *marks) get(key uint64) (mark, bool) {
 	return mark{}, false
 }
 
-// has reports whether key has a mark that is no older than the duration life.
-func (m *marks) has(key uint64, now int64, life time.Duration) bool {
+// contains reports whether key has a mark that is younger than maxAge.
+func (m *marks) contains(key uint64, now int64, maxAge time.Duration) bool {
 	found, ok := m.get(key)
-	return ok && found.fresh(now, life)
+	return ok && found.isFresh(now, maxAge)
 }
 
-// set sets a mark if key has no fresh mark. It reports whether it set the mark.
-func (m *marks) set(key uint64, now int64, life time.Duration) bool {
+// set sets a mark if key has no fresh mark. The result reports whether it did.
+func (m *marks) set(key uint64, now int64, maxAge time.Duration) bool {
 	mu, found := m.place(key, earlier)
 	defer mu.Unlock()
-	if found.at != 0 && found.fresh(now, life) {
+	if found.at != 0 && found.isFresh(now, maxAge) {
 		return false
 	}
 	*found = mark{at: now}

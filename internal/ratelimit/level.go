@@ -28,8 +28,8 @@ type LevelLimits struct {
 	Slow  int64 // between two attempts on a full bucket; 0: no attempt is allowed
 }
 
-// limitsOf returns the limits of a name at unknown places. If refuse is true, they allow no
-// attempt on a full bucket.
+// limitsOf returns the limits of a name at unknown places. If the parameter refuse is true, the
+// limits allow no attempt on a full bucket.
 func limitsOf(refuse bool) LevelLimits {
 	l := LevelLimits{Drain: drain.Milliseconds(), Full: (maxNameFailures - 1) * drain.Milliseconds(), Slow: slowAttempts.Milliseconds()}
 	if refuse {

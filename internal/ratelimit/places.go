@@ -24,9 +24,9 @@ const (
 	maxPending  = 10_000
 )
 
-// has reports whether the place is in the cache.
-func (p *places) has(key uint64, now time.Time) bool {
-	return key != 0 && p.near.has(key, now.UnixNano(), nearFor)
+// contains reports whether the place is in the cache.
+func (p *places) contains(key uint64, now time.Time) bool {
+	return key != 0 && p.near.contains(key, now.UnixNano(), nearFor)
 }
 
 // lookUp reports whether a place is known, with a query to the store if needed.
@@ -35,9 +35,9 @@ func (l *Limiter) lookUp(ctx context.Context, key uint64, p Place, now time.Time
 	switch {
 	case key == 0:
 		return false
-	case l.places.has(key, now):
+	case l.places.contains(key, now):
 		return true
-	case l.o.Store == nil, l.places.strangers.has(key, at, strangerFor):
+	case l.o.Store == nil, l.places.strangers.contains(key, at, strangerFor):
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)

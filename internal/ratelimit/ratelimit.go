@@ -270,20 +270,20 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 	now := l.o.Now()
 	a.at = now.UnixNano()
 	a.secret = l.secretKey(g)
-	if m, ok := l.right.get(a.secret); ok && m.fresh(a.at, rememberFor) {
+	if m, ok := l.right.get(a.secret); ok && m.isFresh(a.at, rememberFor) {
 		l.known.Add(1)
-		a.known, a.lately, a.KnownPlace = true, m.fresh(a.at, rememberExactly), true
+		a.known, a.lately, a.KnownPlace = true, m.isFresh(a.at, rememberExactly), true
 		return a, nil
 	}
 	name := l.locate(g, &a)
 	place := Place{name, PlaceOf(g.From)}
-	settled := l.right.has(a.pair, a.at, rememberFor)
-	a.KnownPlace = settled || l.places.has(a.place, now)
-	repeated := l.wrong.has(a.secret, a.at, rememberFor)
-	tried := !repeated && l.tries.has(a.secret, a.at, sameAttempt)
+	settled := l.right.contains(a.pair, a.at, rememberFor)
+	a.KnownPlace = settled || l.places.contains(a.place, now)
+	repeated := l.wrong.contains(a.secret, a.at, rememberFor)
+	tried := !repeated && l.tries.contains(a.secret, a.at, sameAttempt)
 	// Check this limit before the query to the store, so that refused attempts cost no query.
 	if repeated || !settled && !tried {
-		if err := l.refused(&l.bySource, l.sources.delay(a.source, a.at)); err != nil {
+		if err := l.delayError(&l.bySource, l.sources.delay(a.source, a.at)); err != nil {
 			return a, err
 		}
 	}
@@ -292,17 +292,17 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 	}
 	if repeated {
 		a.charged = asRepeat
-		return a, l.refused(&l.byName, l.repeats.charge(a.secret, a.at))
+		return a, l.delayError(&l.byName, l.repeats.charge(a.secret, a.at))
 	}
 	if tried {
 		return a, nil
 	}
 	if settled {
 		l.sources.add(a.source, a.at)
-	} else if err := l.refused(&l.bySource, l.sources.charge(a.source, a.at)); err != nil {
+	} else if err := l.delayError(&l.bySource, l.sources.charge(a.source, a.at)); err != nil {
 		return a, err
 	}
-	if err := l.refused(&l.byName, l.pairs.charge(a.pair, a.at)); err != nil {
+	if err := l.delayError(&l.byName, l.pairs.charge(a.pair, a.at)); err != nil {
 		l.sources.undo(a.source, a.at)
 		return a, err
 	}
@@ -341,7 +341,7 @@ func (l *Limiter) chargeName(ctx context.Context, a *Attempt, p Place, now time.
 		}
 		a.KnownPlace = true
 	}
-	if err := l.refused(&l.byName, l.atPlace.charge(a.place, a.at)); err != nil {
+	if err := l.delayError(&l.byName, l.atPlace.charge(a.place, a.at)); err != nil {
 		return err
 	}
 	a.charged = asPlace
@@ -414,7 +414,7 @@ func (l *Limiter) chargeLate(g Guess, a *Attempt) {
 	now := l.o.Now()
 	l.sources.add(a.source, a.at)
 	l.pairs.add(a.pair, a.at)
-	if l.right.has(a.pair, a.at, rememberFor) || l.places.has(a.place, now) {
+	if l.right.contains(a.pair, a.at, rememberFor) || l.places.contains(a.place, now) {
 		l.atPlace.add(a.place, a.at)
 	} else {
 		l.names.charge(a.name, l.cachedLevel(name), now.UnixMilli())
@@ -444,8 +444,8 @@ func (l *Limiter) undoCharge(ctx context.Context, g Guess, a *Attempt) {
 	a.charged = nothing
 }
 
-// refused returns the error for a delay and counts the refusal.
-func (l *Limiter) refused(by *atomic.Uint64, d delay) error {
+// delayError returns the error for a delay and counts the refusal.
+func (l *Limiter) delayError(by *atomic.Uint64, d delay) error {
 	if d.left <= 0 {
 		return nil
 	}

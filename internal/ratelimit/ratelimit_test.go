@@ -17,22 +17,22 @@ import (
 // start is an arbitrary time.
 var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
-// limited is a Limiter whose clock the test sets. The right password of all users is "right".
-type limited struct {
+// testLimiter is a Limiter whose clock the test sets. The right password of all users is "right".
+type testLimiter struct {
 	*ratelimit.Limiter
 	at      time.Time
 	checked int
 }
 
-func newLimited(o ratelimit.Options) *limited {
-	l := &limited{at: start}
+func newLimited(o ratelimit.Options) *testLimiter {
+	l := &testLimiter{at: start}
 	o.Now = func() time.Time { return l.at }
 	l.Limiter = ratelimit.New(o)
 	return l
 }
 
 // try returns "in", "wrong", or the delay.
-func (l *limited) try(name, secret, from string) string {
+func (l *testLimiter) try(name, secret, from string) string {
 	g := ratelimit.Guess{Name: name, Secret: secret, From: netip.MustParseAddr(from)}
 	a, err := l.Begin(context.Background(), g)
 	if limit, ok := errors.AsType[*ratelimit.Error](err); ok {
@@ -48,8 +48,8 @@ func (l *limited) try(name, secret, from string) string {
 	return "wrong"
 }
 
-// addresses returns the nth of many addresses, each a different source and place.
-func addresses(n int) string {
+// nthAddress returns the nth of many addresses, each a different source and place.
+func nthAddress(n int) string {
 	return netip.AddrFrom4([4]byte{10 + byte(n>>16), byte(n >> 8), byte(n), 1}).String()
 }
 
@@ -60,7 +60,7 @@ func TestAtMost1540GuessesADayForAName(t *testing.T) {
 	n := 0
 	for range 24 * 60 {
 		for range 20 {
-			l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+			l.try("ann", fmt.Sprint("guess ", n), nthAddress(n))
 			n++
 		}
 		l.at = l.at.Add(time.Minute)
@@ -71,7 +71,7 @@ func TestAtMost1540GuessesADayForAName(t *testing.T) {
 	before := l.checked
 	for range 24 * 60 {
 		for range 20 {
-			l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+			l.try("ann", fmt.Sprint("guess ", n), nthAddress(n))
 			n++
 		}
 		l.at = l.at.Add(time.Minute)
@@ -84,7 +84,7 @@ func TestAtMost1540GuessesADayForAName(t *testing.T) {
 func TestUnknownPlacesCanBeRefused(t *testing.T) {
 	l := newLimited(ratelimit.Options{RefuseUnknownPlaces: true})
 	for n := range 24 * 60 * 5 {
-		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+		l.try("ann", fmt.Sprint("guess ", n), nthAddress(n))
 		if n%5 == 4 {
 			l.at = l.at.Add(time.Minute)
 		}
@@ -104,7 +104,7 @@ func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "bursts") {
 			l.at = l.at.Add(time.Duration(rapid.IntRange(0, 5*3600).Draw(t, "pause")) * time.Second)
 			for range rapid.IntRange(1, 150).Draw(t, "guesses") {
-				if l.try("ann", fmt.Sprint(n), addresses(n)) == "wrong" {
+				if l.try("ann", fmt.Sprint(n), nthAddress(n)) == "wrong" {
 					checked = append(checked, l.at)
 				}
 				n++
@@ -160,7 +160,7 @@ func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 		t.Fatal(got)
 	}
 	for n := range 200 { // so that the limit of the name applies
-		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+		l.try("ann", fmt.Sprint("guess ", n), nthAddress(n))
 	}
 	l.checked = 0
 	for n := range 250 {
@@ -202,42 +202,48 @@ func TestTheRightPasswordEndsNoDelayOfOthers(t *testing.T) {
 	}
 }
 
-// broken is a store that is down.
-type broken struct{ calls int }
+// brokenStore is a store that is down.
+type brokenStore struct{ calls int }
 
 var errDown = errors.New("down")
 
-func (b *broken) KnownPlace(context.Context, ratelimit.Place, time.Time) (bool, error) {
+func (b *brokenStore) KnownPlace(context.Context, ratelimit.Place, time.Time) (bool, error) {
 	b.calls++
 	return false, errDown
 }
-func (b *broken) AddPlaces(context.Context, []ratelimit.Learned, time.Time) error { return errDown }
-func (b *broken) ChargeName(context.Context, string, int, time.Time, ratelimit.LevelLimits) (ratelimit.Level, time.Duration, error) {
-	return ratelimit.Level{}, 0, errDown
-}
-func (b *broken) RefundName(context.Context, string, ratelimit.LevelLimits) error { return errDown }
-func (b *broken) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
-	return nil, errDown
-}
-func (b *broken) Claim(context.Context, string, int, time.Time, time.Time) (int, time.Duration, error) {
-	return 0, 0, errDown
-}
-func (b *broken) Claimed(context.Context, time.Time, ...string) (bool, error) { return false, errDown }
-func (b *broken) Release(context.Context, string) error                       { return errDown }
-func (b *broken) ReleaseSlot(context.Context, string, int, time.Time) error {
+func (b *brokenStore) AddPlaces(context.Context, []ratelimit.Learned, time.Time) error {
 	return errDown
 }
-func (b *broken) Sweep(context.Context, time.Time) error { return errDown }
+func (b *brokenStore) ChargeName(context.Context, string, int, time.Time, ratelimit.LevelLimits) (ratelimit.Level, time.Duration, error) {
+	return ratelimit.Level{}, 0, errDown
+}
+func (b *brokenStore) RefundName(context.Context, string, ratelimit.LevelLimits) error {
+	return errDown
+}
+func (b *brokenStore) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
+	return nil, errDown
+}
+func (b *brokenStore) Claim(context.Context, string, int, time.Time, time.Time) (int, time.Duration, error) {
+	return 0, 0, errDown
+}
+func (b *brokenStore) Claimed(context.Context, time.Time, ...string) (bool, error) {
+	return false, errDown
+}
+func (b *brokenStore) Release(context.Context, string) error { return errDown }
+func (b *brokenStore) ReleaseSlot(context.Context, string, int, time.Time) error {
+	return errDown
+}
+func (b *brokenStore) Sweep(context.Context, time.Time) error { return errDown }
 
 // While the store is down, the counts of this process apply, and no attempt is refused because
 // of the outage.
 func TestWithoutTheStoreLocalCountsApply(t *testing.T) {
-	l := newLimited(ratelimit.Options{Store: &broken{}})
+	l := newLimited(ratelimit.Options{Store: &brokenStore{}})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
 		t.Fatal(got)
 	}
 	for n := range 300 {
-		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+		l.try("ann", fmt.Sprint("guess ", n), nthAddress(n))
 	}
 	if l.checked != 101 {
 		t.Errorf("%d attempts were checked, want 101", l.checked)
@@ -249,7 +255,7 @@ func TestWithoutTheStoreLocalCountsApply(t *testing.T) {
 		t.Errorf("the right password of another user: %s, want in", got)
 	}
 
-	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &broken{}, Now: func() time.Time { return start }})
+	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &brokenStore{}, Now: func() time.Time { return start }})
 	sent := 0
 	for range 10 {
 		_ = b.Spend(t.Context(), "ann", false, func(func() error) (ratelimit.Verdict, error) { sent++; return ratelimit.Refused, errDown })
@@ -261,12 +267,12 @@ func TestWithoutTheStoreLocalCountsApply(t *testing.T) {
 
 // No query is made for a cached credential, or for a name that is not under attack.
 func TestNoQueryBelowTheLimits(t *testing.T) {
-	store := &broken{}
+	store := &brokenStore{}
 	l := newLimited(ratelimit.Options{Store: store})
 	for n := range 1000 {
-		l.try(fmt.Sprint("name ", n), "right", addresses(n))
-		l.try(fmt.Sprint("name ", n), "right", addresses(n))
-		l.try(fmt.Sprint("name ", n), "wrong", addresses(n))
+		l.try(fmt.Sprint("name ", n), "right", nthAddress(n))
+		l.try(fmt.Sprint("name ", n), "right", nthAddress(n))
+		l.try(fmt.Sprint("name ", n), "wrong", nthAddress(n))
 	}
 	if store.calls != 0 {
 		t.Errorf("%d queries for places, want 0", store.calls)
@@ -327,7 +333,7 @@ func TestOnlyWrongPasswordsUseABudget(t *testing.T) {
 func TestAClockThatGoesBackDoesNotExtendDelays(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	for n := range 300 {
-		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+		l.try("ann", fmt.Sprint("guess ", n), nthAddress(n))
 		l.try("bob", fmt.Sprint("guess ", n), "192.0.2.1")
 	}
 	token := netip.MustParseAddr("192.0.2.2")
@@ -346,7 +352,7 @@ func TestAClockThatGoesBackDoesNotExtendDelays(t *testing.T) {
 
 // An attempt that is not in the store is never evicted, even if an attacker invents many names.
 func TestUnsavedAttemptsAreNotEvicted(t *testing.T) {
-	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 2, Window: 30 * time.Minute, Store: &shared{}, Now: func() time.Time { return start }})
+	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 2, Window: 30 * time.Minute, Store: &sharedStore{}, Now: func() time.Time { return start }})
 	try := func(name string) (sent bool) {
 		_ = b.SpendUnproven(t.Context(), name, false, func(func() error) (ratelimit.Verdict, error) { sent = true; return ratelimit.Refused, nil })
 		return sent

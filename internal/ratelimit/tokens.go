@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Dismissed reports whether a secret that can never become valid was refused within the time
-// dismissFor. Such a secret need not be verified again. The parameter scope identifies the check
-// that refused the secret: the kind of credential and the configuration.
+// Dismissed reports whether a secret that can never become valid was refused less than dismissFor
+// ago. Such a secret need not be verified again. The parameter scope identifies the check that
+// refused the secret: the kind of credential and the configuration.
 func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 	if l == nil {
 		return false
 	}
-	return l.dismissed.has(l.tokenKey(scope, secret), l.o.Now().UnixNano(), dismissFor)
+	return l.dismissed.contains(l.tokenKey(scope, secret), l.o.Now().UnixNano(), dismissFor)
 }
 
 // Refuse counts a secret that was verified and is invalid. The parameter forGood means that the

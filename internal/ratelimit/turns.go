@@ -32,8 +32,8 @@ func (l *Limiter) Turn(ctx context.Context, secret string, from netip.Addr) (key
 		return 0, nil
 	}
 	now, o := l.o.Now().UnixNano(), l.origin(from)
-	key = l.tokens.past(o, now)
-	if key == 0 || l.proved.has(l.tokenKey(keyProved, secret), now, rememberFor) {
+	key = l.tokens.keyOverLimit(o, now)
+	if key == 0 || l.proved.contains(l.tokenKey(keyProved, secret), now, rememberFor) {
 		return 0, nil
 	}
 	l.turns.mu.Lock()
@@ -96,18 +96,18 @@ func (l *Limiter) Proved(secret string) {
 	}
 }
 
-// past returns the key of the widest tier that is above its limit, or 0.
-func (s *sources) past(o origin, now int64) (key uint64) {
+// keyOverLimit returns the key of the widest tier that is above its limit, or 0.
+func (s *sources) keyOverLimit(o origin, now int64) (key uint64) {
 	for i, c := range s {
-		if c.past(o[i], now) {
+		if c.isOverLimit(o[i], now) {
 			key = o[i]
 		}
 	}
 	return key
 }
 
-// past reports whether the next failure of key would cause a delay.
-func (c *counter) past(key uint64, now int64) bool {
+// isOverLimit reports whether the next failure of key would cause a delay.
+func (c *counter) isOverLimit(key uint64, now int64) bool {
 	mu, f := c.find(key)
 	defer mu.Unlock()
 	return f != nil && int64(f.count)-max(0, now-f.last)/int64(c.longest) >= int64(c.free)

@@ -28,7 +28,7 @@ func (s *Set) Elsewhere(ctx context.Context, login string) (found accounts.Elsew
 	robot := strings.HasPrefix(login, accounts.RobotPrefix)
 	for _, source := range s.Sources {
 		k := sourceKinds[source.Config.Kind]
-		if !k.other || robot && k.remote {
+		if !k.ownNames || robot && k.remote {
 			continue
 		}
 		has, err := source.has(ctx, login)
@@ -72,16 +72,16 @@ func (s *Source) advice(login string) string {
 	return fmt.Sprintf("to create an account with the same password and groups, copy the line in entries to a file and use tidewaiter import htpasswd FILE; or remove %s from entries", login)
 }
 
-// once is a Finder that does not call its source again after an outage. So a command that looks up
-// many names waits only one time for a source that is down.
-type once struct {
+// onceFinder is a Finder that does not call its source again after an outage. So a command that
+// looks up many names waits only one time for a source that is down.
+type onceFinder struct {
 	identity.Finder
 
 	mu  sync.Mutex
 	err error
 }
 
-func (o *once) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+func (o *onceFinder) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {

@@ -30,10 +30,10 @@ import (
 // sourceKind is a row of the table sourceKinds.
 type sourceKind struct {
 	remote bool // asked only if no local source knows the name
-	// other means that the source has its own names, which are not in the accounts. No account may
-	// have such a name.
-	other bool
-	build func(*builder, *Source) error // an error with a position is strictyaml.Problems
+	// The source has its own names, which are not in the accounts. No account may have such a
+	// name.
+	ownNames bool
+	build    func(*builder, *Source) error // an error with a position is strictyaml.Problems
 }
 
 // sourceKinds has the kinds of sources, by config key.
@@ -57,7 +57,7 @@ type builder struct {
 const anyType = when.Text | when.Number | when.Bool | when.Null | when.List | when.Object
 
 func (b *builder) accounts(s *Source) error {
-	s.Authenticator, s.Kinds = stored{b.Accounts}, accounts.Kinds()
+	s.Authenticator, s.Kinds = storedAccounts{b.Accounts}, accounts.Kinds()
 	s.Run = func(ctx context.Context) { _ = b.Accounts().Credentials.Run(ctx) }
 	return nil
 }

@@ -109,10 +109,10 @@ func Build(cfg *config.Config, o Options) (*Set, error) {
 				problems = strictyaml.Problems{{File: cfg.File, Line: c.Line, Text: s.err.Error()}}
 			}
 			wrong = append(wrong, problems...)
-			s.Authenticator = invalid{s.err}
+			s.Authenticator = invalidSource{s.err}
 		}
 		if s.finder, _ = s.Authenticator.(identity.Finder); o.GiveUp && s.finder != nil {
-			s.finder = &once{Finder: s.finder}
+			s.finder = &onceFinder{Finder: s.finder}
 		}
 		b.set.Sources = append(b.set.Sources, s)
 		all = append(all, s.Source)
@@ -183,11 +183,13 @@ func (s *Set) Claim(name string) (types when.Kinds, known bool) {
 	return types, len(s.Sources) > 0
 }
 
-// invalid is a source whose settings are invalid.
-type invalid struct{ err error }
+// invalidSource is a source whose settings are invalid.
+type invalidSource struct{ err error }
 
-func (i invalid) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
+func (i invalidSource) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	return identity.Verified{}, i.err
 }
 
-func (i invalid) Find(context.Context, string, string) (*policy.Principal, error) { return nil, i.err }
+func (i invalidSource) Find(context.Context, string, string) (*policy.Principal, error) {
+	return nil, i.err
+}

@@ -48,9 +48,9 @@ func load(t *testing.T, entries ...string) *config.Config {
 	return cfg
 }
 
-// each has an example of each kind of source, with the names and claims that its settings
+// examples has an example of each kind of source, with the names and claims that its settings
 // permit.
-var each = map[string]struct {
+var examples = map[string]struct {
 	entry string
 	may   []string // subjects
 	not   map[string]string
@@ -70,7 +70,7 @@ var each = map[string]struct {
 func TestEachKindIsBuiltAndKnowsItsNames(t *testing.T) {
 	for kind := range sourceKinds {
 		t.Run(kind, func(t *testing.T) {
-			tt, ok := each[kind]
+			tt, ok := examples[kind]
 			if !ok {
 				t.Fatal("add the kind to the table of this test")
 			}

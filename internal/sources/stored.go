@@ -10,25 +10,26 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// stored is the identity source of the accounts. The accounts are opened after the chain is built.
-type stored struct{ open func() *accounts.Accounts }
+// storedAccounts is the identity source of the accounts. The accounts are opened after the chain
+// is built.
+type storedAccounts struct{ open func() *accounts.Accounts }
 
-func (s stored) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
+func (s storedAccounts) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	return s.open().Authenticate(ctx, c)
 }
 
-func (s stored) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+func (s storedAccounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	if a := s.open(); a != nil {
 		return a.Find(ctx, name, id)
 	}
 	return nil, identity.ErrUnknown
 }
 
-func (s stored) Dummy(ctx context.Context, c identity.Presented) error {
+func (s storedAccounts) Dummy(ctx context.Context, c identity.Presented) error {
 	return s.open().Dummy(ctx, c)
 }
 
-func (s stored) DummyLookup(ctx context.Context, c identity.Presented) error {
+func (s storedAccounts) DummyLookup(ctx context.Context, c identity.Presented) error {
 	return s.open().DummyLookup(ctx, c)
 }
 

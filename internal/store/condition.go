@@ -59,8 +59,8 @@ func (db *DB) Explain(err error) error {
 	return err
 }
 
-// unmoved returns an error if the file's name no longer refers to the open file.
-func (db *DB) unmoved() error {
+// checkMoved returns an error if the file's name no longer refers to the open file.
+func (db *DB) checkMoved() error {
 	if db.file == nil {
 		return nil
 	}
@@ -68,9 +68,9 @@ func (db *DB) unmoved() error {
 	return err
 }
 
-// replaced returns an error if a write would be lost because the database was replaced.
-func (db *DB) replaced() error {
-	if err := db.unmoved(); err != nil {
+// checkReplaced returns an error if a write would be lost because the database was replaced.
+func (db *DB) checkReplaced() error {
+	if err := db.checkMoved(); err != nil {
 		return err
 	}
 	return db.condition.replaced.error()
@@ -79,7 +79,7 @@ func (db *DB) replaced() error {
 // problem returns the reason why the database cannot be used, if the reason is known without a
 // query.
 func (db *DB) problem() error {
-	if err := db.replaced(); err != nil {
+	if err := db.checkReplaced(); err != nil {
 		return err
 	}
 	return db.condition.damaged.error()
@@ -162,7 +162,7 @@ func (db *DB) check(ctx context.Context, how string) error {
 
 // Gone reports whether the open file can no longer be reached by its name. The file's data is
 // lost when the last process closes the file.
-func (db *DB) Gone() bool { return errors.Is(db.unmoved(), errGone) }
+func (db *DB) Gone() bool { return errors.Is(db.checkMoved(), errGone) }
 
 // Rescue writes all data of a deleted or replaced file into a new file in the same folder. The
 // data can be read until the last process closes the old file. Rescue returns the new file's name.

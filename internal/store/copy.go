@@ -124,9 +124,9 @@ func duplicate(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// Copy copies the database at the URL from to the database at the URL to, which must be empty or
-// missing. Both must not be in use. The source is not changed, but should not be used after the
-// copy.
+// Copy copies the first database to the second, which must be empty or missing. The parameters
+// from and to are the URLs of the databases. Both must not be in use. The source is not changed,
+// but should not be used after the copy.
 func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, err error) {
 	source, err := parse(from)
 	if err != nil {

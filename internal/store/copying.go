@@ -16,17 +16,17 @@ const (
 	bytesAtOnce = 1 << 20 // per statement, approximately
 	tellEvery   = 1000    // rows between two reports
 
-	// changed is the table of the change counters. Its rows are not copied, because they are only
-	// for processes that watch the source.
-	changed = "changes"
+	// changesTable is the table of the change counters. Its rows are not copied, because they
+	// are only for processes that watch the source.
+	changesTable = "changes"
 
-	// instance is the table of the database's id. A copy has the source's id.
-	instance = "instance"
+	// instanceTable is the table of the database's id. A copy has the source's id.
+	instanceTable = "instance"
 )
 
-// copying is one copy of all tables. It knows only two tables by name: changed and instance.
-// The migrations of both kinds of database create the same tables and columns. There are no
-// foreign keys, so any order of tables works.
+// copying is one copy of all tables. It knows only two tables by name: changesTable and
+// instanceTable. The migrations of both kinds of database create the same tables and columns.
+// There are no foreign keys, so any order of tables works.
 type copying struct {
 	from, to *DB
 	empty    map[string]contents
@@ -141,7 +141,7 @@ func (c *copying) run(ctx context.Context) (copied Copied, err error) {
 		}
 		// Watchers of either database must reload everything.
 		for _, tx := range []*sql.Tx{source, target} {
-			topics, err := Texts(ctx, tx, "SELECT topic FROM "+changed)
+			topics, err := Texts(ctx, tx, "SELECT topic FROM "+changesTable)
 			if err != nil {
 				return err
 			}
@@ -169,7 +169,7 @@ func (c *copying) sameTables(ctx context.Context, source, target *sql.Tx) ([]str
 	if !slices.Equal(tables, others) {
 		return nil, fmt.Errorf("their tables differ: %s and %s", strings.Join(tables, ", "), strings.Join(others, ", "))
 	}
-	return slices.DeleteFunc(tables, func(table string) bool { return table == changed }), nil
+	return slices.DeleteFunc(tables, func(table string) bool { return table == changesTable }), nil
 }
 
 // checkEmpty fails with ErrNotEmpty if the rows of a table differ from those of a new database.
@@ -178,7 +178,7 @@ func (c *copying) checkEmpty(ctx context.Context, target *sql.Tx, table string) 
 	if !ok {
 		return fmt.Errorf("unknown table %s", table)
 	}
-	if table == instance {
+	if table == instanceTable {
 		return nil // each database has its own id
 	}
 	var found sum
@@ -200,10 +200,10 @@ func (c *copying) copyTable(ctx context.Context, source, target *sql.Tx, table s
 		return 0, err
 	}
 	var of int64
-	if err := source.QueryRowContext(ctx, "SELECT count(*) FROM "+quoted(table)).Scan(&of); err != nil {
+	if err := source.QueryRowContext(ctx, "SELECT count(*) FROM "+quote(table)).Scan(&of); err != nil {
 		return 0, err
 	}
-	if _, err := target.ExecContext(ctx, "DELETE FROM "+quoted(table)); err != nil {
+	if _, err := target.ExecContext(ctx, "DELETE FROM "+quote(table)); err != nil {
 		return 0, err
 	}
 	var read, kept sum
@@ -243,10 +243,10 @@ func (c *copying) tell(table string, rows, of int64) {
 func (c *copying) undo(ctx context.Context) error {
 	err := c.to.Write(ctx, "", func(tx *sql.Tx) error {
 		for table, fresh := range c.empty {
-			if table == changed {
+			if table == changesTable {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, "DELETE FROM "+quoted(table)); err != nil {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+quote(table)); err != nil {
 				return err
 			}
 			into := &inserter{tx: tx, table: table, columns: fresh.columns}
@@ -294,7 +294,7 @@ func (i *inserter) flush(ctx context.Context) error {
 		return nil
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "INSERT INTO %s (%s) VALUES ", quoted(i.table), list(i.columns))
+	fmt.Fprintf(&text, "INSERT INTO %s (%s) VALUES ", quote(i.table), list(i.columns))
 	for n := range i.values {
 		switch {
 		case n == 0:
@@ -313,10 +313,10 @@ func (i *inserter) flush(ctx context.Context) error {
 	return err
 }
 
-// scan calls the function each with every row of a table. It reuses the slice for the next row,
+// scan calls the function visit with every row of a table. It reuses the slice for the next row,
 // but not the values in the slice.
-func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, each func(row []any) error) error {
-	rows, err := tx.QueryContext(ctx, "SELECT "+list(columns)+" FROM "+quoted(table))
+func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, visit func(row []any) error) error {
+	rows, err := tx.QueryContext(ctx, "SELECT "+list(columns)+" FROM "+quote(table))
 	if err != nil {
 		return err
 	}
@@ -335,7 +335,7 @@ func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, each 
 				row[i] = []byte{}
 			}
 		}
-		if err := each(row); err != nil {
+		if err := visit(row); err != nil {
 			return err
 		}
 	}
@@ -343,7 +343,7 @@ func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, each 
 }
 
 func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT * FROM "+quoted(table)+" LIMIT 0")
+	rows, err := tx.QueryContext(ctx, "SELECT * FROM "+quote(table)+" LIMIT 0")
 	if err != nil {
 		return nil, err
 	}
@@ -351,7 +351,7 @@ func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) 
 	return rows.Columns()
 }
 
-// quoted quotes an identifier. Names in the migrations need no escaping.
-func quoted(name string) string { return `"` + name + `"` }
+// quote quotes an identifier. Names in the migrations need no escaping.
+func quote(name string) string { return `"` + name + `"` }
 
-func list(columns []string) string { return quoted(strings.Join(columns, `", "`)) }
+func list(columns []string) string { return quote(strings.Join(columns, `", "`)) }

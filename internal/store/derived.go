@@ -30,14 +30,14 @@ type Derived struct {
 const derivedSuffix = ".index"
 
 // OpenDerived opens the derived database for writing, and creates it if it is missing.
-func (db *DB) OpenDerived(ctx context.Context) (*Derived, error) { return db.derived(ctx, true) }
+func (db *DB) OpenDerived(ctx context.Context) (*Derived, error) { return db.openDerived(ctx, true) }
 
 // ReadDerived opens the derived database for reading. It fails with ErrMissing if the database
 // does not exist.
-func (db *DB) ReadDerived(ctx context.Context) (*Derived, error) { return db.derived(ctx, false) }
+func (db *DB) ReadDerived(ctx context.Context) (*Derived, error) { return db.openDerived(ctx, false) }
 
-func (db *DB) derived(ctx context.Context, write bool) (*Derived, error) {
-	d, err := db.at.derived(ctx, db, write)
+func (db *DB) openDerived(ctx context.Context, write bool) (*Derived, error) {
+	d, err := db.at.openDerived(ctx, db, write)
 	if err != nil {
 		return nil, fmt.Errorf("opening the derived database: %w", err)
 	}
@@ -56,7 +56,7 @@ func (db *DB) Instance(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
-func (p sqliteLocation) derived(_ context.Context, _ *DB, write bool) (_ *Derived, err error) {
+func (p sqliteLocation) openDerived(_ context.Context, _ *DB, write bool) (_ *Derived, err error) {
 	own := sqliteAt(p.name+derivedSuffix, p.path+derivedSuffix)
 	if p.path == "" {
 		location, _ := parseSQLite(p.name, p.name)
@@ -94,7 +94,7 @@ func (p sqliteLocation) derived(_ context.Context, _ *DB, write bool) (_ *Derive
 	return d, nil
 }
 
-func (s postgresLocation) derived(ctx context.Context, main *DB, write bool) (*Derived, error) {
+func (s postgresLocation) openDerived(ctx context.Context, main *DB, write bool) (*Derived, error) {
 	d := &Derived{at: s}
 	var exists bool
 	err := main.reader.QueryRowContext(ctx, `
@@ -130,7 +130,7 @@ func (d *Derived) PostgreSQL() bool { return d.schema != "" }
 func (d *Derived) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := d.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return d.Explain(ended(ctx, err))
+		return d.Explain(contextError(ctx, err))
 	}
 	defer tx.Rollback()
 	if d.PostgreSQL() {
@@ -140,13 +140,13 @@ func (d *Derived) Write(ctx context.Context, f func(*sql.Tx) error) error {
 			return ErrBusy
 		}
 		if err != nil {
-			return d.Explain(ended(ctx, err))
+			return d.Explain(contextError(ctx, err))
 		}
 	}
 	if err = f(tx); err == nil {
 		err = tx.Commit()
 	}
-	return d.Explain(ended(ctx, err))
+	return d.Explain(contextError(ctx, err))
 }
 
 // Snapshot begins a transaction that sees the current state of the database. The caller must end

@@ -47,9 +47,9 @@ var (
 // If so, the request is not the cause, and can be retried when this state is over.
 func Unavailable(err error) bool { return isAny(err, conditions) }
 
-// named reports whether err already wraps an error of this package. The function that Write
+// isExplained reports whether err already wraps an error of this package. The function that Write
 // runs may return such an error.
-func named(err error) bool { return isAny(err, conditions) || isAny(err, others) }
+func isExplained(err error) bool { return isAny(err, conditions) || isAny(err, others) }
 
 func isAny(err error, list []error) bool {
 	return slices.ContainsFunc(list, func(known error) bool { return errors.Is(err, known) })

@@ -1,10 +1,10 @@
 package store
 
-// Patient dials connections that give the server a limited time for each answer.
-var Patient = patient
+// Patient is dialWithTimeout, for tests.
+var Patient = dialWithTimeout
 
-// LookAround looks at the file like Look. After it has checked the names, it calls the function
-// between.
+// LookAround looks at the file like Look. After it has checked the names, it calls the given
+// function.
 func LookAround(db *DB, between func()) error {
 	info, err := db.file.check()
 	if info == nil {

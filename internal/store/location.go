@@ -27,14 +27,16 @@ type location interface {
 	// explain wraps err with the matching error of this package and with advice. If err already
 	// wraps such an error, it is returned unchanged.
 	explain(err error) error
-	// stale reports whether err means that a connection had already ended before its use.
-	stale(err error) bool
+	// connectionEnded reports whether err means that a connection had already ended before its
+	// use.
+	connectionEnded(err error) bool
 	// snapshot returns the options for a transaction that sees one consistent state of the
 	// database.
 	snapshot() *sql.TxOptions
-	// derived opens the derived database of main. If it does not exist, derived creates it if
-	// write is true, and fails with ErrMissing otherwise.
-	derived(ctx context.Context, main *DB, write bool) (*Derived, error)
+	// openDerived opens the derived database of the database main. If the derived database
+	// does not exist, it is created if write is true. Otherwise openDerived fails with
+	// ErrMissing.
+	openDerived(ctx context.Context, main *DB, write bool) (*Derived, error)
 }
 
 // parse parses a database URL. Its errors never contain text that may be a password.

@@ -22,9 +22,9 @@ const (
 	postgresFolder = "migrations/postgres"
 )
 
-// newest returns the version of the newest migration in this binary. The version is the number
-// with which the name of the migration's file begins.
-func newest(folder string) (int64, error) {
+// newestVersion returns the version of the newest migration in this binary. The version is the
+// number with which the name of the migration's file begins.
+func newestVersion(folder string) (int64, error) {
 	files, err := fs.ReadDir(migrations, folder)
 	if err != nil || len(files) == 0 {
 		return 0, fmt.Errorf("reading migrations: %w", err)
@@ -35,10 +35,10 @@ func newest(folder string) (int64, error) {
 // selectVersion selects the version of the last applied migration, or 0 if no migration is applied.
 const selectVersion = "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied"
 
-// isOutdated reports whether tables of a version need a migration. It fails with ErrNewer if
-// the tables are newer than this binary.
+// isOutdated reports whether tables of the given version need a migration. It fails with ErrNewer
+// if the tables are newer than this binary.
 func isOutdated(version int64, folder string) (bool, error) {
-	newest, err := newest(folder)
+	newest, err := newestVersion(folder)
 	if err == nil && version > newest {
 		err = fmt.Errorf("%w (the tables have version %d, this version supports %d)", ErrNewer, version, newest)
 	}
@@ -50,7 +50,7 @@ func isOutdated(version int64, folder string) (bool, error) {
 func (p sqliteLocation) migrate(ctx context.Context) error {
 	pool, err := p.connect(1, url.Values{
 		"_txlock": {"immediate"},
-		"_pragma": exclusive(),
+		"_pragma": exclusiveSettings(),
 	}, nil)
 	if err != nil {
 		return err
@@ -58,10 +58,10 @@ func (p sqliteLocation) migrate(ctx context.Context) error {
 	return errors.Join(upFile(ctx, pool), pool.Close())
 }
 
-// exclusive returns the settings of a connection with exclusive access. EXCLUSIVE must come
-// before WAL. In this order, the log needs no shared memory, and other processes find the file
-// locked.
-func exclusive() []string { return settings("locking_mode(EXCLUSIVE)", "journal_mode(WAL)") }
+// exclusiveSettings returns the settings of a connection with exclusive access. EXCLUSIVE must
+// come before WAL. In this order, the log needs no shared memory, and other processes find the
+// file locked.
+func exclusiveSettings() []string { return settings("locking_mode(EXCLUSIVE)", "journal_mode(WAL)") }
 
 // upFile applies missing migrations, each in its own transaction, and sets the version in the
 // file's header. After a crash, some migrations or the version are missing, and the next Open
@@ -72,10 +72,10 @@ func upFile(ctx context.Context, pool *sql.DB) error {
 	if _, err := pool.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", application)); err != nil {
 		return err
 	}
-	if err := up(ctx, pool, goose.DialectSQLite3, sqliteFolder); err != nil {
+	if err := applyMigrations(ctx, pool, goose.DialectSQLite3, sqliteFolder); err != nil {
 		return err
 	}
-	version, err := newest(sqliteFolder)
+	version, err := newestVersion(sqliteFolder)
 	if err != nil {
 		return err
 	}
@@ -83,8 +83,8 @@ func upFile(ctx context.Context, pool *sql.DB) error {
 	return err
 }
 
-// up applies missing migrations, each in its own transaction.
-func up(ctx context.Context, pool *sql.DB, dialect goose.Dialect, folder string) error {
+// applyMigrations applies missing migrations, each in its own transaction.
+func applyMigrations(ctx context.Context, pool *sql.DB, dialect goose.Dialect, folder string) error {
 	files, err := fs.Sub(migrations, folder)
 	if err != nil {
 		return err

@@ -177,7 +177,7 @@ func TestADatabaseThatIsWrittenWhileItIsReadWithoutLocksIsRefused(t *testing.T) 
 	})
 	<-read
 	db := open(t, "sqlite://"+file)
-	grown(t, db)
+	growLog(t, db)
 	closeNow(t, db)
 	close(written)
 	if err := <-closed; err == nil || !regexp.MustCompile("changed while it was read").MatchString(err.Error()) {

@@ -19,9 +19,9 @@ const (
 	writers = 4 // connections; PostgreSQL's default limit is 100 for the whole server
 	queries = 8 // connections for reading
 
-	// migrating is the number of an advisory lock. Only the process with this lock may migrate the
-	// tables. The number is "tide" in ASCII.
-	migrating = application
+	// migrationLock is the number of an advisory lock. Only the process with this lock may
+	// migrate the tables. The number is "tide" in ASCII.
+	migrationLock = application
 
 	name            = "tidewaiter"          // in pg_stat_activity
 	maintenanceName = "tidewaiter-database" // of exclusive and long-running processes
@@ -42,11 +42,11 @@ const limits = `
 	SET idle_in_transaction_session_timeout = '15s';
 	SET tcp_keepalives_idle = 10;
 	SET tcp_keepalives_interval = 5;
-	SET tcp_keepalives_count = 3;` + durable
+	SET tcp_keepalives_count = 3;` + flushCommits
 
-// durable makes the server flush each commit to disk before it acknowledges the commit, even if
-// the server's configuration turns this off.
-const durable = `
+// flushCommits makes the server flush each commit to disk before it acknowledges the commit, even
+// if the server's configuration turns this off.
+const flushCommits = `
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 // open opens the database and migrates its tables if needed.
@@ -57,7 +57,7 @@ func (s postgresLocation) open(ctx context.Context, create bool) (_ *DB, err err
 			db.writer.Close()
 		}
 	}()
-	outdated, empty, err := s.outdated(ctx, db.writer)
+	outdated, empty, err := s.checkTables(ctx, db.writer)
 	if err == nil && empty && !create {
 		err = ErrMissing
 	}
@@ -88,7 +88,7 @@ func (s postgresLocation) openUnlimited(ctx context.Context) (*DB, error) {
 
 // readFrom opens the database with a pool of read-only connections.
 func (s postgresLocation) readFrom(ctx context.Context, pool *sql.DB) (*DB, error) {
-	outdated, _, err := s.outdated(ctx, pool)
+	outdated, _, err := s.checkTables(ctx, pool)
 	if err == nil && outdated {
 		err = ErrOlder
 	}
@@ -101,13 +101,13 @@ func (s postgresLocation) readFrom(ctx context.Context, pool *sql.DB) (*DB, erro
 // openExclusive opens the database without time limits, for long-running work. It recognizes other
 // Tidewaiter processes by the application name of their sessions.
 func (s postgresLocation) openExclusive(ctx context.Context) (_ *DB, err error) {
-	pool := s.connect(2, maintenanceName, durable, 0)
+	pool := s.connect(2, maintenanceName, flushCommits, 0)
 	defer func() {
 		if err != nil {
 			pool.Close()
 		}
 	}()
-	outdated, _, err := s.outdated(ctx, pool)
+	outdated, _, err := s.checkTables(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
@@ -165,9 +165,9 @@ func (s postgresLocation) snapshot() *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
 }
 
-// stale reports whether err means that an existing connection can no longer be used. A failed
-// attempt to open a connection is not stale.
-func (s postgresLocation) stale(err error) bool {
+// connectionEnded reports whether err means that an existing connection can no longer be used. It
+// returns false for a failed attempt to open a connection.
+func (s postgresLocation) connectionEnded(err error) bool {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	return !connecting && errors.Is(s.explain(err), ErrDown)
 }
@@ -176,13 +176,13 @@ func (s postgresLocation) connectReaders() *sql.DB {
 	return s.connect(queries, name, `SET default_transaction_read_only = on;`+limits, answerFor)
 }
 
-// connect returns a pool. It does not dial yet. The parameter within is the time after which a
-// connection is closed if the server does not answer; 0 means no limit.
-func (s postgresLocation) connect(connections int, name, settings string, within time.Duration) *sql.DB {
+// connect returns a pool. It does not dial yet. A connection is closed if the server does not
+// answer within the timeout. The timeout 0 means no limit.
+func (s postgresLocation) connect(connections int, name, settings string, timeout time.Duration) *sql.DB {
 	config := s.config.Copy()
 	config.RuntimeParams["application_name"] = name
-	if within > 0 {
-		config.DialFunc = patient(config.DialFunc, within)
+	if timeout > 0 {
+		config.DialFunc = dialWithTimeout(config.DialFunc, timeout)
 	}
 	pool := stdlib.OpenDB(*config,
 		stdlib.OptionBeforeConnect(s.password),
@@ -210,9 +210,9 @@ func (s postgresLocation) password(_ context.Context, config *pgx.ConnConfig) er
 	return nil
 }
 
-// outdated reports whether the tables are older than this binary, and whether the schema is
+// checkTables reports whether the tables are older than this binary, and whether the schema is
 // empty.
-func (s postgresLocation) outdated(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
+func (s postgresLocation) checkTables(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
 	var encoding string
 	var schema, versioned, ours bool
 	var others int
@@ -247,7 +247,7 @@ func (s postgresLocation) outdated(ctx context.Context, pool *sql.DB) (outdated,
 // wait. Processes that run on the older tables continue, because a migration never removes
 // tables or columns that they use.
 func (s postgresLocation) migrate(ctx context.Context) (err error) {
-	pool := s.connect(2, maintenanceName, durable, 0)
+	pool := s.connect(2, maintenanceName, flushCommits, 0)
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	lock, err := pool.Conn(ctx)
 	if err != nil {
@@ -255,12 +255,12 @@ func (s postgresLocation) migrate(ctx context.Context) (err error) {
 	}
 	defer lock.Close()
 	// The lock belongs to the session, so the server releases the lock if the process dies.
-	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrating)); err != nil {
+	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
 		return err
 	}
 	// Another process may have migrated the tables before this process got the lock.
-	if outdated, _, err := s.outdated(ctx, pool); !outdated || err != nil {
+	if outdated, _, err := s.checkTables(ctx, pool); !outdated || err != nil {
 		return err
 	}
-	return up(ctx, pool, goose.DialectPostgres, postgresFolder)
+	return applyMigrations(ctx, pool, goose.DialectPostgres, postgresFolder)
 }

@@ -61,7 +61,7 @@ func parsePostgres(text string) (location, error) {
 		// The driver's default tries TLS, accepts any certificate, and falls back to plain
 		// text. Anyone between the two machines could then read the password.
 		mode := "disable"
-		if s.remote() {
+		if s.isRemote() {
 			mode = "verify-full"
 		}
 		options.Set("sslmode", mode)
@@ -96,9 +96,9 @@ func (s postgresLocation) hosts() []string {
 	return slices.Compact(list)
 }
 
-// remote reports whether a server is on another machine, so that its address is neither a Unix
+// isRemote reports whether a server is on another machine, so that its address is neither a Unix
 // socket nor a loopback address.
-func (s postgresLocation) remote() bool {
+func (s postgresLocation) isRemote() bool {
 	return slices.ContainsFunc(s.hosts(), func(host string) bool {
 		return !strings.HasPrefix(host, "/") && !endpoint.Local(host)
 	})
@@ -108,7 +108,7 @@ func (s postgresLocation) remote() bool {
 // package. PostgreSQL's errors are mapped by the classes in appendix A of its manual. Other
 // errors are returned unchanged.
 func (s postgresLocation) explain(err error) error {
-	if err == nil || named(err) || errors.Is(err, context.Canceled) {
+	if err == nil || isExplained(err) || errors.Is(err, context.Canceled) {
 		return err
 	}
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -152,23 +152,24 @@ func explainCode(failure *pgconn.PgError, err error) error {
 	return err
 }
 
-// patient dials connections on which the server must answer within a time limit. Deadlines of
-// contexts are not enough, because some callers have no deadline. If the server is stopped or the
-// network drops packets, these callers would be blocked until TCP gives up.
-func patient(dial pgconn.DialFunc, within time.Duration) pgconn.DialFunc {
+// dialWithTimeout returns a function that dials connections on which the server must answer within
+// the timeout. Deadlines of contexts are not enough, because some callers have no deadline. If the
+// server is stopped or the network drops packets, these callers would be blocked until TCP gives
+// up.
+func dialWithTimeout(dial pgconn.DialFunc, timeout time.Duration) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return &patientConn{Conn: conn, within: within}, nil
+		return &patientConn{Conn: conn, timeout: timeout}, nil
 	}
 }
 
 // patientConn sets a deadline for each read, if the driver has not set one.
 type patientConn struct {
 	net.Conn
-	within time.Duration
+	timeout time.Duration
 
 	mu    sync.Mutex
 	bound bool // the driver has set a deadline, to interrupt a read
@@ -177,7 +178,7 @@ type patientConn struct {
 func (c *patientConn) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	if !c.bound {
-		if err := c.Conn.SetReadDeadline(time.Now().Add(c.within)); err != nil {
+		if err := c.Conn.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
 			c.mu.Unlock()
 			return 0, err
 		}

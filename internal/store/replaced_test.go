@@ -39,8 +39,8 @@ func copyFile(t testing.TB, from, to string) {
 	}
 }
 
-// grown writes so much data that SQLite checkpoints the write-ahead log.
-func grown(t testing.TB, db *store.DB) {
+// growLog writes so much data that SQLite checkpoints the write-ahead log.
+func growLog(t testing.TB, db *store.DB) {
 	t.Helper()
 	err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
 		for i := range 400 {
@@ -91,7 +91,7 @@ func TestAReplacedFileIsNoticed(t *testing.T) {
 			other := filepath.Join(t.TempDir(), "other.db")
 			db := open(t, "sqlite:"+other)
 			for range 3 { // for a higher change counter
-				grown(t, db)
+				growLog(t, db)
 			}
 			if err := db.Close(); err != nil {
 				t.Fatal(err)
@@ -113,7 +113,7 @@ func TestAReplacedFileIsNoticed(t *testing.T) {
 				t.Fatal(err)
 			}
 			copyFile(t, file, file+".old")
-			grown(t, db)
+			growLog(t, db)
 			for range 3 {
 				if err := db.Look(t.Context()); err != nil {
 					t.Fatalf("before: %v", err)
@@ -218,7 +218,7 @@ func TestOthersMayUseTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grown(t, db)
+	growLog(t, db)
 	for _, statement := range []string{
 		"DELETE FROM changes", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "CREATE TABLE theirs (x)", "DROP TABLE theirs", "PRAGMA wal_checkpoint(RESTART)",
 	} {
@@ -400,7 +400,7 @@ func TestAReplacedDatabaseOfAServerIsNoticed(t *testing.T) {
 func TestDamagedPagesAreReported(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
-	grown(t, db)
+	growLog(t, db)
 	write(t, db, "a", 1)
 	if err := db.Check(t.Context()); err != nil {
 		t.Fatal(err)
@@ -440,7 +440,7 @@ func TestDamagedPagesAreReported(t *testing.T) {
 func TestATruncatedFileIsDamaged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
-	grown(t, db)
+	growLog(t, db)
 	for range 2 {
 		if err := db.Look(t.Context()); err != nil {
 			t.Fatal(err)

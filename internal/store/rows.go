@@ -18,7 +18,7 @@ type Querier interface {
 // Row is a row of a query: a *sql.Row, or the current row of a *sql.Rows.
 type Row interface{ Scan(...any) error }
 
-// Collect runs a query and calls read for each row.
+// Collect runs a query and calls the function read for each row.
 func Collect[T any](ctx context.Context, q Querier, read func(Row) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -69,7 +69,7 @@ func Millis(t time.Time) int64 {
 // Rounded returns a time with the precision of the database.
 func Rounded(t time.Time) time.Time { return Time(Millis(t)) }
 
-// Time returns the time that Millis has converted to millis. It returns the zero time for 0.
+// Time converts a result of Millis to a time. It returns the zero time for 0.
 func Time(millis int64) time.Time {
 	if millis == 0 {
 		return time.Time{}

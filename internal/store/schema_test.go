@@ -61,7 +61,7 @@ func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 	}
 	for _, list := range indexes {
 		for i := range list {
-			list[i] = plain(list[i])
+			list[i] = normalize(list[i])
 		}
 		slices.Sort(list)
 	}
@@ -96,9 +96,9 @@ func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 
 var noise = regexp.MustCompile(`public\.| USING btree|[()']|::text| COLLATE "C"|\s+`)
 
-// plain normalizes the definition of an index, so that the definitions of both databases can be
+// normalize changes the definition of an index, so that the definitions of both databases can be
 // compared.
-func plain(definition string) string {
+func normalize(definition string) string {
 	return strings.Join(strings.Fields(noise.ReplaceAllString(definition, " ")), " ")
 }
 

@@ -100,7 +100,7 @@ func (p sqliteLocation) open(ctx context.Context, create bool) (_ *DB, err error
 	if err != nil {
 		return nil, err
 	}
-	if db.reader, err = p.connect(readers, forReading(), db.unmoved); err != nil {
+	if db.reader, err = p.connect(readers, forReading(), db.checkMoved); err != nil {
 		return nil, err
 	}
 	return db, p.watch(ctx, db)
@@ -140,8 +140,8 @@ func (p sqliteLocation) openReadOnly(ctx context.Context) (_ *DB, err error) {
 	return p.read(ctx, before)
 }
 
-// read opens the file for reading. If the parameter before is not nil, read takes no locks, and
-// Close checks that the file has not changed from before.
+// read opens the file for reading. If the parameter before is not nil, it is the known state of
+// the file. Then read takes no locks, and Close checks that the file is still in this state.
 func (p sqliteLocation) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) {
 	db := &DB{at: p, before: before}
 	options := forReading()
@@ -162,8 +162,9 @@ func (p sqliteLocation) read(ctx context.Context, before fs.FileInfo) (_ *DB, er
 	return db, nil
 }
 
-// unchanged returns an error if a file that is read without locks has changed since it was opened.
-func (p sqliteLocation) unchanged(before fs.FileInfo) error {
+// checkUnchanged returns an error if a file that is read without locks has changed since it was
+// opened.
+func (p sqliteLocation) checkUnchanged(before fs.FileInfo) error {
 	now, err := os.Stat(p.path)
 	if err != nil {
 		return err
@@ -187,7 +188,7 @@ func (p sqliteLocation) openExclusive(ctx context.Context) (*DB, error) {
 	if err := db.Close(); err != nil {
 		return nil, err
 	}
-	pool, err := p.connect(1, url.Values{"_txlock": {"immediate"}, "_pragma": exclusive()}, nil)
+	pool, err := p.connect(1, url.Values{"_txlock": {"immediate"}, "_pragma": exclusiveSettings()}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -214,8 +215,8 @@ func (p sqliteLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error
 		WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version' ORDER BY name`)
 }
 
-// stale returns false: connections to a file do not end.
-func (p sqliteLocation) stale(error) bool { return false }
+// connectionEnded returns false: connections to a file do not end.
+func (p sqliteLocation) connectionEnded(error) bool { return false }
 
 // snapshot returns nil, because every SQLite transaction sees one consistent state of the
 // database.
@@ -234,11 +235,11 @@ func forReading() url.Values {
 	return url.Values{"_pragma": settings("cache_size(-512)", "query_only(ON)")}
 }
 
-// connect returns a pool. It opens no connection yet, so unused readers cost nothing. The function
-// allowed can be nil. It is called before each connection. It must return an error if the path no
-// longer refers to the file that the first connection opened. Otherwise the connections of a pool
-// could use different files.
-func (p sqliteLocation) connect(connections int, options url.Values, allowed func() error) (*sql.DB, error) {
+// connect returns a pool. It opens no connection yet, so unused readers cost nothing. If the
+// function check is not nil, it is called before each connection. It must return an error if the
+// path no longer refers to the file that the first connection opened. Otherwise the connections of
+// a pool could use different files.
+func (p sqliteLocation) connect(connections int, options url.Values, check func() error) (*sql.DB, error) {
 	if p.path != "" {
 		// prepare has created the file. If the file is deleted, a connection must not create
 		// another file.
@@ -248,7 +249,7 @@ func (p sqliteLocation) connect(connections int, options url.Values, allowed fun
 	if err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(connector{inner, allowed})
+	pool := sql.OpenDB(connector{inner, check})
 	pool.SetMaxOpenConns(connections)
 	pool.SetMaxIdleConns(connections)
 	if connections > 1 && p.path != "" { // closing the last connection deletes a database in memory
@@ -260,12 +261,12 @@ func (p sqliteLocation) connect(connections int, options url.Values, allowed fun
 // connector opens connections to a file.
 type connector struct {
 	driver.Connector
-	allowed func() error
+	check func() error
 }
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	if c.allowed != nil {
-		if err := c.allowed(); err != nil {
+	if c.check != nil {
+		if err := c.check(); err != nil {
 			return nil, err
 		}
 	}
@@ -304,7 +305,7 @@ func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err 
 }
 
 func (p sqliteLocation) explain(err error) error {
-	if named(err) {
+	if isExplained(err) {
 		return err
 	}
 	if errors.Is(err, syscall.ENOSPC) {

@@ -113,7 +113,7 @@ func opened(ctx context.Context, url string, open func(location, context.Context
 //
 // f must not call Write, and must not wait for a goroutine that calls Write.
 func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) error {
-	if err := db.replaced(); err != nil {
+	if err := db.checkReplaced(); err != nil {
 		return fmt.Errorf("writing to the database: %w", err)
 	}
 	tx, err := db.begin(ctx)
@@ -125,26 +125,26 @@ func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) er
 		// Increment the counter before f runs. On PostgreSQL, the counter's row is the lock
 		// that serializes writes of one topic.
 		if err := bump(ctx, tx, topic); err != nil {
-			return fmt.Errorf("writing to the database: incrementing the change counter of %s: %w", topic, db.Explain(ended(ctx, err)))
+			return fmt.Errorf("writing to the database: incrementing the change counter of %s: %w", topic, db.Explain(contextError(ctx, err)))
 		}
 	}
 	if err := f(tx); err != nil {
-		return db.Explain(ended(ctx, err))
+		return db.Explain(contextError(ctx, err))
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("writing to the database: %w", db.Explain(ended(ctx, err)))
+		return fmt.Errorf("writing to the database: %w", db.Explain(contextError(ctx, err)))
 	}
 	// Check again: if the file was deleted during the write, the data is not durable.
-	if err := db.replaced(); err != nil {
+	if err := db.checkReplaced(); err != nil {
 		return fmt.Errorf("writing to the database: %w", err)
 	}
 	return nil
 }
 
-// ended returns the error of ctx if err is sql.ErrTxDone, which only means that the transaction
-// has ended. Otherwise it returns err. When a context ends, database/sql rolls the transaction
-// back, and later calls only return sql.ErrTxDone.
-func ended(ctx context.Context, err error) error {
+// contextError returns the error of ctx if err is sql.ErrTxDone, which only means that the
+// transaction has ended. Otherwise it returns err. When a context ends, database/sql rolls the
+// transaction back, and later calls only return sql.ErrTxDone.
+func contextError(ctx context.Context, err error) error {
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -168,7 +168,7 @@ func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 	}
 	defer tx.Rollback()
 	if err := f(tx); err != nil {
-		return fmt.Errorf("reading from the database: %w", db.Explain(ended(ctx, err)))
+		return fmt.Errorf("reading from the database: %w", db.Explain(contextError(ctx, err)))
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func (db *DB) begin(ctx context.Context) (tx *sql.Tx, err error) {
 // was idle, retry calls f again.
 func (db *DB) retry(ctx context.Context, connections int, f func() error) error {
 	err := f()
-	for tries := 0; tries < 2*connections && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {
+	for tries := 0; tries < 2*connections && err != nil && db.at.connectionEnded(err) && ctx.Err() == nil; tries++ {
 		err = f()
 	}
 	return err
@@ -220,7 +220,7 @@ func (db *DB) Close() error {
 		err = errors.Join(err, db.file.close())
 	}
 	if p, ok := db.at.(sqliteLocation); ok && db.before != nil {
-		err = errors.Join(err, p.unchanged(db.before))
+		err = errors.Join(err, p.checkUnchanged(db.before))
 	}
 	if err != nil {
 		return fmt.Errorf("closing database %s: %w", db.at, db.Explain(err))

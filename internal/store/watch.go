@@ -9,9 +9,9 @@ import (
 // change within two seconds.
 const lookEvery = time.Second
 
-// Watch calls changed once for each topic, and again within two seconds after a Write of any
-// process has incremented the topic's counter. Several writes can cause a single call. All calls
-// are made from the caller's goroutine.
+// Watch calls the function changed once for each topic, and again within two seconds after a Write
+// of any process has incremented the topic's counter. Several writes can cause a single call. All
+// calls are made from the caller's goroutine.
 //
 // If the database cannot be read, changes are reported after the next successful read. Watch
 // returns ctx's error when ctx ends.

@@ -64,8 +64,8 @@ type Reader struct {
 // NewReader returns a Reader for the files and the environment of this machine.
 func NewReader() *Reader { return &Reader{FS: osFS{}, Env: os.LookupEnv} }
 
-// parsed is a file that a goroutine has read and parsed.
-type parsed struct {
+// parsedFile is a file that a goroutine has read and parsed.
+type parsedFile struct {
 	access   Access
 	src      []byte
 	node     *yaml.Node // nil after a problem
@@ -73,17 +73,17 @@ type parsed struct {
 	err      error // the reason why the file could not be read
 }
 
-// Open parses several files in parallel, because parsing takes most of the time of loading a
-// large policy. It yields a decoder and the top node of each file, in order. If a file cannot be
-// read, Open calls the function failed, or reports a problem if failed is nil.
-func (r *Reader) Open(files []string, failed func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
-	if failed == nil {
-		failed = func(_ int, err error) { r.Report(Problem{Text: err.Error()}) }
+// Open parses several files in parallel, because parsing takes most of the time of loading a large
+// policy. It yields a decoder and the top node of each file, in order. If a file cannot be read,
+// Open calls onError, or reports a problem if onError is nil.
+func (r *Reader) Open(files []string, onError func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
+	if onError == nil {
+		onError = func(_ int, err error) { r.Report(Problem{Text: err.Error()}) }
 	}
 	r.Files = append(r.Files, files...)
 	parallel := cmp.Or(max(r.Parallel, 0), runtime.GOMAXPROCS(0))
 	return func(yield func(*Decoder, *yaml.Node) bool) {
-		all := make([]parsed, len(files))
+		all := make([]parsedFile, len(files))
 		slots := make(chan struct{}, parallel)
 		var wait sync.WaitGroup
 		for i, file := range files {
@@ -100,7 +100,7 @@ func (r *Reader) Open(files []string, failed func(i int, err error)) iter.Seq2[*
 		for i, file := range files {
 			p := &all[i]
 			if p.err != nil {
-				failed(i, p.err)
+				onError(i, p.err)
 				continue
 			}
 			for _, problem := range p.problems.problems {
@@ -125,23 +125,23 @@ type osFS struct{}
 func (osFS) Read(file string, limit int64) ([]byte, Access, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, 0, opening(file, err)
+		return nil, 0, openError(file, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, opening(file, err)
+		return nil, 0, openError(file, err)
 	}
 	if info.IsDir() {
-		return nil, 0, opening(file, ErrFolder)
+		return nil, 0, openError(file, ErrFolder)
 	}
 	var src bytes.Buffer
 	src.Grow(int(min(max(info.Size(), 0), limit)) + bytes.MinRead) // pipes have no size
 	if _, err := src.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
-		return nil, 0, opening(file, err)
+		return nil, 0, openError(file, err)
 	}
 	if int64(src.Len()) > limit {
-		return nil, 0, opening(file, fmt.Errorf("it is larger than %d bytes", limit))
+		return nil, 0, openError(file, fmt.Errorf("it is larger than %d bytes", limit))
 	}
 	return src.Bytes(), accessOf(info), nil
 }
@@ -150,13 +150,13 @@ func (osFS) Check(file string) (Access, error) {
 	info, err := os.Stat(file) // Open would wait for the writer of a pipe
 	switch {
 	case err != nil:
-		return 0, opening(file, err)
+		return 0, openError(file, err)
 	case info.IsDir():
-		return 0, opening(file, ErrFolder)
+		return 0, openError(file, ErrFolder)
 	case info.Mode().IsRegular():
 		f, err := os.Open(file)
 		if err != nil {
-			return 0, opening(file, err)
+			return 0, openError(file, err)
 		}
 		f.Close()
 	}
@@ -166,7 +166,7 @@ func (osFS) Check(file string) (Access, error) {
 func (osFS) List(folder string) ([]string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, opening(folder, err)
+		return nil, openError(folder, err)
 	}
 	names := make([]string, len(entries))
 	for i, entry := range entries {
@@ -189,9 +189,9 @@ func accessOf(info fs.FileInfo) (a Access) {
 	return a
 }
 
-// opening wraps an error with the path of the file. If the error is an fs.PathError, which already
-// has a path, that path is removed.
-func opening(file string, err error) error {
+// openError wraps an error with the path of the file. If the error is an fs.PathError, which
+// already has a path, that path is removed.
+func openError(file string, err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}
@@ -205,14 +205,14 @@ const maxProblems = 100
 // Report adds a problem.
 func (r *Reader) Report(p Problem) {
 	if r.Reported++; r.Reported <= maxProblems {
-		r.problems = append(r.problems, p.readable())
+		r.problems = append(r.problems, p.makeReadable())
 	}
 }
 
 // ReportWarning adds a warning.
 func (r *Reader) ReportWarning(p Problem) {
 	if len(r.warnings) < maxProblems {
-		r.warnings = append(r.warnings, p.readable())
+		r.warnings = append(r.warnings, p.makeReadable())
 	}
 }
 
@@ -224,7 +224,7 @@ func (r *Reader) Err() error {
 	if r.Reported == 0 {
 		return nil
 	}
-	ps := r.sorted(r.problems)
+	ps := r.sortProblems(r.problems)
 	if more := r.Reported - len(ps); more > 0 {
 		ps = append(ps, Problem{Text: fmt.Sprintf("and %d more problems", more)})
 	}
@@ -232,10 +232,10 @@ func (r *Reader) Err() error {
 }
 
 // Warnings returns all warnings.
-func (r *Reader) Warnings() Problems { return r.sorted(r.warnings) }
+func (r *Reader) Warnings() Problems { return r.sortProblems(r.warnings) }
 
-// sorted sorts by file, line and column.
-func (r *Reader) sorted(ps Problems) Problems {
+// sortProblems sorts by file, line and column.
+func (r *Reader) sortProblems(ps Problems) Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(r.Files, a.File), slices.Index(r.Files, b.File)),

@@ -10,9 +10,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// explicit matches the header of a block with an explicit indentation, which YAML needs if the
-// value begins with a space. Position does not find places in such a block.
-var explicit = regexp.MustCompile(`[|>]\d`)
+// explicitBlock matches the header of a block with an explicit indentation, which YAML needs if
+// the value begins with a space. Position does not find places in such a block.
+var explicitBlock = regexp.MustCompile(`[|>]\d`)
 
 // Position finds each letter of a value at its place in the file, for all styles of scalars.
 func TestPositionOfEachLetter(t *testing.T) {
@@ -29,7 +29,7 @@ func TestPositionOfEachLetter(t *testing.T) {
 				}},
 			}},
 		}})
-		if err != nil || explicit.Match(src) {
+		if err != nil || explicitBlock.Match(src) {
 			t.Skip("not a scalar of this style")
 		}
 		root, err := parseWhole(src)

@@ -69,9 +69,9 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// readable shortens the problem and escapes characters that cannot be printed. Otherwise a
+// makeReadable shortens the problem and escapes characters that cannot be printed. Otherwise a
 // proposed policy could control the terminal of the person who checks it.
-func (p Problem) readable() Problem {
+func (p Problem) makeReadable() Problem {
 	const limit = 1000
 	p.Text = text.Escape(text.Shorten(p.Text, limit))
 	if len(p.Suggestion) > limit {
@@ -97,10 +97,10 @@ func lineOf(src []byte, n int) (string, bool) {
 	return strings.TrimSuffix(line, "\r"), true
 }
 
-// revealing matches text that could be a secret: the text after a key called secret, a text in
+// secretPatterns match text that could be a secret: the text after a key called secret, a text in
 // place of the section notifications, and the hash of a password. The patterns match the text of a
 // line instead of YAML nodes, because a file that is not YAML has no nodes.
-var revealing = []*regexp.Regexp{
+var secretPatterns = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)^(.*?secret["']?\s*:\s*).+`),
 	regexp.MustCompile(`(?i)^(.*?notifications["']?\s*:\s*)["']?[^\s{\[/'"#].*`),
 	regexp.MustCompile(`^(.*?)\$(2[aby]|argon2id)\$.*`),
@@ -108,7 +108,7 @@ var revealing = []*regexp.Regexp{
 
 // redact replaces text that could be a secret. It can replace other text, too.
 func redact(line string) string {
-	for _, t := range revealing {
+	for _, t := range secretPatterns {
 		line = t.ReplaceAllString(line, "${1}[secret]")
 	}
 	return line

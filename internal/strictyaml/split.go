@@ -110,8 +110,8 @@ func findRules(src []byte) (begin, indent int, ok bool) {
 	return 0, 0, false
 }
 
-// items returns the indexes of the lines that begin an item of the list. It returns false if the
-// text after the index begin has other content, too.
+// items returns the indexes of the lines that begin an item of the list. The list starts at the
+// index begin. If the text from there on has other content, too, items returns false.
 func items(src []byte, begin, indent int) (starts []int, ok bool) {
 	for at := begin; at < len(src); {
 		line, _, _ := bytes.Cut(src[at:], []byte("\n"))

@@ -11,9 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// like returns the differences between two nodes and between their positions. It ignores
+// diffNodes returns the differences between two nodes and between their positions. It ignores
 // comments.
-func like(a, b *yaml.Node) string {
+func diffNodes(a, b *yaml.Node) string {
 	return cmp.Diff(a, b, cmp.FilterPath(func(p cmp.Path) bool {
 		name := p.Last().String()
 		return name == ".HeadComment" || name == ".LineComment" || name == ".FootComment"
@@ -78,7 +78,7 @@ func compare(t interface{ Fatalf(string, ...any) }, src []byte, parallel int) {
 		t.Fatalf("the pieces are valid, but the whole text is not: %v\n%s", err, src)
 		return
 	}
-	if diff := like(whole, pieces); diff != "" {
+	if diff := diffNodes(whole, pieces); diff != "" {
 		t.Fatalf("%s\n(-whole +pieces):\n%s", src, diff)
 	}
 }

@@ -135,7 +135,7 @@ func (d *Decoder) at(n *yaml.Node, suggestion, format string, args ...any) Probl
 	return p
 }
 
-// Is returns true if n has the wanted kind. Otherwise it reports a problem. It also refuses
+// Is returns true if n has the given kind. Otherwise it reports a problem. It also refuses
 // aliases, anchors, tags and empty values, because with them, the meaning of a file can differ
 // from its appearance.
 func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
@@ -218,7 +218,7 @@ func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read
 		}
 		switch {
 		case at < 0:
-			d.unknown(name, value, rows)
+			d.reportUnknown(name, value, rows)
 			ok = false
 			continue
 		case seen[at] > 0:
@@ -242,9 +242,9 @@ func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read
 	return ok
 }
 
-// unknown reports an unknown key. If the key is a former name, unknown suggests the new name.
-// Otherwise it suggests a similar known key.
-func (d *Decoder) unknown(name, value *yaml.Node, rows []Row) {
+// reportUnknown reports an unknown key. If the key is a former name, reportUnknown suggests the
+// new name. Otherwise it suggests a similar known key.
+func (d *Decoder) reportUnknown(name, value *yaml.Node, rows []Row) {
 	var known []string
 	var renamed []Row
 	for _, r := range rows {
@@ -254,7 +254,7 @@ func (d *Decoder) unknown(name, value *yaml.Node, rows []Row) {
 		}
 	}
 	near := d.Nearest(name.Value, known)
-	switch now, _ := fitting(renamed, value); {
+	switch now, _ := findRow(renamed, value); {
 	case now != "":
 		d.Suggest(name, now, "the key %s is now %q", text.QuoteShort(name.Value), now)
 	case len(renamed) > 0:
@@ -268,10 +268,10 @@ func (d *Decoder) unknown(name, value *yaml.Node, rows []Row) {
 	}
 }
 
-// fitting searches the rows, and the rows below them, for the row that fits a section best. This
+// findRow searches the rows, and the rows below them, for the row that fits a section best. This
 // is the row whose own keys include the most keys of the section. It returns the path of the row
 // and the number of these keys. If several rows fit equally well, the path is "".
-func fitting(rows []Row, section *yaml.Node) (path string, most int) {
+func findRow(rows []Row, section *yaml.Node) (path string, most int) {
 	most = -1
 	for _, r := range rows {
 		own := 0
@@ -281,7 +281,7 @@ func fitting(rows []Row, section *yaml.Node) (path string, most int) {
 			}
 		}
 		at := r.Name
-		if inner, n := fitting(r.Keys, section); n > own && inner != "" {
+		if inner, n := findRow(r.Keys, section); n > own && inner != "" {
 			at, own = r.Name+"."+inner, n
 		}
 		switch {

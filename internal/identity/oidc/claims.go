@@ -37,8 +37,8 @@ func parseClaim(written string) (claim, error) {
 	return claim{written, path}, nil
 }
 
-// of returns the value of the claim, or nil if it is absent.
-func (c claim) of(claims map[string]any) any {
+// valueIn returns the value of the claim, or nil if it is absent.
+func (c claim) valueIn(claims map[string]any) any {
 	var v any = claims
 	for _, step := range c.path {
 		object, ok := v.(map[string]any)
@@ -70,7 +70,7 @@ func (c claim) pathProblem(claims map[string]any) string {
 // texts returns the value as strings: one string, or the elements of a list. It returns no
 // strings for an object.
 func (c claim) texts(claims map[string]any) (texts []string, list bool) {
-	v := c.of(claims)
+	v := c.valueIn(claims)
 	many, list := v.([]any)
 	if !list {
 		many = []any{v}
@@ -88,7 +88,7 @@ func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 // members returns the value as group names. If the value is an object, its keys are the group
 // names. For example, Zitadel writes the role admin as {"admin": {"4711": "acme.example.com"}}.
 func (c claim) members(claims map[string]any) (texts []string, list bool) {
-	if object, ok := c.of(claims).(map[string]any); ok {
+	if object, ok := c.valueIn(claims).(map[string]any); ok {
 		return slices.Sorted(maps.Keys(object)), true
 	}
 	return c.texts(claims)
@@ -136,7 +136,7 @@ func (p *Provider) conditions(claims map[string]any) error {
 			if len(texts) > 0 {
 				was = fmt.Sprintf("%q", shorten(strings.Join(texts, ", ")))
 			}
-			refused := no(claims, "the claim %s does not meet the requirement: it is %s", c.claim.text, was)
+			refused := refuse(claims, "the claim %s does not meet the requirement: it is %s", c.claim.text, was)
 			if subject, _ := claims["sub"].(string); subject != "" && text.OneLine(subject) {
 				refused.person, _ = p.identify(claims, subject)
 			}
@@ -150,44 +150,44 @@ func (p *Provider) conditions(claims map[string]any) error {
 func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	kept, why := p.keptClaims(claims)
 	if why != "" {
-		return nil, incomplete(claims, &identity.IncompleteError{Claims: true, Reason: why})
+		return nil, refuseIncomplete(claims, &identity.IncompleteError{Claims: true, Reason: why})
 	}
 	subject, _ := claims["sub"].(string)
 	if subject == "" || !text.OneLine(subject) {
-		return nil, no(claims, "it has no valid sub")
+		return nil, refuse(claims, "it has no valid sub")
 	}
 	names, missing := p.name.expand(claims, claim.texts)
 	switch {
 	case missing != "":
-		return nil, no(claims, "its name %s needs the claim %s, which is missing", p.o.Principal, missing)
+		return nil, refuse(claims, "its name %s needs the claim %s, which is missing", p.o.Principal, missing)
 	case len(names) != 1:
-		return nil, no(claims, "its name %s yields %d names instead of one", p.o.Principal, len(names))
+		return nil, refuse(claims, "its name %s yields %d names instead of one", p.o.Principal, len(names))
 	}
 	if why := username.Problem(names[0]); why != "" {
-		return nil, no(claims, "its name %s cannot be used: it %s", p.o.Principal, why)
+		return nil, refuse(claims, "its name %s cannot be used: it %s", p.o.Principal, why)
 	}
-	if p.name.uses("email") {
+	if p.name.contains("email") {
 		if verified, _ := asText(claims["email_verified"]); verified != "true" {
-			return nil, no(claims, "its email is used in its name but is not verified")
+			return nil, refuse(claims, "its email is used in its name but is not verified")
 		}
 	}
 	id, why := p.identify(claims, subject)
 	if why != "" {
-		return nil, no(claims, "%s", why)
+		return nil, refuse(claims, "%s", why)
 	}
 	who := &policy.Principal{Kind: p.o.Kind, Name: names[0], Source: p.source, ID: id, Claims: kept}
 	var reason string
 	if who.Groups, reason = p.groupsOf(claims); reason != "" {
-		return nil, incomplete(claims, identity.Incomplete("%s", reason))
+		return nil, refuseIncomplete(claims, identity.Incomplete("%s", reason))
 	}
 	return who.Indexed(), nil
 }
 
 // identify returns an id that is never reused. The id consists of issuer, subject, and the number
 // that the issuer assigns to an object if the object's name can be reused. If the number is
-// present but unreadable, the result why has the reason, because an id without the number could be
-// the id of another user.
-func (p *Provider) identify(claims map[string]any, subject string) (id, why string) {
+// present but unreadable, the result problem has the reason, because an id without the number
+// could be the id of another user.
+func (p *Provider) identify(claims map[string]any, subject string) (id, problem string) {
 	id = p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
 	if p.number.text == "" {
 		return id, ""
@@ -195,7 +195,7 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 	if why := p.number.pathProblem(claims); why != "" {
 		return "", why
 	}
-	v := p.number.of(claims)
+	v := p.number.valueIn(claims)
 	if v == nil {
 		return id, ""
 	}
@@ -207,16 +207,16 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 }
 
 // keptClaims returns the claims that rules can use. Each claim keeps its type from the token, so
-// that a rule can distinguish 1 from "1". If a claim cannot be kept, the result why names the
-// claim, and the token is refused. Without the claim, a deny rule that tests has(claims.x) would
+// that a rule can distinguish 1 from "1". If a claim cannot be kept, the result problem says
+// which, and the token is refused. Without the claim, a deny rule that tests has(claims.x) would
 // not apply, and users can choose some values, such as branch names.
-func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, why string) {
+func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, problem string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
 		if why := c.incompleteReason(claims); why != "" {
 			return nil, why
 		}
-		v := c.of(claims)
+		v := c.valueIn(claims)
 		if !allReadable(v) {
 			return nil, fmt.Sprintf("%s contains an unprintable character or a line break", c.text)
 		}
@@ -246,16 +246,16 @@ func allReadable(v any) bool {
 	return true
 }
 
-// no returns a refusal of a token with a valid signature. The owner of such a token gets the
+// refuse returns a refusal of a token with a valid signature. The owner of such a token gets the
 // reason.
-func no(claims map[string]any, format string, args ...any) *refusal {
+func refuse(claims map[string]any, format string, args ...any) *refusal {
 	subject, _ := claims["sub"].(string)
 	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject), signed: true}
 }
 
-// incomplete returns a refusal because groups or claims are not known.
-func incomplete(claims map[string]any, why error) *refusal {
-	refused := no(claims, "%s", why)
+// refuseIncomplete returns a refusal because groups or claims are not known.
+func refuseIncomplete(claims map[string]any, why error) *refusal {
+	refused := refuse(claims, "%s", why)
 	refused.incomplete = why
 	return refused
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// date parses a NumericDate: seconds since 1970, possibly with a fraction.
-func date(v any) (time.Time, bool) {
+// parseDate parses a NumericDate: seconds since 1970, possibly with a fraction.
+func parseDate(v any) (time.Time, bool) {
 	n, ok := v.(json.Number)
 	if !ok {
 		return time.Time{}, false

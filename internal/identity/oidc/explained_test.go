@@ -16,9 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// told returns the explanation for the owner of a token. If the error has no explanation, it
-// returns "".
-func told(err error) string {
+// explanation returns the explanation for the owner of a token. If the error has no explanation,
+// it returns "".
+func explanation(err error) string {
 	if explained, ok := errors.AsType[*identity.ExplainedError](err); ok {
 		return explained.Error()
 	}
@@ -63,11 +63,11 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 				Sources: []identity.Source{{Name: "oidc:ci", Authenticator: p, Remote: true, Kinds: []identity.Kind{identity.IDToken}}},
 				Limiter: ratelimit.New(ratelimit.Options{Now: i.Now}),
 			})
-			all := i.claims().with(claims{"owner": "acme"}).with(tt.claims)
+			all := i.claims().extend(claims{"owner": "acme"}).extend(tt.claims)
 			for n := range 3 { // the second result is cached
 				_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", i.key.sign(t, all)))
-				if !errors.Is(err, identity.ErrRejected) || told(err) != tt.want {
-					t.Fatalf("time %d (-want +got):\n%s", n, cmp.Diff(tt.want, told(err)))
+				if !errors.Is(err, identity.ErrRejected) || explanation(err) != tt.want {
+					t.Fatalf("time %d (-want +got):\n%s", n, cmp.Diff(tt.want, explanation(err)))
 				}
 			}
 			if log.Count("ID token refused") == 0 {
@@ -77,7 +77,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 			forged := signing{i.key.kid, i.key.alg, newKey(t, "").key}.sign(t, all)
 			for n := range 3 {
 				_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", forged))
-				if !errors.Is(err, identity.ErrRejected) || told(err) != "" {
+				if !errors.Is(err, identity.ErrRejected) || explanation(err) != "" {
 					t.Fatalf("the refusal of a forged token is explained: %v", err)
 				}
 				reason := tt.untold
@@ -96,9 +96,9 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 // token is refused at once.
 func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 	i := newIssuer(t)
-	i.breaks()
+	i.fail()
 	_, err := show(t, i.provider(), i.token(claims{"exp": 1764500000}))
-	if !errors.Is(err, identity.ErrRejected) || told(err) != "" {
+	if !errors.Is(err, identity.ErrRejected) || explanation(err) != "" {
 		t.Errorf("%v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	if log.String() != "" {
 		t.Errorf("an accepted token is logged as refused:\n%s", log)
 	}
-	if got := told(sign("four")); got != "the ID token is refused: it is for another audience: four" || log.Count("another audience") != 1 {
+	if got := explanation(sign("four")); got != "the ID token is refused: it is for another audience: four" || log.Count("another audience") != 1 {
 		t.Errorf("%s\n%s", got, log)
 	}
 }
@@ -150,14 +150,14 @@ func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
 		{7, `no source is for its issuer, ""`},
 	} {
 		_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", i.token(claims{"iss": tt.issuer})))
-		if !errors.Is(err, identity.ErrRejected) || told(err) != "" || identity.Reason(err) != tt.want {
+		if !errors.Is(err, identity.ErrRejected) || explanation(err) != "" || identity.Reason(err) != tt.want {
 			t.Errorf("%v: %v: %s, want %s", tt.issuer, err, identity.Reason(err), tt.want)
 		}
 	}
 	// The reason comes from the source that has the issuer of the token. The order of the
 	// sources does not matter.
 	_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", other.token(claims{"aud": "x"})))
-	if got := told(err); got != "the ID token is refused: it is for another audience: x" {
+	if got := explanation(err); got != "the ID token is refused: it is for another audience: x" {
 		t.Errorf("%v: %s", err, got)
 	}
 }
@@ -167,9 +167,9 @@ func TestARefusalIsCachedForAShortTime(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
 	early := i.token(claims{"nbf": i.Now().Add(5 * time.Minute).Unix(), "exp": i.Now().Add(time.Hour).Unix()})
-	want(t, "a token that begins later", taken(t, p, early), "refused")
+	want(t, "a token that begins later", outcome(t, p, early), "refused")
 	i.Pass(5 * time.Minute)
-	want(t, "the same token, when it has become valid", taken(t, p, early), "taken")
+	want(t, "the same token, when it has become valid", outcome(t, p, early), "taken")
 }
 
 // Only a refusal for an unmet requirement concerns the user. If a token has expired, the user's

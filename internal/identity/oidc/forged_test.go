@@ -102,7 +102,7 @@ func TestTheKeyDeterminesTheAlgorithm(t *testing.T) {
 	rsaKey := signing{"rsa", jose.RS256, private}
 	only := rsaKey.public("sig")
 	free := jose.JSONWebKey{Key: &private.PublicKey, KeyID: "free"}
-	i.publishes(i.key.public("sig"), only, free)
+	i.publish(i.key.public("sig"), only, free)
 	p := i.provider()
 	for _, tt := range []struct {
 		alg jose.SignatureAlgorithm
@@ -165,7 +165,7 @@ func TestAKeyThatIsNotForTokensIsNotUsed(t *testing.T) {
 	unnamed, _ := rsa.GenerateKey(rand.Reader, 2048)
 	encrypting := newKey(t, "encrypting")
 	secret := bytes.Repeat([]byte("k"), 64)
-	i.publishes(
+	i.publish(
 		i.key.public("sig"),
 		encrypting.public("enc"),
 		claims{"kty": "oct", "kid": "shared", "alg": "HS256", "k": base64.RawURLEncoding.EncodeToString(secret)},
@@ -413,7 +413,7 @@ func TestATokenWithoutAKidIsTriedWithFewKeys(t *testing.T) {
 		if tt.kid == "two" {
 			own.KeyID = "one"
 		}
-		i.publishes(append(published, own)...)
+		i.publish(append(published, own)...)
 		log := new(await.Log)
 		p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 		_, err := show(t, p, signer.sign(t, i.claims()))

@@ -58,7 +58,7 @@ func (t template) incompleteReason(claims map[string]any) string {
 		if reason := piece.claim.incompleteReason(claims); reason != "" {
 			return reason
 		}
-		switch v := piece.claim.of(claims).(type) {
+		switch v := piece.claim.valueIn(claims).(type) {
 		case nil, string, bool, json.Number:
 		case []any:
 			lists++
@@ -107,10 +107,10 @@ func (c claim) incompleteReason(claims map[string]any) string {
 			return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, shorten(name))
 		}
 	}
-	v := c.of(claims)
+	v := c.valueIn(claims)
 	list, _ := v.([]any)
 	switch {
-	case (v == nil || list != nil && len(list) == 0) && top == "groups" && truthy(claims[hasGroups]):
+	case (v == nil || list != nil && len(list) == 0) && top == "groups" && isTruthy(claims[hasGroups]):
 		return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, hasGroups)
 	case v == nil && top == groupsDirect:
 		return fmt.Sprintf("the token leaves out %s: GitLab does so above 200 groups", top)
@@ -118,8 +118,8 @@ func (c claim) incompleteReason(claims map[string]any) string {
 	return ""
 }
 
-// truthy reports whether a claim is present and not false.
-func truthy(v any) bool {
+// isTruthy reports whether a claim is present and not false.
+func isTruthy(v any) bool {
 	switch v := v.(type) {
 	case nil:
 		return false

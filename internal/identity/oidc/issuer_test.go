@@ -38,9 +38,9 @@ func newKey(t testing.TB, kid string) signing {
 // claims are the claims of a token.
 type claims map[string]any
 
-// with returns a copy of the claims with the other claims added. If both have a claim of the same
-// name, the other claim is used. The value nil removes a claim.
-func (c claims) with(others claims) claims {
+// extend returns a copy of the claims with the other claims added. If both have a claim of the
+// same name, the other claim is used. The value nil removes a claim.
+func (c claims) extend(others claims) claims {
 	all := maps.Clone(c)
 	for name, v := range others {
 		if all[name] = v; v == nil {
@@ -136,24 +136,24 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// does replaces the issuer's answers by the answers of a function. The value nil restores the
-// normal answers.
-func (i *issuer) does(answer func(http.ResponseWriter, *http.Request) bool) {
+// answerWith makes the issuer answer with the given function. The value nil restores the normal
+// answers.
+func (i *issuer) answerWith(answer func(http.ResponseWriter, *http.Request) bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.answer = answer
 }
 
-// breaks makes the issuer answer each request with status 500.
-func (i *issuer) breaks() {
-	i.does(func(w http.ResponseWriter, _ *http.Request) bool {
+// fail makes the issuer answer each request with status 500.
+func (i *issuer) fail() {
+	i.answerWith(func(w http.ResponseWriter, _ *http.Request) bool {
 		http.Error(w, "broken", http.StatusInternalServerError)
 		return true
 	})
 }
 
-// publishes sets the published keys.
-func (i *issuer) publishes(keys ...any) {
+// publish sets the published keys.
+func (i *issuer) publish(keys ...any) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.keys = keys
@@ -186,7 +186,7 @@ func (i *issuer) token(others ...claims) string {
 	i.t.Helper()
 	c := i.claims()
 	for _, o := range others {
-		c = c.with(o)
+		c = c.extend(o)
 	}
 	return i.key.sign(i.t, c)
 }

@@ -82,7 +82,7 @@ func TestSuperfluousMembersOfAKeyAreIgnored(t *testing.T) {
 		{"EC with a certificate and a curve", ecKey, claims{"x": nil, "y": nil, "x5c": []string{x5c(t, ec, ec.Public())}}},
 	} {
 		i := newIssuer(t)
-		i.publishes(tt.key.members(t).with(tt.changed))
+		i.publish(tt.key.members(t).extend(tt.changed))
 		if _, err := show(t, i.provider(), tt.key.sign(t, i.claims())); err != nil {
 			t.Errorf("%s: %v", tt.what, err)
 		}
@@ -106,26 +106,26 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 	}{
 		{"short", jose.JSONWebKey{Key: &small.PublicKey, KeyID: "k"}, `the key "k": its type or size is not accepted: RSA of 1024 bits, and 2048 to 8192 are accepted`, false},
 		{"another curve", claims{"kty": "EC", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, `the curve P-224, and P-256`, false},
-		{"a curve that is not known", ec.members(t).with(claims{"crv": "P-999"}), `it cannot be parsed`, false},
-		{"half of the parameters", ec.members(t).with(claims{"y": nil}), `the key "k": it cannot be parsed: `, false},
+		{"a curve that is not known", ec.members(t).extend(claims{"crv": "P-999"}), `it cannot be parsed`, false},
+		{"half of the parameters", ec.members(t).extend(claims{"y": nil}), `the key "k": it cannot be parsed: `, false},
 		{"no parameters", claims{"kty": "RSA", "x5c": []string{""}}, "a key without a kid: it cannot be parsed: it has neither n, e nor a certificate in x5c", false},
 		{"a certificate of another kind", claims{"kty": "RSA", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, "the key in its x5c does not match its kty RSA", false},
 		{"no certificate", claims{"kty": "RSA", "kid": "k", "x5c": []string{"AAAA"}}, "its x5c is not a certificate", false},
 		{"a private key", jose.JSONWebKey{Key: ec.key, KeyID: "k"}, "it is a private key: anyone who reads it can sign tokens", false},
-		{"another alg", ec.members(t).with(claims{"alg": "RS256"}), "its alg does not fit the key: RS256, and such a key is for ES256", false},
+		{"another alg", ec.members(t).extend(claims{"alg": "RS256"}), "its alg does not fit the key: RS256, and such a key is for ES256", false},
 		{"a new type", claims{"kty": "AKP", "kid": "k"}, "its kty is not EC, OKP or RSA: AKP", false},
-		{"a number as the id", ec.members(t).with(claims{"kid": 7}), "its kid is not a string", false},
-		{"a number as the use", ec.members(t).with(claims{"use": 7}), "its kty, use or alg is not a string", false},
+		{"a number as the id", ec.members(t).extend(claims{"kid": 7}), "its kid is not a string", false},
+		{"a number as the use", ec.members(t).extend(claims{"use": 7}), "its kty, use or alg is not a string", false},
 		{"no object", "x", "it is not a JSON object", false},
-		{"for encryption", ec.members(t).with(claims{"use": "enc"}), "its use is not sig: enc", true},
+		{"for encryption", ec.members(t).extend(claims{"use": "enc"}), "its use is not sig: enc", true},
 		{"a shared secret", claims{"kty": "oct", "kid": "k", "k": "AAAA"}, "it is a shared secret", true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			i, log := newIssuer(t), new(await.Log)
-			i.publishes(i.key.public("sig"), tt.key, tt.key)
+			i.publish(i.key.public("sig"), tt.key, tt.key)
 			p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 			for range 3 { // at each fetch
-				want(t, "another key", taken(t, p, newKey(t, "none").sign(t, i.claims())), "refused")
+				want(t, "another key", outcome(t, p, newKey(t, "none").sign(t, i.claims())), "refused")
 				i.Pass(time.Hour)
 			}
 			if n := log.Count("ignored a key of an issuer"); n != 1 || i.count("/keys") < 2 {
@@ -176,8 +176,8 @@ func TestAnIssuerWhoseKeysAreKnownIsAnyText(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			want(t, issuer, taken(t, p, i.token(claims{"iss": issuer})), "taken")
-			want(t, issuer+" with a slash", taken(t, p, i.token(claims{"iss": issuer + "/"})), "unknown")
+			want(t, issuer, outcome(t, p, i.token(claims{"iss": issuer})), "taken")
+			want(t, issuer+" with a slash", outcome(t, p, i.token(claims{"iss": issuer + "/"})), "unknown")
 		}
 	}
 	for _, tt := range []struct {

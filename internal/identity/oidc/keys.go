@@ -133,7 +133,7 @@ func parseKey(raw json.RawMessage) (key, *droppedKey) {
 	if err != nil {
 		return drop("it cannot be parsed", "%s", shorten(err.Error()))
 	}
-	algorithms := usable(public)
+	algorithms := usableAlgorithms(public)
 	if len(algorithms) == 0 {
 		return drop("its type or size is not accepted", "%s", describe(public))
 	}
@@ -206,8 +206,9 @@ func describe(public any) string {
 	return "neither RSA, nor EC, nor Ed25519"
 }
 
-// usable returns the algorithms of a key. If the key is not accepted, the result is empty.
-func usable(public any) []string {
+// usableAlgorithms returns the algorithms of a key. If the key is not accepted, the result is
+// empty.
+func usableAlgorithms(public any) []string {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
 		if bits := k.N.BitLen(); bits >= minRSABits && bits <= maxRSABits {

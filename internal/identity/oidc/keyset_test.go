@@ -21,8 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// taken returns the result for a token: "taken", "refused", "unknown" or "down".
-func taken(t *testing.T, p *oidc.Provider, raw string) string {
+// outcome returns the result for a token: "taken", "refused", "unknown" or "down".
+func outcome(t *testing.T, p *oidc.Provider, raw string) string {
 	t.Helper()
 	_, err := show(t, p, raw)
 	switch {
@@ -69,17 +69,17 @@ func TestATokenIsNotCachedAfterItsExpiry(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
 	short, long := i.token(claims{"exp": i.Now().Add(30 * time.Second).Unix()}), i.token()
-	want(t, "a short token", taken(t, p, short), "taken")
-	want(t, "a long token", taken(t, p, long), "taken")
-	i.publishes(newKey(t, "two").public("sig"))
+	want(t, "a short token", outcome(t, p, short), "taken")
+	want(t, "a long token", outcome(t, p, long), "taken")
+	i.publish(newKey(t, "two").public("sig"))
 	i.Pass(90*time.Second + time.Second) // after the leeway of the short token
-	want(t, "the short token, expired", taken(t, p, short), "refused")
-	want(t, "the long token, cached", taken(t, p, long), "taken")
+	want(t, "the short token, expired", outcome(t, p, short), "refused")
+	want(t, "the long token, cached", outcome(t, p, long), "taken")
 	i.Pass(30 * time.Second)
 	i.Pass(time.Hour)
-	want(t, "the long token, expired", taken(t, p, long), "refused")
+	want(t, "the long token, expired", outcome(t, p, long), "refused")
 	for k := range 30 {
-		_ = taken(t, p, i.token(claims{"aud": "another", "jti": k}))
+		_ = outcome(t, p, i.token(claims{"aud": "another", "jti": k}))
 	}
 	if n := p.Remembered(); n != 2 {
 		t.Errorf("%d tokens are cached, including refused tokens", n)
@@ -90,29 +90,29 @@ func TestKeysThatChangeArePickedUp(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
 	old := i.token(claims{"jti": "1"})
-	want(t, "a token of the first key", taken(t, p, old), "taken")
+	want(t, "a token of the first key", outcome(t, p, old), "taken")
 
 	first, second := i.key, newKey(t, "two")
-	i.publishes(first.public("sig"), second.public("sig"))
+	i.publish(first.public("sig"), second.public("sig"))
 	i.Pass(time.Minute)
-	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
-	want(t, "another token of the first", taken(t, p, i.token(claims{"jti": "2"})), "taken")
+	want(t, "a token of the second key", outcome(t, p, second.sign(t, i.claims())), "taken")
+	want(t, "another token of the first", outcome(t, p, i.token(claims{"jti": "2"})), "taken")
 	if n := i.count("/keys"); n != 2 {
 		t.Errorf("keys were fetched %d times, want 2", n)
 	}
 
-	i.publishes(second.public("sig")) // the first key is revoked
+	i.publish(second.public("sig")) // the first key is revoked
 	i.Pass(time.Minute)
-	want(t, "a key that is not known", taken(t, p, newKey(t, "three").sign(t, i.claims())), "refused")
-	want(t, "a token of the revoked key", taken(t, p, i.token(claims{"jti": "3"})), "refused")
-	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
+	want(t, "a key that is not known", outcome(t, p, newKey(t, "three").sign(t, i.claims())), "refused")
+	want(t, "a token of the revoked key", outcome(t, p, i.token(claims{"jti": "3"})), "refused")
+	want(t, "a token of the second key", outcome(t, p, second.sign(t, i.claims())), "taken")
 }
 
 // Anyone can invent a kid. Two hundred invented kids cause only one fetch.
 func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
-	want(t, "a good token", taken(t, p, i.token()), "taken")
+	want(t, "a good token", outcome(t, p, i.token()), "taken")
 	i.Pass(time.Minute)
 	forger := newKey(t, "")
 	flood := func() {
@@ -121,7 +121,7 @@ func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 			all.Go(func() {
 				for k := range 25 {
 					forged := signing{"forged" + sprint(w*25+k), forger.alg, forger.key}
-					want(t, "a forged token", taken(t, p, forged.sign(t, i.claims())), "refused")
+					want(t, "a forged token", outcome(t, p, forged.sign(t, i.claims())), "refused")
 				}
 			})
 		}
@@ -137,29 +137,29 @@ func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 	if n := i.count("/keys"); n != 2 {
 		t.Errorf("600 forged tokens within a minute: keys were fetched %d times, want 2", n)
 	}
-	want(t, "a valid token meanwhile", taken(t, p, i.token(claims{"jti": 1})), "taken")
+	want(t, "a valid token meanwhile", outcome(t, p, i.token(claims{"jti": 1})), "taken")
 }
 
 func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	i, log := newIssuer(t), new(await.Log)
 	p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
-	want(t, "a good token", taken(t, p, i.token()), "taken")
-	i.breaks()
+	want(t, "a good token", outcome(t, p, i.token()), "taken")
+	i.fail()
 	second := newKey(t, "two")
 	for h := range 23 {
 		i.Pass(time.Hour)
-		want(t, "a valid token while the issuer is down", taken(t, p, i.token()), "taken")
-		want(t, "a token with an unknown key", taken(t, p, second.sign(t, i.claims())), "down")
-		want(t, "an invalid token while the issuer is down", taken(t, p, signing{"one", second.alg, second.key}.sign(t, i.claims().with(claims{"h": h}))), "refused")
+		want(t, "a valid token while the issuer is down", outcome(t, p, i.token()), "taken")
+		want(t, "a token with an unknown key", outcome(t, p, second.sign(t, i.claims())), "down")
+		want(t, "an invalid token while the issuer is down", outcome(t, p, signing{"one", second.alg, second.key}.sign(t, i.claims().extend(claims{"h": h}))), "refused")
 	}
 	if n := log.Count("cannot fetch the keys of an issuer"); n != 1 {
 		t.Errorf("the outage is logged %d times", n)
 	}
 	i.Pass(2 * time.Hour) // a day after the last fetch
-	want(t, "a valid token after a day", taken(t, p, i.token()), "down")
-	i.does(nil)
+	want(t, "a valid token after a day", outcome(t, p, i.token()), "down")
+	i.answerWith(nil)
 	i.Pass(time.Minute)
-	want(t, "a valid token when the issuer is back", taken(t, p, i.token()), "taken")
+	want(t, "a valid token when the issuer is back", outcome(t, p, i.token()), "taken")
 	if log.Count("fetched the keys of an issuer again") != 1 {
 		t.Errorf("the end of the outage is not logged:\n%s", log)
 	}
@@ -169,12 +169,12 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 // Between these fetches, no request waits for the issuer.
 func TestAnIssuerThatIsDownIsAskedLessAndLess(t *testing.T) {
 	i := newIssuer(t)
-	i.breaks()
+	i.fail()
 	p := i.provider()
 	var asked []int
 	for second := range 300 {
 		before := i.count("/.well-known/openid-configuration")
-		want(t, "a token while the issuer is down", taken(t, p, i.token(claims{"jti": second})), "down")
+		want(t, "a token while the issuer is down", outcome(t, p, i.token(claims{"jti": second})), "down")
 		if i.count("/.well-known/openid-configuration") > before {
 			asked = append(asked, second)
 		}
@@ -249,7 +249,7 @@ func TestWrongAnswersOfAnIssuer(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			i := newIssuer(t)
-			i.does(tt.does(i))
+			i.answerWith(tt.does(i))
 			_, err := show(t, i.provider(), i.token())
 			switch {
 			case tt.why == "" && err != nil:
@@ -268,11 +268,11 @@ func TestWrongAnswersOfAnIssuer(t *testing.T) {
 func TestABrokenAnswerLeavesTheKeysAsTheyAre(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
-	want(t, "a good token", taken(t, p, i.token()), "taken")
-	i.publishes() // an empty set
+	want(t, "a good token", outcome(t, p, i.token()), "taken")
+	i.publish() // an empty set
 	i.Pass(time.Minute)
-	want(t, "a key that is not known", taken(t, p, newKey(t, "two").sign(t, i.claims())), "down")
-	want(t, "a good token", taken(t, p, i.token()), "taken")
+	want(t, "a key that is not known", outcome(t, p, newKey(t, "two").sign(t, i.claims())), "down")
+	want(t, "a good token", outcome(t, p, i.token()), "taken")
 }
 
 // If the request that started a fetch is cancelled, the other waiting requests still get the
@@ -280,7 +280,7 @@ func TestABrokenAnswerLeavesTheKeysAsTheyAre(t *testing.T) {
 func TestACancelledRequestDoesNotStopOthers(t *testing.T) {
 	i := newIssuer(t)
 	release := make(chan struct{})
-	i.does(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
+	i.answerWith(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
 	p := i.provider()
 	ctx, cancel := context.WithCancel(t.Context())
 	gone, got := make(chan error), make(chan string)
@@ -291,7 +291,7 @@ func TestACancelledRequestDoesNotStopOthers(t *testing.T) {
 	for p.Waiting() < 1 {
 		runtime.Gosched()
 	}
-	go func() { got <- taken(t, p, i.token()) }()
+	go func() { got <- outcome(t, p, i.token()) }()
 	for p.Waiting() < 2 {
 		runtime.Gosched()
 	}
@@ -309,13 +309,13 @@ func TestACancelledRequestDoesNotStopOthers(t *testing.T) {
 func TestWaitingRequestsAreBounded(t *testing.T) {
 	i := newIssuer(t)
 	release := make(chan struct{})
-	i.does(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
+	i.answerWith(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
 	p, raw := i.provider(), i.token()
 	var all sync.WaitGroup
 	var good atomic.Int32
 	for range oidc.MaxWaiting {
 		all.Go(func() {
-			if taken(t, p, raw) == "taken" {
+			if outcome(t, p, raw) == "taken" {
 				good.Add(1)
 			}
 		})
@@ -323,7 +323,7 @@ func TestWaitingRequestsAreBounded(t *testing.T) {
 	for p.Waiting() < oidc.MaxWaiting {
 		runtime.Gosched()
 	}
-	want(t, "one more", taken(t, p, raw), "down")
+	want(t, "one more", outcome(t, p, raw), "down")
 	close(release)
 	all.Wait()
 	if good.Load() != oidc.MaxWaiting || p.Waiting() != 0 {
@@ -354,12 +354,12 @@ func TestASlowIssuerDelaysItsOwnTokensOnce(t *testing.T) {
 		}))
 		c := claims{"iss": "https://issuer.example.com", "aud": "us", "sub": "s", "exp": time.Now().Add(time.Hour).Unix()}
 		began := time.Now()
-		want(t, "the first", taken(t, p, key.sign(t, c)), "down")
+		want(t, "the first", outcome(t, p, key.sign(t, c)), "down")
 		if took := time.Since(began); took != 10*time.Second {
 			t.Errorf("it took %s, want 10s", took)
 		}
 		began = time.Now()
-		want(t, "the second", taken(t, p, key.sign(t, c)), "down")
+		want(t, "the second", outcome(t, p, key.sign(t, c)), "down")
 		if took := time.Since(began); took != 0 {
 			t.Errorf("it took %s, want none", took)
 		}
@@ -406,8 +406,8 @@ func TestRunKeepsKeysFresh(t *testing.T) {
 func TestKeysAreHandedToTheNextProvider(t *testing.T) {
 	i := newIssuer(t)
 	first := i.provider()
-	want(t, "a good token", taken(t, first, i.token()), "taken")
-	i.breaks()
+	want(t, "a good token", outcome(t, first, i.token()), "taken")
+	i.fail()
 	for _, tt := range []struct {
 		what   string
 		change func(*oidc.Options)
@@ -418,6 +418,6 @@ func TestKeysAreHandedToTheNextProvider(t *testing.T) {
 	} {
 		next := i.provider(tt.change)
 		next.Inherit(first)
-		want(t, tt.what, taken(t, next, i.token()), tt.want)
+		want(t, tt.what, outcome(t, next, i.token()), tt.want)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// MightBe reports whether a token could yield a principal of this kind and name. If a policy
+// MightBe reports whether a token could yield a principal of the given kind and name. If a policy
 // names an impossible principal, the name probably has a typing error.
 func (p *Provider) MightBe(kind policy.Kind, name string) bool {
 	return p.o.Kind == kind && p.name.couldProduce(name)

@@ -123,9 +123,9 @@ func New(o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Inherit copies the keys of the previous Provider from, if both Providers get their keys from the
-// same place. The reason is that the issuer can be down when a config is reloaded. Call Inherit
-// before p is used.
+// Inherit copies the keys of the previous Provider, if both Providers get their keys from the same
+// place. The reason is that the issuer can be down when a config is reloaded. Call Inherit before
+// p is used.
 func (p *Provider) Inherit(from *Provider) {
 	if from.o.Issuer == p.o.Issuer && from.o.JWKSURL == p.o.JWKSURL && from.o.JWKSFile == p.o.JWKSFile &&
 		from.o.CA == p.o.CA && from.o.TokenFile == p.o.TokenFile {
@@ -147,7 +147,7 @@ func (p *Provider) Run(ctx context.Context) {
 // The reason of a refusal is in the log and the journal. The client gets the reason only if the
 // signature is valid (ExplainedError).
 func (p *Provider) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
-	return p.cached(ctx, c, p.verify)
+	return p.verifyCached(ctx, c, p.verify)
 }
 
 // Explain returns the reason why a token is not accepted (chain.Explainer). For a token of another
@@ -155,7 +155,7 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Presented) (iden
 // names the audience. Explain verifies a signature, so the chain calls it only after all Providers
 // returned ErrUnknown.
 func (p *Provider) Explain(ctx context.Context, c identity.Presented) error {
-	_, err := p.cached(ctx, c, p.verifyAudience)
+	_, err := p.verifyCached(ctx, c, p.verifyAudience)
 	if errors.Is(err, identity.ErrUnknown) {
 		if t, err := read(trim(c.Secret.Reveal())); err == nil && t.claims["iss"] != p.o.Issuer {
 			issuer, _ := t.claims["iss"].(string)
@@ -165,9 +165,9 @@ func (p *Provider) Explain(ctx context.Context, c identity.Presented) error {
 	return err
 }
 
-// cached returns the cached result for a token, or calls verify. Refusals are cached only if
-// the signature is valid.
-func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
+// verifyCached returns the cached result for a token, or calls the function verify. Refusals are
+// cached only if the signature is valid.
+func (p *Provider) verifyCached(ctx context.Context, c identity.Presented, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind != identity.IDToken {
 		return identity.Verified{}, identity.ErrUnknown
 	}
@@ -199,7 +199,7 @@ func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func
 	}
 	p.logRefusal(refused)
 	_, later := errors.AsType[notYet](err)
-	explained := refused.explained()
+	explained := refused.clientError()
 	switch {
 	case explained != nil:
 		if !later {
@@ -244,22 +244,22 @@ func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.
 	if err := p.audience(t); !errors.Is(err, identity.ErrUnknown) {
 		return identity.Verified{}, identity.ErrUnknown
 	}
-	return identity.Verified{}, p.checkSignature(ctx, t, t.no("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
+	return identity.Verified{}, p.checkSignature(ctx, t, t.refuse("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
 }
 
-// checkSignature verifies the signature of a token. The parameter refused is a reason for a
-// refusal that is already known, or nil. If the signature is valid, this reason is marked, so that
-// the client gets it. If the signature is wrong or cannot be checked, the token is refused with
-// the known reason, without the mark.
-func (p *Provider) checkSignature(ctx context.Context, t *unverified, refused error) error {
+// checkSignature verifies the signature of a token. The parameter known is the refusal of the
+// token for a known reason, or nil. If the signature is valid, this refusal is marked, so that the
+// client gets the reason. If the signature is wrong or cannot be checked, the token is refused
+// with the known reason, without the mark.
+func (p *Provider) checkSignature(ctx context.Context, t *unverified, known error) error {
 	err := p.signature(ctx, t)
-	switch r, ok := errors.AsType[*refusal](refused); {
+	switch r, ok := errors.AsType[*refusal](known); {
 	case !ok:
 		return err
 	case err == nil:
 		r.signed = true
 	}
-	return refused
+	return known
 }
 
 // refusal is the reason why a token is not valid. It never contains the token.
@@ -274,8 +274,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason }
 
-// explained returns the error for the client, or nil if the client must not get the reason.
-func (r *refusal) explained() error {
+// clientError returns the error for the client, or nil if the client must not get the reason.
+func (r *refusal) clientError() error {
 	switch {
 	case r.incomplete != nil:
 		return r.incomplete

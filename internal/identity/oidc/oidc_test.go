@@ -26,7 +26,7 @@ func TestAProviderConforms(t *testing.T) {
 	identitytest.Run(t, identitytest.Subject{
 		Source: p, Kind: identity.IDToken, Name: "oidc", Secret: long,
 		Break: func() {
-			i.breaks()
+			i.fail()
 			i.Pass(25 * time.Hour) // longer than keys are used while their issuer is down
 		},
 	})
@@ -272,7 +272,7 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	up, down := newIssuer(t), newIssuer(t)
 	down.Clock = up.Clock
-	down.breaks()
+	down.fail()
 	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "oidc:down", Authenticator: down.provider(), Remote: true, Kinds: []identity.Kind{identity.IDToken}},
 		{Name: "oidc:up", Authenticator: up.provider(), Remote: true, Kinds: []identity.Kind{identity.IDToken}},
@@ -298,7 +298,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 	var shown []string
 	for _, c := range []claims{{}, {"owner": "other"}, {"aud": "x"}, {"exp": 1}, {"iat": nil, "exp": i.Now().Add(1000 * time.Hour).Unix()}, {"owner": "acme"}, {"sub": "line\nend"}} {
 		raw := i.token(c)
-		shown = append(shown, raw, newKey(t, "one").sign(t, i.claims().with(c)), newKey(t, "other").sign(t, i.claims().with(c)))
+		shown = append(shown, raw, newKey(t, "one").sign(t, i.claims().extend(c)), newKey(t, "other").sign(t, i.claims().extend(c)))
 	}
 	for _, raw := range shown {
 		_, _ = show(t, p, raw)

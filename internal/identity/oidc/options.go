@@ -201,7 +201,7 @@ func (s *settings) checkIssuer() *url.URL {
 	case !discovered:
 	case err != nil || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
 		s.problem("issuer", -1, "%q is not an https URL, so keys cannot be discovered: %s", shorten(issuer), s.whereKeys())
-	case u.Scheme == "http" && !safe(u) && u.Hostname() != "":
+	case u.Scheme == "http" && !isSafe(u) && u.Hostname() != "":
 		s.problem("issuer", -1, "use https, because anyone who can change the keys in transit can sign tokens; or %s", s.whereKeys())
 	default:
 		return s.address("issuer", issuer)
@@ -232,7 +232,7 @@ func (s *settings) address(field, text string) *url.URL {
 		s.problem(field, -1, "the URL has no host")
 	case u.Fragment != "" || strings.HasSuffix(text, "#") || field == "issuer" && (u.RawQuery != "" || u.ForceQuery):
 		s.problem(field, -1, "the URL has a query or fragment")
-	case !safe(u):
+	case !isSafe(u):
 		s.problem(field, -1, "use https, because anyone who can change the keys in transit can sign tokens")
 	default:
 		return u
@@ -240,7 +240,7 @@ func (s *settings) address(field, text string) *url.URL {
 	return nil
 }
 
-// safe reports whether responses from u cannot be changed in transit.
-func safe(u *url.URL) bool {
+// isSafe reports whether responses from u cannot be changed in transit.
+func isSafe(u *url.URL) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && endpoint.Local(u.Hostname())
 }

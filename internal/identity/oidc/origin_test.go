@@ -31,8 +31,8 @@ func TestInheritedKeysDoNotReplaceNewerOnes(t *testing.T) {
 	publish(second)
 	next := i.provider(inFile)
 	next.Inherit(first)
-	want(t, "a token of the new key", taken(t, next, second.sign(t, i.claims())), "taken")
-	want(t, "a token of the old key", taken(t, next, i.token()), "refused")
+	want(t, "a token of the new key", outcome(t, next, second.sign(t, i.claims())), "taken")
+	want(t, "a token of the old key", outcome(t, next, i.token()), "refused")
 }
 
 // Anyone who can change a response over http could sign tokens, even if the discovery document
@@ -61,7 +61,7 @@ func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
 func TestAnIssuerIsComparedExactly(t *testing.T) {
 	for _, path := range []string{"", "/", "/realms/main", "/realms/main/", "/a%2Fb"} {
 		i := newIssuer(t)
-		i.does(func(w http.ResponseWriter, r *http.Request) bool {
+		i.answerWith(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.EscapedPath() != strings.TrimSuffix(path, "/")+"/.well-known/openid-configuration" {
 				return false
 			}
@@ -69,8 +69,8 @@ func TestAnIssuerIsComparedExactly(t *testing.T) {
 			return true
 		})
 		p := i.provider(func(o *oidc.Options) { o.Issuer = i.url + path })
-		want(t, "the issuer "+path, taken(t, p, i.token(claims{"iss": i.url + path})), "taken")
-		want(t, "the issuer "+path+" with more", taken(t, p, i.token(claims{"iss": i.url + path + "/"})), "unknown")
+		want(t, "the issuer "+path, outcome(t, p, i.token(claims{"iss": i.url + path})), "taken")
+		want(t, "the issuer "+path+" with more", outcome(t, p, i.token(claims{"iss": i.url + path + "/"})), "unknown")
 	}
 }
 
@@ -100,10 +100,10 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 		JWKSURL: server.URL + "/openid/v1/jwks", CA: ca, TokenFile: token, Now: i.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}
 	pod := func(more claims) string {
-		return i.key.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}).with(more))
+		return i.key.sign(t, i.claims().extend(podClaims()).extend(claims{"iss": o.Issuer}).extend(more))
 	}
 	p := newProvider(t, o)
-	want(t, "a pod's token", taken(t, p, pod(nil)), "taken")
+	want(t, "a pod's token", outcome(t, p, pod(nil)), "taken")
 	if got := sprint(inside); got != "[/openid/v1/jwks]" {
 		t.Errorf("asked for %s", got)
 	}
@@ -111,14 +111,14 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	write(t, token, "other\n") // read at each fetch
 	i.Pass(time.Minute)
 	next := newKey(t, "two")
-	unknown := next.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}))
-	want(t, "with a bearer token that is not accepted", taken(t, p, unknown), "down")
+	unknown := next.sign(t, i.claims().extend(podClaims()).extend(claims{"iss": o.Issuer}))
+	want(t, "with a bearer token that is not accepted", outcome(t, p, unknown), "down")
 	write(t, token, bearer)
 	i.Pass(time.Minute)
-	want(t, "with a bearer token that is accepted again", taken(t, p, unknown), "refused")
+	want(t, "with a bearer token that is accepted again", outcome(t, p, unknown), "refused")
 
 	o.CA = ""
-	want(t, "without its CA", taken(t, newProvider(t, o), pod(nil)), "down")
+	want(t, "without its CA", outcome(t, newProvider(t, o), pod(nil)), "down")
 	if strings.Contains(log.String(), bearer) {
 		t.Errorf("the bearer token is in the log:\n%s", log)
 	}
@@ -127,14 +127,14 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 // The bearer token is sent only to the host in the config, and not to hosts in a document.
 func TestABearerTokenGoesToNoOtherHost(t *testing.T) {
 	i, keys := newIssuer(t), newIssuer(t)
-	keys.publishes(i.key.public("sig"))
+	keys.publish(i.key.public("sig"))
 	token := filepath.Join(t.TempDir(), "token")
 	write(t, token, "canary-bearer-token")
-	i.does(func(w http.ResponseWriter, r *http.Request) bool {
+	i.answerWith(func(w http.ResponseWriter, r *http.Request) bool {
 		_ = json.NewEncoder(w).Encode(claims{"issuer": i.url, "jwks_uri": keys.url + "/keys"})
 		return true
 	})
-	want(t, "a good token", taken(t, i.provider(func(o *oidc.Options) { o.TokenFile = token }), i.token()), "taken")
+	want(t, "a good token", outcome(t, i.provider(func(o *oidc.Options) { o.TokenFile = token }), i.token()), "taken")
 	if got := sprint(i.bearers); got != "[Bearer canary-bearer-token]" {
 		t.Errorf("the issuer received %s", got)
 	}
@@ -156,7 +156,7 @@ func TestKeysInAFileAreReadAgain(t *testing.T) {
 	}
 	inFile := func(o *oidc.Options) { o.Issuer, o.JWKSFile = "https://air.gap.example.com", path }
 	token := func(key signing) string {
-		return key.sign(t, i.claims().with(claims{"iss": "https://air.gap.example.com"}))
+		return key.sign(t, i.claims().extend(claims{"iss": "https://air.gap.example.com"}))
 	}
 	o := i.options()
 	inFile(&o)
@@ -168,16 +168,16 @@ func TestKeysInAFileAreReadAgain(t *testing.T) {
 	}
 	publish(i.key.public("sig"))
 	p := i.provider(inFile)
-	want(t, "a good token", taken(t, p, token(i.key)), "taken")
+	want(t, "a good token", outcome(t, p, token(i.key)), "taken")
 	second := newKey(t, "two")
 	publish(second.public("sig"))
 	i.Pass(10 * time.Second)
-	want(t, "a token of the new key", taken(t, p, token(second)), "taken")
+	want(t, "a token of the new key", outcome(t, p, token(second)), "taken")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	i.Pass(time.Hour)
-	want(t, "a token while the file is missing", taken(t, p, token(second)), "taken")
+	want(t, "a token while the file is missing", outcome(t, p, token(second)), "taken")
 	if n := len(i.fetched); n != 0 {
 		t.Errorf("something was fetched: %v", i.fetched)
 	}

@@ -31,8 +31,9 @@ type preset struct {
 	maxAge  time.Duration
 	number  string // claim with the issuer's own number for the principal
 
-	// shared is the URL of an issuer that issues tokens to anyone, with any audience; "*": any
-	// issuer. If shared is set, the config must require a claim in own.
+	// The field shared is the URL of an issuer that issues tokens to anyone, with any
+	// audience. The value "*" means any issuer. If the field is set, the config must require a
+	// claim of the field own.
 	shared string
 	own    []ownClaim
 }

@@ -115,7 +115,7 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 			o.Name, o.Audience, o.Now = "ci", []string{"https://auth.example.com"}, i.Now
 			o.JWKSFile = filepath.Join(t.TempDir(), "keys.json")
 			write(t, o.JWKSFile, string(text))
-			v, err := show(t, newProvider(t, o), i.key.sign(t, i.claims().with(tt.claims)))
+			v, err := show(t, newProvider(t, o), i.key.sign(t, i.claims().extend(tt.claims)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,10 +124,10 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 
-			// foreign has the same claims, but with the values of another customer of the
-			// issuer.
-			foreign := claims{"repository_owner": "evil", "namespace_path": "acme2/x", "organization_slug": "evil", "sub": "spiffe://evil.example/ci"}
-			if _, err := show(t, newProvider(t, o), i.key.sign(t, i.claims().with(tt.claims).with(foreign))); err == nil && o.Require != nil {
+			// otherCustomer has the same claims, but with the values of another
+			// customer of the issuer.
+			otherCustomer := claims{"repository_owner": "evil", "namespace_path": "acme2/x", "organization_slug": "evil", "sub": "spiffe://evil.example/ci"}
+			if _, err := show(t, newProvider(t, o), i.key.sign(t, i.claims().extend(tt.claims).extend(otherCustomer))); err == nil && o.Require != nil {
 				t.Error("the token of another customer is accepted")
 			}
 		})
@@ -153,7 +153,7 @@ func TestAReusedNameIsAnotherPrincipal(t *testing.T) {
 		{"sub": "a%23b", "kubernetes.io": claims{}},
 		{"sub": "a#b#1", "kubernetes.io": claims{}},
 	} {
-		v, err := show(t, p, i.key.sign(t, i.claims().with(podClaims()).with(account)))
+		v, err := show(t, p, i.key.sign(t, i.claims().extend(podClaims()).extend(account)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,25 +86,25 @@ func decodePart(part string) ([]byte, map[string]any, error) {
 
 func (t *unverified) header(h map[string]any) error {
 	subject, _ := t.claims["sub"].(string)
-	no := func(reason string) error { return &refusal{reason: reason, subject: subject} }
+	refuse := func(reason string) error { return &refusal{reason: reason, subject: subject} }
 	var ok bool
 	if t.alg, ok = h["alg"].(string); !ok || !slices.Contains(Algorithms(), t.alg) {
-		return no("it is not signed by one of " + strings.Join(Algorithms(), ", "))
+		return refuse("it is not signed by one of " + strings.Join(Algorithms(), ", "))
 	}
 	for _, name := range []string{"crit", "b64", "enc", "zip"} {
 		if _, ok := h[name]; ok {
-			return no("its header has " + name) // extensions change the meaning of a token
+			return refuse("its header has " + name) // extensions change the meaning of a token
 		}
 	}
 	if kid, has := h["kid"]; has {
 		if t.kid, ok = kid.(string); !ok || len(t.kid) > maxKeyID {
-			return no("its kid is not a string or is too long")
+			return refuse("its kid is not a string or is too long")
 		}
 	}
 	if typ, has := h["typ"]; has {
 		text, ok := typ.(string)
 		if !ok || !slices.Contains(types(), strings.TrimPrefix(strings.ToLower(text), "application/")) {
-			return no("its typ is for another kind of token")
+			return refuse("its typ is for another kind of token")
 		}
 	}
 	return nil
@@ -137,10 +137,10 @@ func (t *unverified) audiences() (all []string) {
 func (p *Provider) audience(t *unverified) error {
 	all := t.audiences()
 	if list, ok := t.claims["aud"].([]any); ok && len(all) < len(list) {
-		return t.no("its audience is not a string")
+		return t.refuse("its audience is not a string")
 	}
 	if len(all) == 0 {
-		return t.no("it has no audience")
+		return t.refuse("it has no audience")
 	}
 	ours := 0
 	for _, one := range all {
@@ -152,7 +152,7 @@ func (p *Provider) audience(t *unverified) error {
 	case ours == 0:
 		return identity.ErrUnknown
 	case ours < len(all):
-		return t.no("it is for other audiences as well: " + shorten(strings.Join(all, ", ")))
+		return t.refuse("it is for other audiences as well: " + shorten(strings.Join(all, ", ")))
 	}
 	return nil
 }
@@ -168,24 +168,24 @@ func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 			continue
 		}
 		var ok bool
-		if at[i], ok = date(v); !ok {
-			return until, t.no("its " + name + " is not a time")
+		if at[i], ok = parseDate(v); !ok {
+			return until, t.refuse("its " + name + " is not a time")
 		}
 	}
 	expires, begins, issued := at[0], at[1], at[2]
 	switch {
 	case expires.IsZero():
-		return until, t.no("it never expires: it has no exp")
+		return until, t.refuse("it never expires: it has no exp")
 	case now.After(expires.Add(leeway)):
-		return until, t.no("it has expired, at " + formatTime(expires))
+		return until, t.refuse("it has expired, at " + formatTime(expires))
 	case now.Before(begins.Add(-leeway)):
 		return until, t.notYet("it is not valid before (nbf) " + formatTime(begins))
 	case now.Before(issued.Add(-leeway)):
 		return until, t.notYet("it is issued in the future (iat), at " + formatTime(issued))
 	case issued.IsZero() && expires.After(now.Add(p.o.MaxAge+leeway)):
-		return until, t.no("it has no issue time (iat) and expires later than max_age allows")
+		return until, t.refuse("it has no issue time (iat) and expires later than max_age allows")
 	case !issued.IsZero() && now.After(issued.Add(p.o.MaxAge+leeway)):
-		return until, t.no("it is older than max_age: it was issued at " + formatTime(issued))
+		return until, t.refuse("it is older than max_age: it was issued at " + formatTime(issued))
 	}
 	if !issued.IsZero() && issued.Add(p.o.MaxAge).Before(expires) {
 		return issued.Add(p.o.MaxAge), nil
@@ -196,7 +196,7 @@ func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 // signature verifies the token with the issuer's keys for its kid.
 func (p *Provider) signature(ctx context.Context, t *unverified) error {
 	if !slices.Contains(p.o.Algorithms, t.alg) {
-		return t.no("it is signed by " + t.alg + ", which is not in algorithms")
+		return t.refuse("it is signed by " + t.alg + ", which is not in algorithms")
 	}
 	candidates, err := p.keys.find(ctx, t.kid, t.alg)
 	if err != nil {
@@ -207,7 +207,7 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 	}
 	signed, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.alg)})
 	if err != nil {
-		return t.no("it cannot be parsed")
+		return t.refuse("it cannot be parsed")
 	}
 	for _, k := range candidates {
 		if payload, err := signed.Verify(k.public); err == nil && string(payload) == string(t.payload) {
@@ -219,7 +219,7 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 		// new.
 		return t.notYet("its signature is wrong")
 	}
-	return t.no("its signature is wrong")
+	return t.refuse("its signature is wrong")
 }
 
 func (t *unverified) subject() string {
@@ -227,7 +227,9 @@ func (t *unverified) subject() string {
 	return shorten(subject)
 }
 
-func (t *unverified) no(reason string) error { return &refusal{reason: reason, subject: t.subject()} }
+func (t *unverified) refuse(reason string) error {
+	return &refusal{reason: reason, subject: t.subject()}
+}
 
 // notYet refuses a token that can become valid later.
 func (t *unverified) notYet(reason string) error {

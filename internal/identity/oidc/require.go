@@ -20,9 +20,9 @@ type ownClaim struct {
 // matches it.
 const otherName = "\ufffc"
 
-// restricted reports whether the requirements exclude other customers of the issuer. If they do
-// not, the result wide lists the requirements that anyone can meet.
-func (p preset) restricted(o *Options) (ok bool, wide []string) {
+// excludesOthers reports whether the requirements exclude other customers of the issuer. If they
+// do not, it also returns the requirements that anyone can meet.
+func (p preset) excludesOthers(o *Options) (ok bool, wide []string) {
 	for _, own := range p.own {
 		patterns := o.Require[own.claim]
 		if len(patterns) == 0 {
@@ -42,7 +42,7 @@ func (p preset) restricted(o *Options) (ok bool, wide []string) {
 func (c ownClaim) matchesOthers(pattern string) bool { return c.matches(pattern, otherName) }
 
 // matches reports whether the pattern matches a value that has one of the forms. In such a value,
-// name replaces the first ? of the form, and otherName replaces each further ?.
+// the given name replaces the first ? of the form, and otherName replaces each further ?.
 func (c ownClaim) matches(pattern, name string) bool {
 	return slices.ContainsFunc(c.forms, func(form string) bool {
 		before, behind, _ := strings.Cut(form, "?")
@@ -92,11 +92,11 @@ func matchesPrefix(pattern, text string) bool {
 // checkRestricted returns a problem if every customer of a shared issuer meets the requirements.
 // If a new customer could meet them, it adds a warning.
 func (s *settings) checkRestricted() {
-	name, known := sharedBy(&s.o)
+	name, known := sharedPreset(&s.o)
 	if known.shared == "" {
 		return // no other customers
 	}
-	ok, wide := known.restricted(&s.o)
+	ok, wide := known.excludesOthers(&s.o)
 	if !ok {
 		text := unrestrictedText(name, known)
 		if len(wide) > 0 {
@@ -114,10 +114,10 @@ func (s *settings) checkRestricted() {
 	}
 }
 
-// sharedBy returns the preset whose shared issuer o uses, and its name. For a preset whose issuer
-// can be any URL (SPIFFE), o must name the preset. For the other presets, the issuer is
-// sufficient. If there is no such preset, the name is "".
-func sharedBy(o *Options) (Preset, preset) {
+// sharedPreset returns the preset with a shared issuer that the options use, and the name of the
+// preset. For a preset whose issuer can be any URL (SPIFFE), the options must name the preset. For
+// the other presets, the issuer is sufficient. If there is no such preset, the name is "".
+func sharedPreset(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)
 		if known.shared == o.Issuer && o.Issuer != "" || known.shared == "*" && o.Preset == name {

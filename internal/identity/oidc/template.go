@@ -48,9 +48,9 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// expand replaces each claim by the texts that the function values returns for the claim. A claim
-// with a list yields one text for each element. More than one list is not supported. If a claim is
-// absent or not supported, missing is this claim.
+// expand replaces each claim by its texts, which come from the given function. A claim with a list
+// yields one text for each element. More than one list is not supported. If a claim is absent or
+// not supported, the result missing is this claim.
 //
 // A value must not contain the character that follows the claim in the template. Otherwise {a}/{b}
 // would yield the same text for "x/y" and "z" as for "x" and "y/z". This does not apply to the
@@ -90,7 +90,7 @@ func (t template) expand(claims map[string]any, values func(claim, map[string]an
 	return texts, ""
 }
 
-// uses reports whether the template contains the claim.
-func (t template) uses(name string) bool {
+// contains reports whether the template contains the claim.
+func (t template) contains(name string) bool {
 	return slices.ContainsFunc(t.pieces, func(p piece) bool { return p.claim.path[0] == name })
 }

@@ -26,8 +26,8 @@ func exported(t *testing.T, format Format, entries ...journal.Entry) string {
 	return written(t, format, entries, "")
 }
 
-// ended returns an export that ends with a checkpoint.
-func ended(t *testing.T, format Format, entries ...journal.Entry) string {
+// exportOf returns an export of the entries that ends with a checkpoint.
+func exportOf(t *testing.T, format Format, entries ...journal.Entry) string {
 	t.Helper()
 	return written(t, format, entries, "r/journal\n7\nAAAA\n\n— r/journal 1234\n")
 }
@@ -56,7 +56,7 @@ func written(t *testing.T, format Format, entries []journal.Entry, checkpoint st
 func TestCSV(t *testing.T) {
 	id := func(last byte) journal.ID { return journal.ID{0: 1, 6: 0x70, 8: 0x80, 15: last} }
 	devs := &policy.Rule{Name: "devs"}
-	got := ended(t, CSV,
+	got := exportOf(t, CSV,
 		journal.Entry{Position: 1, Time: at, ID: id(1), Registry: "r", Decision: &journal.Decision{
 			Principal: &policy.Principal{Kind: policy.User, Name: "alice"}, Credential: "password", Remote: netip.MustParseAddr("192.0.2.7"), Client: "docker/28",
 			Policy: "p1", Token: id(1), Results: []policy.Result{
@@ -179,21 +179,21 @@ func TestJSONLinesAreTheEntries(t *testing.T) {
 
 // In lines of JSON, the last line has the signed checkpoint, unchanged.
 func TestJSONLinesEndWithTheCheckpoint(t *testing.T) {
-	out := ended(t, JSONLines, journal.Entry{Position: 9, Time: at, Text: []byte("x")}, journal.Entry{Position: 8, Time: at, Text: []byte("y")})
+	out := exportOf(t, JSONLines, journal.Entry{Position: 9, Time: at, Text: []byte("x")}, journal.Entry{Position: 8, Time: at, Text: []byte("y")})
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if want := `{"checkpoint":"r/journal\n7\nAAAA\n\n— r/journal 1234\n","covers":9}`; len(lines) != 3 || lines[2] != want {
 		t.Errorf("got %q, want the last line %s", lines, want)
 	}
 }
 
-// failing is a writer whose writes fail.
-type failing struct{ error }
+// failingWriter is a writer whose writes fail.
+type failingWriter struct{ error }
 
-func (f failing) Write([]byte) (int, error) { return 0, f.error }
+func (f failingWriter) Write([]byte) (int, error) { return 0, f.error }
 
 func TestFailedWritesAreReported(t *testing.T) {
 	for _, format := range []Format{CSV, JSONLines} {
-		w := NewWriter(failing{errFull}, format)
+		w := NewWriter(failingWriter{errFull}, format)
 		err := w.Write(&journal.Entry{Text: []byte("x")})
 		if err == nil {
 			err = w.Flush()

@@ -34,8 +34,8 @@ const (
 )
 
 // Killed reports whether Kill started this process. If so, it opens the database and runs n
-// workers until the process is killed. open returns the function that each worker runs. At the
-// first error, the process ends early.
+// workers until the process is killed. The function open returns the function that each worker
+// runs. At the first error, the process ends early.
 func Killed(n int, open func(context.Context, *store.DB) (work func(Worker) error, err error)) bool {
 	url := os.Getenv(killedURL)
 	if url == "" {
@@ -93,8 +93,8 @@ type Acknowledged map[string][]string
 
 // Kill starts the test binary again. The TestMain of the binary must call Killed. Kill kills the
 // process a moment after a worker has begun a write of the kind. It records the acknowledged
-// writes. life is the number of the process. Each call in a test needs a new number, so that the
-// names of workers are unique.
+// writes. The parameter life is the number of the process. Each call in a test needs a new number,
+// so that the names of workers are unique.
 func (a Acknowledged) Kill(t testing.TB, url, during string, life int) {
 	t.Helper()
 	// Kill at the first or second write of this kind by any worker.

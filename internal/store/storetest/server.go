@@ -109,11 +109,11 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// keep is the keeper's script. When this process ends, even by a kill, the script ends the server.
-// Then it removes the server's folder if the file "stay" does not exist. SIGQUIT ends a server and
-// all its processes immediately. The keeper ignores the signals from the keyboard that end the
-// test.
-const keep = `folder=$1; shift
+// keeperScript is the script of the keeper. When this process ends, even by a kill, the script
+// ends the server. Then it removes the server's folder if the file "stay" does not exist. SIGQUIT
+// ends a server and all its processes immediately. The keeper ignores the signals from the
+// keyboard that end the test.
+const keeperScript = `folder=$1; shift
 rm -f "$folder/stay"
 trap : INT TERM HUP
 "$@" & server=$!
@@ -132,7 +132,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	defer log.Close()
-	s.keeper = s.command("sh", "-c", keep, "keep", s.folder, filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.folder, "-c", "listen_addresses=", "-c", "fsync=off",
+	s.keeper = s.command("sh", "-c", keeperScript, "keep", s.folder, filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.folder, "-c", "listen_addresses=", "-c", "fsync=off",
 		"-c", "full_page_writes=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200", "-c", "max_wal_size=256MB",
 		"-c", "autovacuum_naptime=5min", "-c", "jit=off")
 	s.keeper.Stdout, s.keeper.Stderr = log, log
@@ -174,15 +174,15 @@ func (s *Server) remove() {
 	_ = os.RemoveAll(s.folder)
 }
 
-// Database creates a copy of the database from, and returns the URL of the copy. The copy is
+// Database creates a copy of the original database, and returns the URL of the copy. The copy is
 // dropped when the test ends.
-func (s *Server) Database(t testing.TB, from string) string {
+func (s *Server) Database(t testing.TB, original string) string {
 	t.Helper()
 	s.mu.Lock()
 	s.databases++
 	name := fmt.Sprintf("test_%d", s.databases)
 	s.mu.Unlock()
-	s.create(t, name, from)
+	s.create(t, name, original)
 	t.Cleanup(func() {
 		if s.keeper != nil {
 			s.Execute(t, "postgres", "DROP DATABASE "+name+" WITH (FORCE)")
