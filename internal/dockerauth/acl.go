@@ -26,21 +26,22 @@ type match struct {
 
 // conditions translates all conditions of an entry to literals, except the condition on the name.
 // The variant has the values for the variables in the conditions. If no request can meet all
-// conditions, never is true. If a condition has no translation, unclear is the reason.
-func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
+// conditions, the result impossible is true. If a condition has no translation, the result unclear
+// has the reason.
+func (m *match) conditions(v variant) (all []literal, impossible bool, unclear string) {
 	add := func(f filled, a atom) {
-		l, always, no, why := compared(f, a)
+		l, always, no, why := translateText(f, a)
 		switch {
 		case why != "":
 			unclear = cmp.Or(unclear, why)
 		case no:
-			never = true
+			impossible = true
 		case !always:
 			all = append(all, l)
 		}
 	}
 	if v.accounts != nil {
-		all = append(all, is(named(v.accounts...)))
+		all = append(all, is(accountsNamed(v.accounts...)))
 	}
 	if v.account != nil {
 		add(*v.account, atom{kind: account})
@@ -49,17 +50,17 @@ func (m *match) conditions(v variant) (all []literal, never bool, unclear string
 		add(*v.service, atom{kind: service})
 	}
 	if m.ip != nil {
-		prefix, _ := network(*m.ip) // the method entries has checked the address
+		prefix, _ := parseNetwork(*m.ip) // the method entries has checked the address
 		all = append(all, is(atom{kind: address, form: inside, text: prefix.String()}))
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.labels)) {
 		add(filled{text: m.labels[key]}, atom{kind: label, key: key})
 	}
-	return all, never || contradictory(all), unclear
+	return all, impossible || isContradiction(all), unclear
 }
 
-// network parses an address or a network as docker_auth does.
-func network(text string) (netip.Prefix, error) {
+// parseNetwork parses an address or a network as docker_auth does.
+func parseNetwork(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), nil
@@ -74,16 +75,17 @@ func network(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// compared returns a literal that is true for the texts that the pattern f matches. The parameter
-// a names the text, such as the account, and compared sets the fields form and text of a. If f
-// matches every text, always is true. If f matches no text, never is true. If f has no
-// translation, unclear is the reason.
-func compared(f filled, a atom) (l literal, always, never bool, unclear string) {
+// translateText returns a literal that is true for the texts that the given pattern matches. The
+// parameter a names the text, such as the account, and translateText sets its fields form and
+// text. If the pattern matches every text, the result matchesAll is true. If the pattern matches
+// no text, the result matchesNone is true. If the pattern has no translation, the result unclear
+// has the reason.
+func translateText(f filled, a atom) (l literal, matchesAll, matchesNone bool, unclear string) {
 	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
 		return is(a), false, false, ""
 	}
-	m, unclear := mark(f, "")
+	m, unclear := markVariables(f, "")
 	if unclear == "" && strings.ContainsFunc(m.text, isMark) {
 		unclear = fmt.Sprintf("%q has a variable; a rule has variables in names only: write an entry for each value", f.text)
 	}
@@ -96,7 +98,7 @@ func compared(f filled, a atom) (l literal, always, never bool, unclear string) 
 		if _, err := path.Match(text, ""); err != nil {
 			return l, false, true, ""
 		}
-		if literal, ok := literally(text); ok {
+		if literal, ok := literalText(text); ok {
 			a.text = literal
 			return is(a), false, false, ""
 		}
@@ -107,24 +109,24 @@ func compared(f filled, a atom) (l literal, always, never bool, unclear string) 
 		return l, false, true, ""
 	}
 	re = re.Simplify()
-	switch values, ok := whole(re); {
+	switch values, ok := matchedTexts(re); {
 	case ok && len(values) == 0:
 		return l, false, true, ""
 	case ok:
 		a.text = strings.Join(values, "\x00")
 		return is(a), false, false, ""
-	case a.kind != label && repeats(re, syntax.OpPlus):
+	case a.kind != label && isRepetition(re, syntax.OpPlus):
 		a.form = present
 		return is(a), false, false, ""
-	case a.kind != label && repeats(re, syntax.OpStar):
+	case a.kind != label && isRepetition(re, syntax.OpStar):
 		return l, true, false, ""
 	}
 	a.form, a.text = like, source
 	return is(a), false, false, ""
 }
 
-// literally returns the text that a glob without special characters matches.
-func literally(glob string) (string, bool) {
+// literalText returns the text that a glob without special characters matches.
+func literalText(glob string) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(glob); i++ {
 		switch glob[i] {
@@ -139,7 +141,7 @@ func literally(glob string) (string, bool) {
 }
 
 // globSource returns a regular expression that is equivalent to a glob. Variables stay in the
-// expression, so that the function misplaced can find a variable in a class or after a
+// expression, so that the function hasMisplacedVariable can find a variable in a class or after a
 // backslash.
 func globSource(glob string) string {
 	var b strings.Builder
@@ -193,9 +195,10 @@ func globClass(class string) string {
 	return b.String() + "]"
 }
 
-// whole returns the texts that a regular expression matches, sorted. It fails if there are more
-// than maxNames, if a text is not anchored at both ends, or if the expression has repetitions.
-func whole(re *syntax.Regexp) ([]string, bool) {
+// matchedTexts returns the texts that a regular expression matches, sorted. It fails if there are
+// more than maxNames, if a text is not anchored at both ends, or if the expression has
+// repetitions.
+func matchedTexts(re *syntax.Regexp) ([]string, bool) {
 	pieces, ok := ofText.flatten(re)
 	if !ok || len(pieces) > maxNames {
 		return nil, false
@@ -231,14 +234,14 @@ var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, b
 	return nil, false
 }}
 
-// repeats reports whether an expression is a repetition of any character, such as .+ or ^(.*)$.
-// Groups and anchors are ignored. A single dot without anchors is treated as .+ because both
-// expressions match every text except the empty text. A dot does not match a line end, but names
-// of accounts and services have no line ends.
-func repeats(re *syntax.Regexp, op syntax.Op) bool {
-	re, anchored := inner(re)
+// isRepetition reports whether an expression is a repetition of any character, such as .+ or
+// ^(.*)$. Groups and anchors are ignored. A single dot without anchors is treated as .+ because
+// both expressions match every text except the empty text. A dot does not match a line end, but
+// names of accounts and services have no line ends.
+func isRepetition(re *syntax.Regexp, op syntax.Op) bool {
+	re, anchored := stripAnchors(re)
 	if re.Op == op {
-		once, limited := inner(re.Sub[0])
+		once, limited := stripAnchors(re.Sub[0])
 		return !limited && anyChar(once)
 	}
 	return op == syntax.OpPlus && !anchored && anyChar(re)
@@ -248,9 +251,9 @@ func anyChar(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL
 }
 
-// inner returns a regular expression without the groups and anchors around it. The result
-// anchored reports whether there was an anchor.
-func inner(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
+// stripAnchors returns a regular expression without the groups and anchors around it. The result
+// anchored is true if there was an anchor.
+func stripAnchors(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 	for {
 		subs := re.Sub
 		switch re.Op {
@@ -268,27 +271,27 @@ func inner(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 	}
 }
 
-// typed reports whether the variant's pattern for the resource type matches the type kind. Without
-// a pattern for the type, typed returns true. If the pattern has no translation, unclear is the
-// reason.
-func (v variant) typed(kind string) (takes bool, unclear string) {
+// matchesType reports whether the variant's pattern for the resource type matches the given type.
+// Without a pattern for the type, matchesType returns true. If the pattern has no translation, the
+// result unclear has the reason.
+func (v variant) matchesType(kind string) (takes bool, unclear string) {
 	if v.kind == nil {
 		return true, ""
 	}
-	m, unclear := mark(*v.kind, kind)
+	m, unclear := markVariables(*v.kind, kind)
 	if unclear == "" && strings.ContainsFunc(m.text, isMark) {
 		unclear = fmt.Sprintf("the type %q has a variable: write an entry for each type", v.kind.text)
 	}
 	return unclear != "" || plainMatch(m.text, kind), unclear
 }
 
-// names reports whether the match has a pattern for the resource type and this pattern matches
-// the type kind.
-func (m *match) names(kind string) bool {
+// namesType reports whether the match has a pattern for the resource type and this pattern matches
+// the given type.
+func (m *match) namesType(kind string) bool {
 	if m.kind == nil {
 		return false
 	}
-	takes, _ := variant{kind: &filled{text: *m.kind}}.typed(kind)
+	takes, _ := variant{kind: &filled{text: *m.kind}}.matchesType(kind)
 	return takes
 }
 
@@ -303,11 +306,11 @@ func namesOf(kind string) pattern {
 	return everything
 }
 
-// areas returns the names of resources of the type kind that a variant matches. If there is no
-// exact translation, unclear is the reason, and the areas include all names that the variant
-// matches.
-func (v variant) areas(kind string) (areas []area, unclear string) {
-	takes, unclear := v.typed(kind)
+// findAreas returns the names of resources of the given type that a variant matches. If there is
+// no exact translation, the result unclear has the reason, and the result areas includes all names
+// that the variant matches.
+func (v variant) findAreas(kind string) (areas []area, unclear string) {
+	takes, unclear := v.matchesType(kind)
 	if !takes {
 		return nil, ""
 	}
@@ -316,7 +319,7 @@ func (v variant) areas(kind string) (areas []area, unclear string) {
 	}
 	all := []area{{pattern: everything}}
 	if v.name != nil {
-		all, unclear = names(*v.name, kind)
+		all, unclear = nameAreas(*v.name, kind)
 	}
 	if kind == scope.TypeRepository {
 		return all, unclear
@@ -326,7 +329,7 @@ func (v variant) areas(kind string) (areas []area, unclear string) {
 		if !ok {
 			return []area{{pattern: catalog}}, cmp.Or(unclear, "whether its names include the catalog depends on labels: write type: repository, and a separate entry for the catalog")
 		}
-		areas = append(areas, before([]area{{when: a.when}}, common)...)
+		areas = append(areas, concatenate([]area{{when: a.when}}, common)...)
 	}
 	return areas, unclear
 }

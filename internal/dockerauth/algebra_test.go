@@ -57,7 +57,7 @@ func (p pattern) hasName(name []string, who requester) bool {
 	case member:
 		return slices.Contains(who.groups, name[0])
 	}
-	return globbed(p[0].text, name[0])
+	return globMatches(p[0].text, name[0])
 }
 
 func drawPattern(t *rapid.T) pattern {
@@ -65,7 +65,7 @@ func drawPattern(t *rapid.T) pattern {
 		{word, "a"}, {word, "ab"}, {word, "aba"}, {word, "b"}, {glob, "a*"}, {glob, "*a"}, {glob, "*b"}, {glob, "ab*"}, {glob, "ab*ba"}, {glob, "*b*"}, {glob, "a*b"},
 		{kind: star}, {kind: star}, {kind: deep}, {kind: user}, {claim, "x"}, {member, "g"},
 	})
-	p := pattern(rapid.SliceOfN(one, 1, 4).Draw(t, "pattern")).normal()
+	p := pattern(rapid.SliceOfN(one, 1, 4).Draw(t, "pattern")).normalize()
 	return p
 }
 
@@ -80,7 +80,7 @@ func TestPatternsAreSets(t *testing.T) {
 		p, q := drawPattern(t), drawPattern(t)
 		both, ok := intersect(p, q)
 		left, ok2 := subtract(p, q)
-		inside := p.within(q)
+		inside := p.isWithin(q)
 		for range 30 {
 			name := drawName(t)
 			who := requester{

@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// labelled describes how Tidewaiter represents a label of docker_auth. The zero value is for a
+// labelForm describes how Tidewaiter represents a label of docker_auth. The zero value is for a
 // label that no directory provides.
-type labelled struct {
+type labelForm struct {
 	groups bool // as groups, not as a claim
 	plain  bool // a claim with one value may be a string instead of a list
 	lower  bool // docker_auth converts the label's values to lower case
@@ -28,7 +28,7 @@ type ruleTerms struct {
 
 // termsOf splits a condition into the fields of a rule. It uses the fields subjects and registries
 // where possible, and a CEL expression for the rest.
-func termsOf(w condition, labels map[string]labelled) ruleTerms {
+func termsOf(w condition, labels map[string]labelForm) ruleTerms {
 	s := ruleTerms{subjects: []string{"anyone"}}
 	var terms []string
 	chosen := -1
@@ -37,7 +37,7 @@ func termsOf(w condition, labels map[string]labelled) ruleTerms {
 			chosen, s.subjects = i, names
 		}
 	}
-	if chosen < 0 && slices.ContainsFunc(w.all, func(l literal) bool { return contradictory([]literal{l, not(signedIn)}) }) {
+	if chosen < 0 && slices.ContainsFunc(w.all, func(l literal) bool { return isContradiction([]literal{l, not(signedIn)}) }) {
 		s.subjects = []string{"signed-in"}
 	}
 	for i, l := range w.all {
@@ -62,7 +62,7 @@ func termsOf(w condition, labels map[string]labelled) ruleTerms {
 }
 
 // subjects returns the subjects that are equivalent to a literal.
-func subjects(l literal, labels map[string]labelled) ([]string, bool) {
+func subjects(l literal, labels map[string]labelForm) ([]string, bool) {
 	switch {
 	case l.kind == account && l.form == present && l.not:
 		return []string{"anonymous"}, true
@@ -92,9 +92,9 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	return names, true
 }
 
-// cel translates a literal to CEL. If the parameter beside is true, there are other terms before
+// cel translates a literal to CEL. If the parameter nested is true, there are other terms before
 // or after the result, so cel adds parentheses if necessary.
-func cel(l literal, labels map[string]labelled, beside bool) string {
+func cel(l literal, labels map[string]labelForm, nested bool) string {
 	var expression string
 	switch l.kind {
 	case account:
@@ -112,7 +112,7 @@ func cel(l literal, labels map[string]labelled, beside bool) string {
 	switch {
 	case l.not:
 		return "!(" + expression + ")"
-	case beside && l.kind == label:
+	case nested && l.kind == label:
 		return "(" + expression + ")"
 	}
 	return expression
@@ -161,7 +161,7 @@ func celText(name string, l literal) string {
 }
 
 // celLabel returns an expression that is true if one of the label's values matches the literal.
-func celLabel(l literal, known labelled) string {
+func celLabel(l literal, known labelForm) string {
 	l.not = false
 	if known.groups {
 		if l.form == oneOf && len(l.values()) == 1 {

@@ -43,35 +43,37 @@ type literal struct {
 	not bool
 }
 
-func is(a atom) literal  { return literal{atom: a}.normal() }
-func not(a atom) literal { return literal{a, true}.normal() }
+func is(a atom) literal  { return literal{atom: a}.normalize() }
+func not(a atom) literal { return literal{a, true}.normalize() }
 
-// normal replaces a comparison of the account with "" by the literal "nobody has signed in". Both
-// have the same meaning. Other literals stay unchanged.
-func (l literal) normal() literal {
+// normalize replaces a comparison of the account with "" by the literal "nobody has signed in".
+// Both have the same meaning. Other literals stay unchanged.
+func (l literal) normalize() literal {
 	if l.form == oneOf && l.text == "" && l.kind == account {
 		return literal{signedIn, !l.not}
 	}
 	return l
 }
 
-func (l literal) opposite() literal { return literal{l.atom, !l.not}.normal() }
+func (l literal) opposite() literal { return literal{l.atom, !l.not}.normalize() }
 
 var signedIn = atom{kind: account, form: present}
 
-// named returns the atom for the accounts of these names.
-func named(names ...string) atom {
+// accountsNamed returns the atom for the accounts of these names.
+func accountsNamed(names ...string) atom {
 	return atom{kind: account, form: oneOf, text: strings.Join(names, "\x00")}
 }
 
-// namedLike returns the atom for accounts that a glob of one segment matches.
-func namedLike(glob string) atom {
+// accountsLike returns the atom for accounts that a glob of one segment matches.
+func accountsLike(glob string) atom {
 	text := "^" + strings.ReplaceAll(regexp.QuoteMeta(glob), `\*`, "[^/]*") + "$"
 	return atom{kind: account, form: like, text: text}
 }
 
-// claimed returns the atom for a label that has the value.
-func claimed(key, value string) atom { return atom{kind: label, key: key, form: oneOf, text: value} }
+// labelEquals returns the atom for a label with the given key and value.
+func labelEquals(key, value string) atom {
+	return atom{kind: label, key: key, form: oneOf, text: value}
+}
 
 // values returns the values of a oneOf atom.
 func (a atom) values() []string { return strings.Split(a.text, "\x00") }
@@ -90,21 +92,21 @@ func (a atom) matches(s string) bool {
 	return false
 }
 
-// condition is a combination of literals. It is true if every literal of the field all is true,
-// and if each list in the field none has at least one literal that is false.
+// condition is a combination of literals. The field all has the literals that must be true. The
+// field none has lists of literals; in each list, at least one literal must be false.
 type condition struct {
 	all  []literal
 	none [][]literal
 }
 
-// contradictory reports whether the literals can never be true together. If contradictory cannot
-// decide this, it returns false.
-func contradictory(all []literal) bool {
+// isContradiction reports whether the literals can never be true together. If isContradiction
+// cannot decide this, it returns false.
+func isContradiction(all []literal) bool {
 	opposed := func(l literal) bool { return slices.Contains(all, l.opposite()) }
 	return slices.ContainsFunc(all, opposed) || impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
-// impossibleText reports that no text satisfies all literals of the given kind. If none of the
+// impossibleText reports whether no text satisfies all literals of the given kind. If none of the
 // literals lists the possible texts, impossibleText returns false.
 func impossibleText(all []literal, kind atomKind) bool {
 	var own []literal
@@ -130,7 +132,7 @@ func impossibleText(all []literal, kind atomKind) bool {
 	return false
 }
 
-// impossibleAddress reports that no address satisfies all literals about addresses.
+// impossibleAddress reports whether no address satisfies all literals about addresses.
 func impossibleAddress(all []literal) bool {
 	for _, l := range all {
 		if l.kind != address || l.not {
@@ -150,16 +152,16 @@ func impossibleAddress(all []literal) bool {
 	return false
 }
 
-// possible reports whether a condition can be true. If the check would take too long, possible
+// canHold reports whether a condition can be true. If the check would take too long, canHold
 // returns true.
-func (w condition) possible() bool {
+func (w condition) canHold() bool {
 	steps := 0
 	var try func(all []literal, none [][]literal) bool
 	try = func(all []literal, none [][]literal) bool {
 		if steps++; steps > 2000 {
 			return true
 		}
-		if contradictory(all) {
+		if isContradiction(all) {
 			return false
 		}
 		if len(none) == 0 {
@@ -175,23 +177,23 @@ func (w condition) possible() bool {
 	return try(w.all, w.none)
 }
 
-// simple returns an equivalent condition without redundant literals. If the condition can never be
-// true, simple returns false.
-func (w condition) simple() (condition, bool) {
-	if !w.possible() {
+// simplify returns an equivalent condition without redundant literals. If the condition can never
+// be true, simplify returns false.
+func (w condition) simplify() (condition, bool) {
+	if !w.canHold() {
 		return w, false
 	}
-	all, none := distinct(w.all), w.none
+	all, none := removeRepeated(w.all), w.none
 	for changed := true; changed; {
 		changed = false
 		var kept [][]literal
 		for _, list := range none {
-			if contradictory(slices.Concat(all, list)) {
+			if isContradiction(slices.Concat(all, list)) {
 				continue
 			}
 			var rest []literal
 			for _, l := range list {
-				if !contradictory(append(slices.Clip(all), l.opposite())) {
+				if !isContradiction(append(slices.Clip(all), l.opposite())) {
 					rest = append(rest, l) // otherwise l is always true
 				}
 			}
@@ -205,7 +207,7 @@ func (w condition) simple() (condition, bool) {
 	}
 	for i := 0; i < len(all); i++ {
 		others := slices.Delete(slices.Clone(all), i, i+1)
-		if contradictory(append(others, all[i].opposite())) {
+		if isContradiction(append(others, all[i].opposite())) {
 			all = slices.Delete(slices.Clone(all), i, i+1)
 			i--
 		}

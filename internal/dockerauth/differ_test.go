@@ -187,8 +187,8 @@ func (w world) text() []byte {
 	return src
 }
 
-// asked is a request, in the form of docker_auth and in the form of Tidewaiter.
-type asked struct {
+// testRequest is a request, in the form of docker_auth and in the form of Tidewaiter.
+type testRequest struct {
 	listRequest
 	who   *policy.Principal
 	plain bool // no value has a special meaning
@@ -197,8 +197,8 @@ type asked struct {
 var askedNames = []string{"a", "b", "a/b", "a/b", "a/a", "a/bb", "a/c/d", "ann/app", "ann/app", "ann/b", "bob/app", "test-x", "test-x", "test-y/app", "te-x", "a-x", "ab/b", "ac/b",
 	"catalog", "host:5000/a", "team/a", "a/b/c", "a/app", "b/app", "ann", "carl/app", "dave.x/app", "testy", "x/y/z/b", "test-x/app", "secret/a", "vip/a", "k/a", "a-shared/b", "aa/app", "annann/app", "repository/a", "x/app", "r1/a", "ab", "app", "a.b/c", "axb/c", "library/a", "base/a/b", "dev-shared/a", "website/frontend", "public/a", "apps/a", "ann-x/y", "xann/y"}
 
-func drawAsked(t *rapid.T, w world, cfg *config.Config, hostile bool) asked {
-	a := asked{listRequest: listRequest{
+func drawAsked(t *rapid.T, w world, cfg *config.Config, hostile bool) testRequest {
+	a := testRequest{listRequest: listRequest{
 		kind:    "repository",
 		name:    pick(t, "name", askedNames...),
 		service: pick(t, "service", "r1", "r1", "r2", "r3"),
@@ -326,8 +326,8 @@ func (b bench) load(t interface{ Fatalf(string, ...any) }, written []byte) *conf
 	return cfg
 }
 
-// granted returns the actions that the imported policy grants.
-func (r listRequest) granted(p *policy.Policy) (granted scope.Actions) {
+// policyActions returns the actions that the imported policy grants.
+func (r listRequest) policyActions(p *policy.Policy) (granted scope.Actions) {
 	who := &policy.Principal{Kind: policy.User, Name: r.account, Groups: r.labels["groups"], Claims: map[string]any{}}
 	if r.account == "" {
 		who.Kind = policy.Anonymous
@@ -335,10 +335,10 @@ func (r listRequest) granted(p *policy.Policy) (granted scope.Actions) {
 	for key, values := range r.labels {
 		who.Claims[key] = values
 	}
-	return asked{listRequest: r, who: who}.granted(p)
+	return testRequest{listRequest: r, who: who}.policyActions(p)
 }
 
-func (a asked) granted(p *policy.Policy) (granted scope.Actions) {
+func (a testRequest) granted(p *policy.Policy) (granted scope.Actions) {
 	if p == nil {
 		return 0
 	}
@@ -389,7 +389,7 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					said++
 				}
 				cfg := b.load(t, result.Text)
-				people := make([]asked, 6)
+				people := make([]testRequest, 6)
 				for n := range people {
 					people[n] = drawAsked(t, w, cfg, hostile)
 				}
@@ -398,7 +398,7 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					if at := n/len(people) - 1; at >= 0 {
 						a.kind, a.name, a.actions = "repository", askedNames[at], []string{"pull", "push", "delete"}
 					}
-					got, want := a.granted(cfg.Policy), actionsOf(first(w.list, a.listRequest))
+					got, want := a.policyActions(cfg.Policy), actionsOf(firstActions(w.list, a.listRequest))
 					if pairs++; want != 0 {
 						grants++
 					}

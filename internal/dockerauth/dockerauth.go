@@ -89,7 +89,7 @@ func Import(file string, src []byte, o Options) (*Result, error) {
 		o.Look = exec.LookPath
 	}
 	o.Now = clock.Wall(o.Now)
-	i := &importer{Options: o, reader: reader{file: file}, compiler: when.NewCompiler(), labels: map[string]labelled{}, statics: map[string]map[string][]string{}}
+	i := &importer{Options: o, reader: reader{file: file}, compiler: when.NewCompiler(), labels: map[string]labelForm{}, statics: map[string]map[string][]string{}}
 	if root := i.parse(src); root != nil {
 		i.all(root)
 	}

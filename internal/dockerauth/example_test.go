@@ -88,7 +88,7 @@ func TestTheExampleDecidesAlike(t *testing.T) {
 					r.labels["groups"] = append(r.labels["groups"], "freeze")
 				}
 			}
-			if got, want := r.granted(p), actionsOf(first(list, r)); got != want {
+			if got, want := r.policyActions(p), actionsOf(firstActions(list, r)); got != want {
 				t.Fatalf("%+v\nTidewaiter grants %q, docker_auth grants %q\n%s", r, got, want, result.Text)
 			}
 		}

@@ -91,7 +91,7 @@ var ofName = flattener{50 * maxNames, anything + "*" + hostless, func(re *syntax
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 		return chars(func(rune) bool { return true }), true
 	case syntax.OpStar, syntax.OpPlus:
-		return repeated(re)
+		return translateRepetition(re)
 	}
 	return nil, false // word boundaries
 }}
@@ -128,16 +128,16 @@ func (f flattener) flatten(re *syntax.Regexp) ([]piece, bool) {
 			if !ok || len(all)*len(some) > f.most {
 				return nil, false
 			}
-			all = f.joined(all, some)
+			all = f.join(all, some)
 		}
 		return all, true
 	}
 	return f.leaf(re)
 }
 
-// joined returns the concatenation of each head with each tail. It leaves out combinations with
+// join returns the concatenation of each head with each tail. It leaves out combinations with
 // text before ^ or after $.
-func (f flattener) joined(heads, tails []piece) (all []piece) {
+func (f flattener) join(heads, tails []piece) (all []piece) {
 	empty := func(text string) bool { return strings.Trim(text, f.wild) == "" }
 	for _, h := range heads {
 		for _, t := range tails {
@@ -157,9 +157,9 @@ func (f flattener) joined(heads, tails []piece) (all []piece) {
 	return all
 }
 
-// repeated translates the repetitions .*, [^/]*, .+ and [^/]+, and classes that match the same
-// in names. It fails for other repetitions.
-func repeated(re *syntax.Regexp) ([]piece, bool) {
+// translateRepetition translates the repetitions .*, [^/]*, .+ and [^/]+, and classes that match
+// the same in names. It fails for other repetitions.
+func translateRepetition(re *syntax.Regexp) ([]piece, bool) {
 	sub := re.Sub[0]
 	for sub.Op == syntax.OpCapture {
 		sub = sub.Sub[0]
@@ -251,8 +251,8 @@ func expandNonEmpty(text string) ([]string, bool) {
 // canMatchName reports whether the text matches at least one valid name.
 func canMatchName(text string) bool {
 	for _, t := range expandAnything(strings.ReplaceAll(text, nonEmptyMark, "")) {
-		p, _ := marked{}.pattern(replaceMarks(t, markAccount))
-		if p.possible() {
+		p, _ := markedPattern{}.pattern(replaceMarks(t, markAccount))
+		if p.canMatch() {
 			return true
 		}
 	}

@@ -25,9 +25,9 @@ type listRequest struct {
 	actions                      []string
 }
 
-// first returns the actions that docker_auth grants: the actions of the first entry that
+// firstActions returns the actions that docker_auth grants: the actions of the first entry that
 // matches.
-func first(list []listEntry, r listRequest) []string {
+func firstActions(list []listEntry, r listRequest) []string {
 	for _, e := range list {
 		if !e.matches(r) {
 			continue
@@ -61,7 +61,7 @@ func (e listEntry) matches(r listRequest) bool {
 	vars := append([]string{
 		"${account}", regexp.QuoteMeta(r.account), "${type}", regexp.QuoteMeta(r.kind),
 		"${name}", regexp.QuoteMeta(r.name), "${service}", regexp.QuoteMeta(r.service),
-	}, e.captured(r)...)
+	}, e.captureVariables(r)...)
 	for key, p := range e.labels {
 		if !slices.ContainsFunc(r.labels[key], func(v string) bool { return matchText(strings.NewReplacer(vars...).Replace(p), v) }) {
 			return false
@@ -70,9 +70,9 @@ func (e listEntry) matches(r listRequest) bool {
 	return r.matchesSome(e.account, r.account, vars) && r.matchesSome(e.kind, r.kind, vars) && r.matchesSome(e.name, r.name, vars) && r.matchesSome(e.service, r.service, vars)
 }
 
-// captured returns the variables for captures, such as ${account:1}, with their values.
+// captureVariables returns the variables for captures, such as ${account:1}, with their values.
 // docker_auth does not quote the values in patterns.
-func (e listEntry) captured(r listRequest) (vars []string) {
+func (e listEntry) captureVariables(r listRequest) (vars []string) {
 	fields := map[string]struct {
 		pattern *string
 		text    string

@@ -14,14 +14,14 @@ type importer struct {
 	Options
 	reader
 	compiler *when.Compiler
-	labels   map[string]labelled
+	labels   map[string]labelForm
 	statics  map[string]map[string][]string // labels of the users in the file, by name
 	sources  []string                       // sources of accounts outside the file
 	closed   bool                           // every request matches an entry of the list
-	// further is true if docker_auth has other sources, in which it looks up accounts that are
+	// otherSources is true if docker_auth has other sources, in which it looks up accounts that are
 	// not in the file.
-	further bool
-	out     output
+	otherSources bool
+	out          output
 }
 
 // output is the configuration to write.
@@ -69,7 +69,7 @@ func (i *importer) all(root *yaml.Node) {
 	for _, name := range []string{"ext_auth", "google_auth", "github_auth", "oidc_auth", "gitlab_auth", "ldap_auth", "mongo_auth", "xorm_auth", "plugin_authn"} {
 		if top[name] != nil {
 			i.sources = append(i.sources, name)
-			i.further = i.further || name == "ldap_auth" || name == "ext_auth"
+			i.otherSources = i.otherSources || name == "ldap_auth" || name == "ext_auth"
 		}
 	}
 	if n := top["users"]; n != nil {
@@ -83,8 +83,8 @@ func (i *importer) all(root *yaml.Node) {
 	}
 	if n := top["ext_auth"]; n != nil {
 		i.out.source = i.program(n)
-		i.general(Kept, n, "the program became the source exec:ext-auth, with the same protocol: at most 5 s, 16 at once, in the folder /")
-		i.environment(n, "the source ext-auth")
+		i.generalNote(Kept, n, "the program became the source exec:ext-auth, with the same protocol: at most 5 s, 16 at once, in the folder /")
+		i.noteEnvironment(n, "the source ext-auth")
 	}
 	i.leftOut(top)
 	if n := top["acl"]; n != nil {
@@ -93,8 +93,8 @@ func (i *importer) all(root *yaml.Node) {
 	if n := top["ext_authz"]; n != nil {
 		i.authz(n, top["acl"])
 	}
-	i.registries(top["acl"])
-	i.proxies(server["real_ip_header"])
+	i.setRegistries(top["acl"])
+	i.checkProxies(server["real_ip_header"])
 }
 
 // leftOut reports what to use in place of sections that are not imported.
@@ -144,9 +144,9 @@ func (i *importer) program(n *yaml.Node) []string {
 	return append([]string{name}, i.texts(keys["args"])...)
 }
 
-// environment adds a note about environment variables, because docker_auth passed all its
+// noteEnvironment adds a note about environment variables, because docker_auth passed all its
 // variables to a program.
-func (i *importer) environment(n *yaml.Node, what string) {
+func (i *importer) noteEnvironment(n *yaml.Node, what string) {
 	i.note(Todo, n, "docker_auth gave the program its whole environment; Tidewaiter gives it PATH and LANG: if it reads other variables, list them in `environment: [NAME]` of %s, and set them for Tidewaiter", what)
 }
 
@@ -159,8 +159,8 @@ func (i *importer) authz(n, acl *yaml.Node) {
 	case program == nil:
 	case acl == nil || len(acl.Content) == 0:
 		i.out.authorizer = program
-		i.general(Kept, n, "the program became the authorizer exec:ext-authz, with the same protocol, called once for each scope")
-		i.environment(n, "authorizer.exec")
+		i.generalNote(Kept, n, "the program became the authorizer exec:ext-authz, with the same protocol, called once for each scope")
+		i.noteEnvironment(n, "authorizer.exec")
 	case i.closed:
 		i.note(Left, n, "ext_authz: it was never called, because an entry of acl matches everybody")
 	default:
@@ -169,28 +169,28 @@ func (i *importer) authz(n, acl *yaml.Node) {
 	}
 }
 
-// registries determines the registries to configure. docker_auth has no list of them: it issues
+// setRegistries determines the registries to configure. docker_auth has no list of them: it issues
 // tokens for any service.
-func (i *importer) registries(acl *yaml.Node) {
+func (i *importer) setRegistries(acl *yaml.Node) {
 	services := i.Services
 	for _, r := range i.out.rules {
 		services = slices.Concat(services, r.Registries)
 	}
-	services = distinct(services)
+	services = removeRepeated(services)
 	if len(services) == 0 {
 		services = []string{"registry.example.com"}
 		i.note(Todo, nil, "docker_auth issues tokens for any service, Tidewaiter only for configured ones: replace registry.example.com by auth.token.service of your registry's config, or import with --service")
 	} else if len(i.Services) == 0 {
 		i.note(Todo, acl, "docker_auth issues tokens for any service, Tidewaiter only for configured ones: the services in acl are written as registries; add others under registries, or import with --service")
 	} else {
-		i.general(Changed, nil, "tokens are issued for %s only; docker_auth issues them for any service", strings.Join(services, ", "))
+		i.generalNote(Changed, nil, "tokens are issued for %s only; docker_auth issues them for any service", strings.Join(services, ", "))
 	}
 	i.out.services = services
 }
 
-// proxies reports an error if entries of the list compare addresses and no trusted proxy is given.
-// With a wrong guess, clients could forge the addresses that the entries allow.
-func (i *importer) proxies(header *yaml.Node) {
+// checkProxies reports an error if entries of the list compare addresses and no trusted proxy is
+// given. With a wrong guess, clients could forge the addresses that the entries allow.
+func (i *importer) checkProxies(header *yaml.Node) {
 	if header == nil {
 		return
 	}

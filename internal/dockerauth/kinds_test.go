@@ -58,7 +58,7 @@ func TestKindsOfConfigurations(t *testing.T) {
 				for _, repository := range askedNames {
 					for _, ip := range []string{"192.0.2.1", "127.0.0.1", "10.0.0.1"} {
 						r := listRequest{account: name, kind: "repository", name: repository, service: "hub.example.com", ip: netip.MustParseAddr(ip), labels: user.Labels, actions: []string{"pull", "push", "delete"}}
-						got, want := r.granted(cfg.Policy), actionsOf(first(list, r))
+						got, want := r.policyActions(cfg.Policy), actionsOf(firstActions(list, r))
 						if got&^want != 0 || got != want && strings.Contains(notes.String(), "make the same decisions") {
 							t.Fatalf("%q: Tidewaiter grants %q on %s, docker_auth grants %q\n%s", name, got, repository, want, result.Text)
 						}

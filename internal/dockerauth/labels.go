@@ -26,8 +26,8 @@ type filled struct {
 	open bool
 }
 
-// with returns the pattern with its variables replaced.
-func (f filled) with() string {
+// substitute returns the pattern with its variables replaced.
+func (f filled) substitute() string {
 	return variable.ReplaceAllStringFunc(f.text, func(v string) string {
 		if value, ok := f.values[v[2:len(v)-1]]; ok {
 			return value
@@ -49,7 +49,7 @@ func (v variant) key() string {
 	var b strings.Builder
 	for _, f := range v.patterns() {
 		if *f != nil {
-			b.WriteString((*f).with())
+			b.WriteString((*f).substitute())
 		}
 		b.WriteString("\x00")
 	}
@@ -74,17 +74,17 @@ func (m *match) labelsIn() (keys []string) {
 			}
 		}
 	}
-	return distinct(keys)
+	return removeRepeated(keys)
 }
 
-// uses reports whether a pattern has a variable that begins with the prefix.
-func uses(p *string, prefix string) bool {
+// usesVariable reports whether a pattern has a variable that begins with the prefix.
+func usesVariable(p *string, prefix string) bool {
 	return slices.ContainsFunc(variables(p), func(v string) bool { return strings.HasPrefix(v, prefix) })
 }
 
-// captures reports whether patterns use groups of the account's regular expression.
-func (m *match) captures() bool {
-	return slices.ContainsFunc(m.patterns(), func(p *string) bool { return uses(p, "account:") })
+// usesCaptures reports whether patterns use groups of the account's regular expression.
+func (m *match) usesCaptures() bool {
+	return slices.ContainsFunc(m.patterns(), func(p *string) bool { return usesVariable(p, "account:") })
 }
 
 // splitsAccount reports whether ${account} is used where a rule cannot have a placeholder: in a
@@ -97,7 +97,7 @@ func (m *match) splitsAccount() bool {
 		if p != m.name {
 			return true
 		}
-		if _, why := names(filled{text: *p, open: true}, "repository"); why != "" {
+		if _, why := nameAreas(filled{text: *p, open: true}, "repository"); why != "" {
 			return true
 		}
 	}
@@ -118,7 +118,7 @@ func variables(p *string) (names []string) {
 // labelFrom returns the source outside the file that could provide the label, such as
 // ldap_auth, or "".
 func (i *importer) labelFrom(key string) string {
-	if i.labels[key] != (labelled{}) {
+	if i.labels[key] != (labelForm{}) {
 		return "ldap_auth"
 	}
 	for _, source := range i.sources {
@@ -129,16 +129,16 @@ func (i *importer) labelFrom(key string) string {
 	return ""
 }
 
-// outside returns a source of accounts that are not in the file, such as ldap_auth, or "".
-func (i *importer) outside() string {
+// outsideSource returns a source of accounts that are not in the file, such as ldap_auth, or "".
+func (i *importer) outsideSource() string {
 	return cmp.Or(i.sources...)
 }
 
-// variants lists the variants of an entry's match. If out is false and rules can have placeholders
-// for all variables, there is only one variant, with the variables. Otherwise there are variants
-// for the users of the file, with the values of the users' labels. If a label comes from outside
-// the file, from is the source of the label. If the match has no translation, unclear is the
-// reason.
+// variants lists the variants of an entry's match. If the parameter out is false and rules can
+// have placeholders for all variables, there is only one variant, with the variables. Otherwise
+// there are variants for the users of the file, with the values of the users' labels. If a label
+// comes from outside the file, the result from has the source of the label. If the match has no
+// translation, the result unclear has the reason.
 func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
 	plainly := func(open bool) (v variant) {
 		for k, p := range m.patterns() {
@@ -148,9 +148,9 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 		}
 		return v
 	}
-	m.writesOut = i.outside() == "" && m.splitsAccount()
-	keys, captures := m.labelsIn(), m.captures() || m.writesOut
-	if len(keys) == 0 && !captures || captures && i.outside() != "" {
+	m.writesOut = i.outsideSource() == "" && m.splitsAccount()
+	keys, captures := m.labelsIn(), m.usesCaptures() || m.writesOut
+	if len(keys) == 0 && !captures || captures && i.outsideSource() != "" {
 		return []variant{plainly(false)}, "", "" // mark reports untranslatable captures
 	}
 	for _, key := range keys {
@@ -204,13 +204,13 @@ const anyAccount = "\x00"
 // mayUsePlaceholders reports whether the variables of labels in an entry can become placeholders
 // of a rule. If they cannot, the second result is the reason.
 func (i *importer) mayUsePlaceholders(m match) (bool, string) {
-	if uses(m.account, "labels:") || uses(m.kind, "labels:") || uses(m.service, "labels:") {
+	if usesVariable(m.account, "labels:") || usesVariable(m.kind, "labels:") || usesVariable(m.service, "labels:") {
 		return false, "in a rule labels are placeholders in names only: write an entry for each value"
 	}
 	if m.name == nil {
 		return true, ""
 	}
-	if _, why := names(filled{text: *m.name, open: true}, "repository"); why != "" {
+	if _, why := nameAreas(filled{text: *m.name, open: true}, "repository"); why != "" {
 		if !strings.HasSuffix(why, ": write an entry for each value") {
 			why += "; or write an entry for each value"
 		}
@@ -254,7 +254,7 @@ func (i *importer) allPlain(m match) bool {
 // of the user's labels. If withoutUserValue is true, it omits the variants that a rule with a
 // placeholder covers.
 func (i *importer) variantsFor(m match, name string, withoutUserValue bool) (all []variant) {
-	captured := m.captured(name)
+	captured := m.captureVariables(name)
 	fill := func(p *string) (fields []*filled) {
 		if p == nil {
 			return []*filled{nil}
@@ -320,9 +320,10 @@ func (i *importer) hasPatternValue(v variant) bool {
 	return false
 }
 
-// captured matches a user's name with the account's regular expression and returns the captures as
-// variables. If writesOut is true, the result also has the name, as the variable account.
-func (m *match) captured(name string) map[string]string {
+// captureVariables matches a user's name with the account's regular expression and returns the
+// captures as variables. If writesOut is true, the result also has the name, as the variable
+// account.
+func (m *match) captureVariables(name string) map[string]string {
 	values := map[string]string{}
 	if m.writesOut {
 		values["account"] = regexp.QuoteMeta(name) // as docker_auth does

@@ -119,12 +119,12 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 		for name, labels := range people {
 			for _, repository := range append(askedNames, "ob/x", "nn/x", "a/x-a", "b/y-b", "a/y-b") {
 				r := listRequest{account: name, kind: "repository", name: repository, service: "r1", ip: netip.MustParseAddr("192.0.2.1"), labels: labels, actions: []string{"pull", "push"}}
-				got := r.granted(cfg.Policy)
+				got := r.policyActions(cfg.Policy)
 				if strings.HasPrefix(tt.file, "ldap") && labels != nil {
 					lower := listRequest{labels: map[string][]string{"team": labels["team"], "groups": {strings.ToLower(labels["groups"][0])}}}
 					r.labels = lower.labels
 				}
-				if want := actionsOf(first(list, r)); got&^want != 0 || got != want && (alike || name != "zoe") {
+				if want := actionsOf(firstActions(list, r)); got&^want != 0 || got != want && (alike || name != "zoe") {
 					t.Errorf("%s: Tidewaiter grants %s %q on %s, docker_auth grants %q\n%s", tt.why, name, got, repository, want, result.Text)
 				}
 			}

@@ -41,18 +41,18 @@ func (i *importer) entry(n *yaml.Node) fileEntry {
 	keys := map[string]*yaml.Node{}
 	for _, e := range i.pairs(n) {
 		if keys[e.name] = e.value; !slices.Contains(known, e.name) {
-			i.note(Trap, e.key, "docker_auth ignores %q beside match%s, and so does the import", e.name, meant(e.name, known))
+			i.note(Trap, e.key, "docker_auth ignores %q beside match%s, and so does the import", e.name, suggestKey(e.name, known))
 		}
 	}
-	if n.Kind != yaml.MappingNode && !empty(n) {
+	if n.Kind != yaml.MappingNode && !hasNoValue(n) {
 		return w // the method pairs has reported the error
 	}
-	if m := keys["match"]; empty(m) {
+	if m := keys["match"]; hasNoValue(m) {
 		i.problem(n, "match is missing: docker_auth crashes at this entry; to match everybody, write match: {}")
 	} else {
 		w.match = i.match(m)
 	}
-	if empty(keys["actions"]) {
+	if hasNoValue(keys["actions"]) {
 		i.problem(n, "actions is missing: docker_auth crashes at this entry; to refuse everything, write actions: []")
 	}
 	w.actions = i.texts(keys["actions"])
@@ -72,7 +72,7 @@ func (i *importer) match(n *yaml.Node) (m match) {
 	for _, e := range i.pairs(n) {
 		field, ok := fields[e.name]
 		switch {
-		case ok && empty(e.value):
+		case ok && hasNoValue(e.value):
 			i.note(Trap, e.key, "%s has no value, so docker_auth accepts any value; to match requests without a sign-in, write %s: \"\"", e.name, e.name)
 		case ok:
 			text := i.text(e.value)
@@ -86,7 +86,7 @@ func (i *importer) match(n *yaml.Node) (m match) {
 			}
 		default:
 			i.problem(e.key, "trap: docker_auth ignores %q in match%s, so the entry matches more requests than it seems to: correct the key or remove it",
-				e.name, meant(e.name, known))
+				e.name, suggestKey(e.name, known))
 		}
 	}
 	return m
@@ -95,7 +95,7 @@ func (i *importer) match(n *yaml.Node) (m match) {
 // pattern checks a pattern and reports errors and traps.
 func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	if field == "ip" {
-		if _, err := network(text); err != nil {
+		if _, err := parseNetwork(text); err != nil {
 			i.problem(n, "%v", err)
 		}
 		return
@@ -109,7 +109,7 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 			i.note(Trap, n, "%q ends with a slash and does not begin with one: it is not a regular expression, and as a glob it matches nothing", text)
 		case field == "account" && text == "*" && i.out.anonymous:
 			i.note(Trap, n, "the account \"*\" also matches requests without a sign-in, here too; \"/.+/\" matches only signed-in users")
-		case field == "account" && i.unknown(text):
+		case field == "account" && i.isUnknownAccount(text):
 			i.note(Trap, n, "no user of the file has the account %q: this entry never decides", text)
 		}
 		if field == "name" && strings.Contains(text, "**") {
@@ -121,7 +121,7 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 		i.problem(n, "the regular expression is invalid, and docker_auth does not start with it: correct the expression (%v)", err)
 		return
 	}
-	l, always, never, unclear := compared(filled{text: text}, atom{})
+	l, always, never, unclear := translateText(filled{text: text}, atom{})
 	switch {
 	case always, never && unclear == "", unclear == "" && l.form != like:
 	case inner == ".+", inner == ".*", strings.HasPrefix(inner, "^") && (strings.HasSuffix(inner, "$") || strings.HasSuffix(inner, ".*") || strings.HasSuffix(inner, ".+")), strings.HasPrefix(inner, "(^|") && strings.HasSuffix(inner, "|$)"):
@@ -130,11 +130,11 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	}
 }
 
-// unknown reports whether the pattern of an account is a literal name that no user has.
-func (i *importer) unknown(account string) bool {
-	name, ok := literally(account)
+// isUnknownAccount reports whether the pattern of an account is a literal name that no user has.
+func (i *importer) isUnknownAccount(account string) bool {
+	name, ok := literalText(account)
 	_, known := i.statics[name]
-	return ok && name != "" && !known && i.outside() == "" && !strings.Contains(account, "${")
+	return ok && name != "" && !known && i.outsideSource() == "" && !strings.Contains(account, "${")
 }
 
 // noteLocalNetwork adds a note about an entry that grants to a loopback or private network.
@@ -144,7 +144,7 @@ func (i *importer) noteLocalNetwork(w fileEntry) {
 	if m.ip == nil || m.account != nil || m.labels != nil || m.name != nil || len(w.actions) == 0 {
 		return
 	}
-	if p, err := network(*m.ip); err == nil && (p.Addr().IsLoopback() || p.Addr().IsPrivate()) {
+	if p, err := parseNetwork(*m.ip); err == nil && (p.Addr().IsLoopback() || p.Addr().IsPrivate()) {
 		i.note(Trap, w.node, "this entry grants to all requests from %s: if a proxy has such an address, all requests seem to come from it, unless trusted_proxies lists the proxy", *m.ip)
 	}
 }
@@ -155,10 +155,10 @@ func (i *importer) list(n *yaml.Node) {
 	if len(i.problems) > 0 {
 		return
 	}
-	list := i.ordered(all, false)
+	list := i.translateEntries(all, false)
 	if len(list.problems) > 0 {
 		// For some entries, placeholders are not possible, but a separate rule for each user is.
-		if again := i.ordered(all, true); len(again.problems) < len(list.problems) {
+		if again := i.translateEntries(all, true); len(again.problems) < len(list.problems) {
 			list = again
 		}
 	}
@@ -175,10 +175,10 @@ func (i *importer) list(n *yaml.Node) {
 		case !list.matching[k]:
 			i.note(Left, w.node, "this entry matches nothing that a registry requests")
 		case !list.reached[k]:
-			i.note(Left, w.node, "this entry never decides: earlier entries match everything that it matches%s", captures(w))
+			i.note(Left, w.node, "this entry never decides: earlier entries match everything that it matches%s", captureWarning(w))
 		}
 	}
-	i.name(all, list.rules)
+	i.nameRules(all, list.rules)
 	if dependencies := i.dependencies(all, list.reached); len(dependencies) > 0 {
 		i.note(Changed, n, "the list: %s became %s. They grant nothing that docker_auth refused. They may grant less: docker_auth reads values from outside this file as patterns, and a rule compares them as text: %s",
 			count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"), strings.Join(dependencies, "; "))
@@ -203,9 +203,9 @@ type translation struct {
 	closed            bool           // every request matches an entry
 }
 
-// ordered translates the list into rules. If out is true, labels of the file's users are
-// replaced by their values wherever possible.
-func (i *importer) ordered(all []fileEntry, out bool) translation {
+// translateEntries translates the list into rules. If the parameter out is true, labels of the
+// file's users are replaced by their values wherever possible.
+func (i *importer) translateEntries(all []fileEntry, out bool) translation {
 	m := translation{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
 	for _, kind := range []string{scope.TypeRepository, scope.TypeRegistry} {
 		entries := make([]entry, len(all))
@@ -214,7 +214,7 @@ func (i *importer) ordered(all []fileEntry, out bool) translation {
 			of = scope.All
 		}
 		for k, w := range all {
-			entries[k] = i.meaning(w, kind, out)
+			entries[k] = i.entryForType(w, kind, out)
 			m.matching[k] = m.matching[k] || len(entries[k].areas) > 0
 		}
 		rules, problems, decide := order(entries, of)
@@ -235,8 +235,9 @@ func (i *importer) ordered(all []fileEntry, out bool) translation {
 	return m
 }
 
-// dependencies returns descriptions of the values that affect decisions but come from outside
-// the file, such as "the label team of ldap_auth (line 12)". It considers only reached entries.
+// dependencies returns descriptions of the values that affect decisions but come from outside the
+// file, such as "the label team of ldap_auth (line 12)". It considers only entries for which
+// reached is true.
 func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies []string) {
 	add := func(format string, args ...any) { dependencies = append(dependencies, fmt.Sprintf(format, args...)) }
 	for k, w := range all {
@@ -257,7 +258,7 @@ func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies [
 		if !slices.ContainsFunc(patterns, func(p *string) bool { return slices.Contains(variables(p), "account") }) {
 			continue
 		}
-		if from := i.outside(); from != "" {
+		if from := i.outsideSource(); from != "" {
 			add("accounts of %s (line %d)", from, w.node.Line)
 		}
 		for _, u := range i.out.users {
@@ -266,12 +267,12 @@ func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies [
 			}
 		}
 	}
-	return distinct(dependencies)
+	return removeRepeated(dependencies)
 }
 
-// captures returns a text to append to an error. If the entry's pattern of names has captures, the
-// text is a warning about captures. Otherwise it is "".
-func captures(w fileEntry) string {
+// captureWarning returns a text to append to an error. If the entry's pattern of names has
+// captures, the text is a warning about captures. Otherwise it is "".
+func captureWarning(w fileEntry) string {
 	if w.match.name != nil && captured.MatchString(*w.match.name) {
 		return "; the captures of an account's regular expression would be patterns there, and * in an account's name would match any text"
 	}
@@ -287,8 +288,8 @@ func matchesEverything(entries []entry) bool {
 	})
 }
 
-// meaning returns the part of a file's entry that is about resources of the type kind.
-func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
+// entryForType returns the part of a file's entry that is about resources of the given type.
+func (i *importer) entryForType(w fileEntry, kind string, out bool) entry {
 	e := entry{line: w.node.Line, every: namesOf(kind)}
 	variants, from, unclear := i.variants(w.match, out)
 	e.unclear = unclear
@@ -298,18 +299,18 @@ func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 		if never {
 			continue
 		}
-		areas, why := v.areas(kind)
+		areas, why := v.findAreas(kind)
 		e.unclear = cmp.Or(e.unclear, why)
 		var when []literal
 		for _, l := range all {
-			l, no, why := i.lowered(l)
+			l, no, why := i.translateLowered(l)
 			e.unclear = cmp.Or(e.unclear, why)
 			if no {
 				areas = nil
 			}
 			when = append(when, l)
 		}
-		if takes, _ := v.typed(kind); takes && v.accounts == nil {
+		if takes, _ := v.matchesType(kind); takes && v.accounts == nil {
 			e.from = from
 		}
 		if len(variants) == 1 {
@@ -323,7 +324,7 @@ func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 				}
 			}
 			a.when = slices.Concat(when, a.when)
-			if !contradictory(a.when) {
+			if !isContradiction(a.when) {
 				e.areas = append(e.areas, a)
 			}
 		}
@@ -345,12 +346,13 @@ func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 	return e
 }
 
-// lowered translates a literal about a label that docker_auth converts to lower case before the
-// comparison. Tidewaiter compares the label without a conversion. If no value can match, the
-// result never is true. If the literal has no translation, the result unclear is the reason.
-func (i *importer) lowered(l literal) (lower literal, never bool, unclear string) {
+// translateLowered translates a literal about a label that docker_auth converts to lower case
+// before the comparison. Tidewaiter compares the label without a conversion. If no value can
+// match, the result matchesNone is true. If the literal has no translation, the result unclear has
+// the reason.
+func (i *importer) translateLowered(l literal) (lower literal, matchesNone bool, unclear string) {
 	known := i.labels[l.key]
-	if l.kind != label || known == (labelled{}) {
+	if l.kind != label || known == (labelForm{}) {
 		return l, false, ""
 	}
 	program := slices.Contains(i.sources, "ext_auth")
@@ -394,9 +396,9 @@ type outRule struct {
 	line int
 }
 
-// name gives each rule a unique name. If the entry of the rule has a comment, the name is made
+// nameRules gives each rule a unique name. If the entry of the rule has a comment, the name is made
 // from the comment.
-func (i *importer) name(all []fileEntry, rules []outRule) {
+func (i *importer) nameRules(all []fileEntry, rules []outRule) {
 	taken := make(map[string]bool)
 	for _, r := range rules {
 		w := all[r.entry]
@@ -409,11 +411,11 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 				continue
 			}
 		}
-		base := cmp.Or(strings.TrimRight(readable(w.comment), ". "), fmt.Sprintf("line %d", r.line))
+		base := cmp.Or(strings.TrimRight(commentLine(w.comment), ". "), fmt.Sprintf("line %d", r.line))
 		switch {
 		case r.deny && len(w.actions) > 0:
 			base += ": nothing else"
-		case r.kind == scope.TypeRegistry && !w.match.names(scope.TypeRegistry):
+		case r.kind == scope.TypeRegistry && !w.match.namesType(scope.TypeRegistry):
 			base += ": the catalog"
 		}
 		r.Name = base
@@ -442,8 +444,8 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 // person would never write so many.
 const manyPatterns = 16
 
-// readable returns a comment as one line that fits in the name of a rule.
-func readable(comment string) string {
+// commentLine returns a comment as one line that fits in the name of a rule.
+func commentLine(comment string) string {
 	comment = strings.Map(func(r rune) rune {
 		if !text.Printable(string(r)) {
 			return ' '

@@ -17,8 +17,8 @@ const (
 	markLast    = '\uf8ff'
 )
 
-// marked is a pattern with marks for its variables.
-type marked struct {
+// markedPattern is a pattern with marks for its variables.
+type markedPattern struct {
 	text   string
 	labels []string // by mark
 }
@@ -27,26 +27,26 @@ var variable = regexp.MustCompile(`\$\{(account|name|type|service|labels:[^}]*|(
 
 func isMark(r rune) bool { return r >= markAccount && r <= markLast }
 
-// replaceMarks replaces each mark in the text by the parameter by.
-func replaceMarks(text string, by rune) string {
+// replaceMarks replaces each mark in the text by the given character.
+func replaceMarks(text string, replacement rune) string {
 	return strings.Map(func(r rune) rune {
 		if isMark(r) {
-			return by
+			return replacement
 		}
 		return r
 	}, text)
 }
 
-// reserved reports whether a character has a special meaning in this package: it is a mark, or
+// isReserved reports whether a character has a special meaning in this package: it is a mark, or
 // a marker such as anything.
-func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
+func isReserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
-// mark replaces the variables of a pattern by their values, or by marks if they become
-// placeholders. If a variable has no counterpart in rules, unclear is the reason. The parameter
-// resource is the requested type. If the pattern is not for a name, resource is "".
-func mark(f filled, resource string) (m marked, unclear string) {
-	if strings.ContainsFunc(f.with(), reserved) {
-		return m, fmt.Sprintf("%q has a character that no name can have: remove it, or write another name", f.with())
+// markVariables replaces the variables of a pattern by their values, or by marks if they become
+// placeholders. If a variable has no counterpart in rules, the result unclear has the reason. The
+// parameter resource is the requested type. If the pattern is not for a name, resource is "".
+func markVariables(f filled, resource string) (m markedPattern, unclear string) {
+	if strings.ContainsFunc(f.substitute(), isReserved) {
+		return m, fmt.Sprintf("%q has a character that no name can have: remove it, or write another name", f.substitute())
 	}
 	m.text = variable.ReplaceAllStringFunc(f.text, func(v string) string {
 		name := v[2 : len(v)-1]
@@ -93,15 +93,15 @@ func expression(text string) (string, bool) {
 // maxNames is the maximum number of rule patterns for one pattern of names in the list.
 const maxNames = 64
 
-// names returns the areas of all names that the pattern f matches. If there is no exact
-// translation, unclear is the reason, and the areas include other names, too.
-func names(f filled, kind string) (areas []area, unclear string) {
-	m, unclear := mark(f, kind)
+// nameAreas returns the areas of all names that the given pattern matches. If there is no exact
+// translation, the result unclear has the reason, and the result areas includes other names, too.
+func nameAreas(f filled, kind string) (areas []area, unclear string) {
+	m, unclear := markVariables(f, kind)
 	all := []area{{pattern: everything}}
 	if unclear != "" {
 		return all, unclear
 	}
-	text := f.with()
+	text := f.substitute()
 	source, isExpression := expression(m.text)
 	hint := fmt.Sprintf("the regular expression %q cannot be written as patterns of names: write alternatives, .* or [^/]* in its place", text)
 	if !isExpression {
@@ -116,7 +116,7 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	if _, err := regexp.Compile(source); err != nil && !strings.ContainsFunc(source, isMark) {
 		return nil, "" // it never matches
 	}
-	if misplaced(source) {
+	if hasMisplacedVariable(source) {
 		return all, fmt.Sprintf("in %q, a variable is only a part of a path segment, or repeated; in a rule it must be a whole segment: write an entry for each value", text)
 	}
 	texts, ok := translate(source)
@@ -125,7 +125,7 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	}
 	for _, t := range texts {
 		p, why := m.pattern(t)
-		if why != "" && p.possible() {
+		if why != "" && p.canMatch() {
 			unclear = fmt.Sprintf("in %q, %s%s", text, why, insteadOf(f.text, why))
 		}
 		a := area{pattern: p}
@@ -141,25 +141,25 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	return areas, unclear
 }
 
-// unanchored matches a regular expression such as /${account}\/.*/. The author of such an
+// unanchoredPattern matches a regular expression such as /${account}\/.*/. The author of such an
 // expression probably wanted to match only the beginning of a name.
-var unanchored = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
+var unanchoredPattern = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
 
-// insteadOf returns the end of an error about the pattern in the parameter text: the advice what
-// to write instead of the pattern. The parameter why is the beginning of the error.
-func insteadOf(text, why string) string {
-	if !strings.Contains(why, "variable") {
+// insteadOf returns the end of an error about the pattern in the parameter text: advice on what to
+// write instead of the pattern. The parameter problem is the beginning of the error.
+func insteadOf(text, problem string) string {
+	if !strings.Contains(problem, "variable") {
 		return ": write [^/]* in its place"
 	}
-	if found := unanchored.FindStringSubmatch(text); found != nil {
+	if found := unanchoredPattern.FindStringSubmatch(text); found != nil {
 		return fmt.Sprintf(": it matches anywhere in a name, for example in x%s/y; for names that begin with it, write \"/^%s\\/.*/\"", found[1], found[1])
 	}
 	return ": write an entry for each value"
 }
 
-// misplaced reports whether a regular expression has a variable where the value would not be plain
-// text: in a class, after a backslash, before a repetition, or where case is ignored.
-func misplaced(source string) bool {
+// hasMisplacedVariable reports whether a regular expression has a variable where the value would
+// not be plain text: in a class, after a backslash, before a repetition, or where case is ignored.
+func hasMisplacedVariable(source string) bool {
 	if !strings.ContainsFunc(source, isMark) {
 		return false
 	}
@@ -188,9 +188,9 @@ func splitsMark(re *syntax.Regexp) bool {
 }
 
 // pattern parses a text with marks. In the text, * is any text within a segment, and the segment
-// \x00 is any number of segments. If no pattern matches exactly the same names, unclear is the
-// reason.
-func (m marked) pattern(text string) (p pattern, unclear string) {
+// \x00 is any number of segments. If no pattern matches exactly the same names, the result unclear
+// has the reason.
+func (m markedPattern) pattern(text string) (p pattern, unclear string) {
 	words := strings.Split(text, "/")
 	for i, word := range words {
 		if strings.Contains(word, hostless) {
@@ -215,7 +215,7 @@ func (m marked) pattern(text string) (p pattern, unclear string) {
 			p = append(p, part{claim, m.labels[first-markLabel]})
 		}
 	}
-	return p.normal(), unclear
+	return p.normalize(), unclear
 }
 
 // classEnd returns the index after the class at the beginning of glob. It reads the class as

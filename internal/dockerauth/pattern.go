@@ -61,9 +61,9 @@ func textPart(text string) part {
 	return part{word, text}
 }
 
-// normal merges adjacent ** and moves a * before an adjacent **, so that there is only one way
+// normalize merges adjacent ** and moves a * before an adjacent **, so that there is only one way
 // to write "at least n segments".
-func (p pattern) normal() pattern {
+func (p pattern) normalize() pattern {
 	n := make(pattern, 0, len(p))
 	open := false // append ** after the next *
 	for _, q := range p {
@@ -117,8 +117,8 @@ func (p part) String() string {
 	return [...]string{star: "*", deep: "**", user: "${user}", member: "${group}"}[p.kind]
 }
 
-// possible reports whether a repository's name can match the pattern.
-func (p pattern) possible() bool {
+// canMatch reports whether a repository's name can match the pattern.
+func (p pattern) canMatch() bool {
 	for _, text := range p.texts() {
 		if text != "" && (policy.Limit{Names: []string{text}, Actions: scope.Pull}).Check() == nil {
 			return true
@@ -127,10 +127,10 @@ func (p pattern) possible() bool {
 	return false
 }
 
-// within reports whether every name of p is a name of q. The result false can be wrong. In this
-// case the import writes more patterns than necessary, but correct ones. within compares each part
-// of p with each part of q once.
-func (p pattern) within(q pattern) bool {
+// isWithin reports whether every name of p is a name of q. If isWithin returns false, this can be
+// wrong. In this case the import writes more patterns than necessary, but correct ones. isWithin
+// compares each part of p with each part of q once.
+func (p pattern) isWithin(q pattern) bool {
 	// here[j] is true if p[i:] is within q[j:], and after[j] is true if p[i+1:] is within
 	// q[j:].
 	here, after := make([]bool, len(q)+1), make([]bool, len(q)+1)
@@ -146,16 +146,16 @@ func (p pattern) within(q pattern) bool {
 			case p[i].kind == claim && q[j].kind == star && j+1 < len(q) && q[j+1].kind == deep:
 				here[j] = after[j+1]
 			default:
-				here[j] = p[i].within(q[j]) && after[j+1]
+				here[j] = p[i].isWithin(q[j]) && after[j+1]
 			}
 		}
 	}
 	return here[0]
 }
 
-// within reports whether q matches every text that p matches. Both parts must match one segment.
-// The result false can be wrong.
-func (p part) within(q part) bool {
+// isWithin reports whether q matches every text that p matches. Both parts must match one segment.
+// If isWithin returns false, this can be wrong.
+func (p part) isWithin(q part) bool {
 	switch {
 	case p == q:
 		return true
@@ -164,15 +164,15 @@ func (p part) within(q part) bool {
 	case q.kind == star:
 		return true
 	case q.kind == glob && (p.kind == word || p.kind == glob):
-		return globbed(q.text, p.text)
+		return globMatches(q.text, p.text)
 	}
 	return false
 }
 
-// globbed reports whether a glob matches a text. The text can be a glob, too: then globbed reports
-// whether the first glob includes the second, because only a * matches a *. Names have no other
-// special characters.
-func globbed(glob, text string) bool {
+// globMatches reports whether a glob matches a text. The text can be a glob, too: then globMatches
+// reports whether the first glob includes the second, because only a * matches a *. Names have no
+// other special characters.
+func globMatches(glob, text string) bool {
 	matches, err := path.Match(glob, text)
 	return matches && err == nil
 }
@@ -181,9 +181,9 @@ func globbed(glob, text string) bool {
 // intersection, or if it takes too many steps.
 func intersect(p, q pattern) ([]area, bool) {
 	switch {
-	case p.within(q):
+	case p.isWithin(q):
 		return []area{{pattern: p}}, true
-	case q.within(p):
+	case q.isWithin(p):
 		return []area{{pattern: q}}, true
 	}
 	if p.has(claim) || q.has(claim) {
@@ -195,7 +195,7 @@ func intersect(p, q pattern) ([]area, bool) {
 		return nil, false
 	}
 	for i := range areas {
-		areas[i].pattern = areas[i].pattern.normal()
+		areas[i].pattern = areas[i].pattern.normalize()
 	}
 	return tidy(areas), len(areas) <= maxPieces
 }
@@ -222,12 +222,12 @@ func (m *intersector) parts(p, q pattern) ([]area, bool) {
 			return nil, false
 		}
 		two, ok2 := m.parts(p, q[1:])
-		all := before([]area{{pattern: pattern{p[0]}}}, append(one, two...))
+		all := concatenate([]area{{pattern: pattern{p[0]}}}, append(one, two...))
 		return all, ok2 && len(all) <= maxPieces
 	case len(p) > 0 && p[0].kind == deep:
-		return m.deep(p, q)
+		return m.intersectDeep(p, q)
 	case len(q) > 0 && q[0].kind == deep:
-		return m.deep(q, p)
+		return m.intersectDeep(q, p)
 	case len(p) == 0 || len(q) == 0:
 		return nil, true
 	}
@@ -239,23 +239,23 @@ func (m *intersector) parts(p, q pattern) ([]area, bool) {
 	if !ok {
 		return nil, false
 	}
-	all := before(heads, rests)
+	all := concatenate(heads, rests)
 	return all, len(all) <= maxPieces
 }
 
-// deep intersects a pattern that begins with ** with a pattern that does not.
-func (m *intersector) deep(p, q pattern) ([]area, bool) {
+// intersectDeep intersects a pattern that begins with ** with a pattern that does not.
+func (m *intersector) intersectDeep(p, q pattern) ([]area, bool) {
 	none, ok := m.parts(p[1:], q)
 	if !ok || len(q) == 0 {
 		return none, ok
 	}
 	more, ok := m.parts(p, q[1:])
-	all := append(none, before([]area{{pattern: pattern{q[0]}}}, more)...)
+	all := append(none, concatenate([]area{{pattern: pattern{q[0]}}}, more)...)
 	return all, ok && len(all) <= maxPieces
 }
 
-// before returns all concatenations of a head and a rest.
-func before(heads, rests []area) []area {
+// concatenate returns all concatenations of a first part and a second part.
+func concatenate(heads, rests []area) []area {
 	var all []area
 	for _, h := range heads {
 		for _, r := range rests {
@@ -269,16 +269,16 @@ func before(heads, rests []area) []area {
 // claim.
 func (p part) intersect(q part) ([]area, bool) {
 	switch {
-	case p.within(q):
+	case p.isWithin(q):
 		return []area{{pattern: pattern{p}}}, true
-	case q.within(p):
+	case q.isWithin(p):
 		return []area{{pattern: pattern{q}}}, true
 	case p.kind == member || q.kind == member:
 		if q.kind == member {
 			p, q = q, p
 		}
 		if q.kind == word { // ${group} and dev: dev, for members of dev
-			return []area{{pattern{q}, []literal{is(claimed(p.text, q.text))}}}, true
+			return []area{{pattern{q}, []literal{is(labelEquals(p.text, q.text))}}}, true
 		}
 		return nil, false // it is unknown which of the groups matches
 	case q.kind == user:
@@ -287,9 +287,9 @@ func (p part) intersect(q part) ([]area, bool) {
 	case p.kind == user:
 		switch q.kind {
 		case word: // ${user} and ann: ann, if the account is ann
-			return []area{{pattern{q}, []literal{is(named(q.text))}}}, true
+			return []area{{pattern{q}, []literal{is(accountsNamed(q.text))}}}, true
 		case glob:
-			return []area{{pattern{p}, []literal{is(namedLike(q.text))}}}, true
+			return []area{{pattern{p}, []literal{is(accountsLike(q.text))}}}, true
 		}
 		return nil, false
 	case p.kind == glob && q.kind == glob:
@@ -333,8 +333,8 @@ func intersectGlobs(p, q string) ([]string, bool) {
 	}
 	var kept []string
 	for _, text := range intersect(p, q) {
-		if !slices.ContainsFunc(kept, func(k string) bool { return globbed(k, text) }) {
-			kept = append(slices.DeleteFunc(kept, func(k string) bool { return globbed(text, k) }), text)
+		if !slices.ContainsFunc(kept, func(k string) bool { return globMatches(k, text) }) {
+			kept = append(slices.DeleteFunc(kept, func(k string) bool { return globMatches(text, k) }), text)
 		}
 	}
 	return kept, steps <= maxSteps && len(kept) <= maxPieces
@@ -391,28 +391,28 @@ func intersectClaims(p, q pattern) ([]area, bool) {
 	left := intersector(maxSteps)
 	one, ok1 := left.parts(head, q[:at])
 	two, ok2 := left.parts(tail, q[at+width:])
-	middle := area{q[at : at+width], []literal{is(claimed(p[at].text, strings.Join(words, "/")))}}
-	return tidy(before(before(one, []area{middle}), two)), ok1 && ok2
+	middle := area{q[at : at+width], []literal{is(labelEquals(p[at].text, strings.Join(words, "/")))}}
+	return tidy(concatenate(concatenate(one, []area{middle}), two)), ok1 && ok2
 }
 
-// within reports whether every request in a is in b.
-func (a area) within(b area) bool { return a.pattern.within(b.pattern) && includes(a.when, b.when) }
+// isWithin reports whether every request in a is in b.
+func (a area) isWithin(b area) bool { return a.pattern.isWithin(b.pattern) && includes(a.when, b.when) }
 
 // tidy removes empty areas, and areas that other areas include.
 func tidy(areas []area) []area {
 	var kept []area
 	for _, a := range areas {
-		a.when = distinct(a.when)
-		if contradictory(a.when) || slices.ContainsFunc(kept, a.within) || !a.pattern.possible() {
+		a.when = removeRepeated(a.when)
+		if isContradiction(a.when) || slices.ContainsFunc(kept, a.isWithin) || !a.pattern.canMatch() {
 			continue
 		}
-		kept = append(slices.DeleteFunc(kept, func(b area) bool { return b.within(a) }), a)
+		kept = append(slices.DeleteFunc(kept, func(b area) bool { return b.isWithin(a) }), a)
 	}
 	return kept
 }
 
-// distinct removes repeated values.
-func distinct[T comparable](values []T) []T {
+// removeRepeated removes repeated values.
+func removeRepeated[T comparable](values []T) []T {
 	var kept []T
 	for _, v := range values {
 		if !slices.Contains(kept, v) {
@@ -422,7 +422,7 @@ func distinct[T comparable](values []T) []T {
 	return kept
 }
 
-// includes reports whether all contains every value of some.
+// includes reports whether the first list contains every value of the second list.
 func includes[T comparable](all, some []T) bool {
 	return !slices.ContainsFunc(some, func(v T) bool { return !slices.Contains(all, v) })
 }

@@ -25,7 +25,7 @@ func (i *importer) users(n *yaml.Node) {
 		keys := i.section(e.value, "password", "labels")
 		hash := i.text(keys["password"])
 		switch {
-		case empty(e.value):
+		case hasNoValue(e.value):
 			i.note(Trap, e.key, "the user %q has no value, not even {}: docker_auth does not know the user, so the import leaves it out", e.name)
 			continue
 		case e.name == "" && keys["labels"] != nil:
@@ -41,13 +41,13 @@ func (i *importer) users(n *yaml.Node) {
 			continue
 		case strings.TrimSpace(e.name) != e.name || !text.OneLine(e.name):
 			i.problem(e.key, "nobody can sign in with the name %q: it has a control character, or leading or trailing white space: correct the name, or remove the user", e.name)
-		case keys["password"] == nil && i.further:
+		case keys["password"] == nil && i.otherSources:
 			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any password: the user is imported with a random password, so that users of ldap_auth or ext_auth cannot sign in by that name", e.name)
 			hash = randomHash
 		case keys["password"] == nil:
 			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any password: the user is not imported", e.name)
 			continue
-		case !bcrypt.MatchString(hash) && i.further:
+		case !bcrypt.MatchString(hash) && i.otherSources:
 			i.note(Changed, keys["password"], "the user %q has a password that is not a bcrypt hash, so nobody could sign in by that name, not even users of ldap_auth or ext_auth: it is imported with a random password; to let those users in, remove it", e.name)
 			hash = randomHash
 		case !bcrypt.MatchString(hash):
@@ -64,7 +64,7 @@ func (i *importer) users(n *yaml.Node) {
 		}
 	}
 	if len(i.out.users) > 0 {
-		i.general(Kept, n, "%s of the file: names and password hashes are kept; passwords longer than 72 bytes are rejected; docker_auth compares only their first 72 bytes", count(len(i.out.users), "user", "users"))
+		i.generalNote(Kept, n, "%s of the file: names and password hashes are kept; passwords longer than 72 bytes are rejected; docker_auth compares only their first 72 bytes", count(len(i.out.users), "user", "users"))
 	}
 }
 
@@ -138,7 +138,7 @@ func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool
 		for _, l := range i.members(e.value) {
 			keys := i.section(l.value, "attribute", "parse_cn", "lower_case")
 			attribute := i.text(keys["attribute"])
-			known := labelled{lower: i.isTrue(keys["lower_case"]), plain: true}
+			known := labelForm{lower: i.isTrue(keys["lower_case"]), plain: true}
 			switch {
 			case strings.EqualFold(attribute, "memberOf") && i.isTrue(keys["parse_cn"]) && memberOf:
 				i.problem(l.key, "two labels come from memberOf with parse_cn, but Tidewaiter has only one list of groups: keep one of the labels, here and in acl")
@@ -209,8 +209,8 @@ func (i *importer) ldap(n *yaml.Node) {
 		i.note(Changed, keys["insecure_tls_skip_verify"], "the directory's certificate is always verified: configure its CA certificates (ca)")
 	}
 	d.ca, d.bindDN, d.bindFile = i.text(keys["ca_certificate"]), i.text(keys["bind_dn"]), i.text(keys["bind_password_file"])
-	i.absolute(keys["ca_certificate"], d.ca)
-	i.absolute(keys["bind_password_file"], d.bindFile)
+	i.noteRelativePath(keys["ca_certificate"], d.ca)
+	i.noteRelativePath(keys["bind_password_file"], d.bindFile)
 	d.base, d.filter = i.text(keys["base"]), i.text(keys["filter"])
 	found := ofAccount.FindAllStringSubmatch(d.filter, -1)
 	if i.isTrue(keys["initial_bind_as_user"]) {
@@ -233,6 +233,6 @@ func (i *importer) ldap(n *yaml.Node) {
 			return
 		}
 	}
-	i.general(Trap, n, "a directory finds alice if the user types ALICE, but docker_auth continues with ALICE, which no entry of the list matches: Tidewaiter uses the directory's %s as the name", d.nameFrom)
-	i.general(Kept, n, "the directory became the source ldap:directory; labels became claims, and those of memberOf with parse_cn became groups")
+	i.generalNote(Trap, n, "a directory finds alice if the user types ALICE, but docker_auth continues with ALICE, which no entry of the list matches: Tidewaiter uses the directory's %s as the name", d.nameFrom)
+	i.generalNote(Kept, n, "the directory became the source ldap:directory; labels became claims, and those of memberOf with parse_cn became groups")
 }

@@ -48,8 +48,8 @@ func (r *reader) note(kind Kind, n *yaml.Node, format string, args ...any) {
 	}
 }
 
-// general adds a note about a key. The note applies to every configuration with the key.
-func (r *reader) general(kind Kind, n *yaml.Node, format string, args ...any) {
+// generalNote adds a note about a key. The note applies to every configuration with the key.
+func (r *reader) generalNote(kind Kind, n *yaml.Node, format string, args ...any) {
 	notes := r.notes
 	r.notes = r.always
 	r.note(kind, n, format, args...)
@@ -100,7 +100,7 @@ func (r *reader) pairs(n *yaml.Node) []entryOf { return r.keys(n, false) }
 func (r *reader) members(n *yaml.Node) []entryOf { return r.keys(n, true) }
 
 func (r *reader) keys(n *yaml.Node, replace bool) []entryOf {
-	if n = resolved(n); empty(n) {
+	if n = resolved(n); hasNoValue(n) {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
@@ -116,7 +116,7 @@ const (
 	maxMergedKeys = 100_000
 )
 
-// gather appends the keys of a section to all.
+// gather appends the keys of a section to the given list.
 func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []entryOf {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], resolved(n.Content[i+1])
@@ -174,10 +174,10 @@ func (r *reader) section(n *yaml.Node, known ...string) map[string]*yaml.Node {
 	found := make(map[string]*yaml.Node)
 	for _, e := range r.pairs(n) {
 		if !slices.Contains(known, e.name) {
-			r.note(Left, e.key, "docker_auth does not know the key %q and ignores it%s", e.name, meant(e.name, known))
+			r.note(Left, e.key, "docker_auth does not know the key %q and ignores it%s", e.name, suggestKey(e.name, known))
 			continue
 		}
-		if !empty(e.value) {
+		if !hasNoValue(e.value) {
 			found[e.name] = e.value
 		}
 	}
@@ -191,15 +191,15 @@ func resolved(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// empty reports whether a key has no value. A quoted empty text is a value.
-func empty(n *yaml.Node) bool {
+// hasNoValue reports whether a key has no value. A quoted empty text is a value.
+func hasNoValue(n *yaml.Node) bool {
 	return n == nil || n.Kind == yaml.ScalarNode && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 &&
 		slices.Contains([]string{"", "~", "null", "Null", "NULL"}, n.Value)
 }
 
 // text returns a text value, or "" if there is no value.
 func (r *reader) text(n *yaml.Node) string {
-	if empty(n) {
+	if hasNoValue(n) {
 		return ""
 	}
 	if n.Kind != yaml.ScalarNode {
@@ -211,7 +211,7 @@ func (r *reader) text(n *yaml.Node) string {
 
 // texts returns a list of text values.
 func (r *reader) texts(n *yaml.Node) []string {
-	if empty(n) {
+	if hasNoValue(n) {
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
@@ -229,8 +229,8 @@ func (r *reader) isTrue(n *yaml.Node) bool {
 	return n != nil && slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.Value))
 }
 
-// meant suggests the known key that was probably meant.
-func meant(name string, known []string) string {
+// suggestKey suggests the one of the known keys that was probably meant.
+func suggestKey(name string, known []string) string {
 	if near := text.Nearest(name, known); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)
 	}

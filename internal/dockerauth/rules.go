@@ -69,12 +69,12 @@ type ordering struct {
 	denied map[int]bool // indexes of the regions for which a deny is written
 }
 
-// order translates the list into rules for the actions in the parameter of. For each entry without
-// a translation, problems has the reason. The key is the entry's index. For each entry, reached is
-// true if some requests match no earlier entry and so reach this entry.
-func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
+// order translates the list into rules for the given actions. For each entry without a
+// translation, the map problems has the reason, with the entry's index as the key. For each entry,
+// the result reached is true if some requests match no earlier entry and so reach this entry.
+func order(entries []entry, actions scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
 	problems = make(map[int]string)
-	regions, reached := reachable(entries)
+	regions, reached := reachableRegions(entries)
 	for i, r := range reached {
 		if r && entries[i].unclear != "" {
 			problems[i] = entries[i].unclear
@@ -83,9 +83,9 @@ func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]st
 	if len(problems) > 0 {
 		return nil, problems, reached
 	}
-	regions = widened(regions)
+	regions = widen(regions)
 	var all []rule
-	for rest := uint8(of); rest != 0; rest &= rest - 1 {
+	for rest := uint8(actions); rest != 0; rest &= rest - 1 {
 		o := &ordering{
 			entries: entries, action: scope.Actions(1) << bits.TrailingZeros8(rest), regions: regions,
 			problems: problems, denied: make(map[int]bool),
@@ -97,9 +97,9 @@ func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]st
 	return merge(all), problems, reached
 }
 
-// reachable returns the regions with requests that no earlier entry matches. For each entry,
-// reached is true if the entry has such a region.
-func reachable(entries []entry) (regions []region, reached []bool) {
+// reachableRegions returns the regions with requests that no earlier entry matches. For each
+// entry, the result reached is true if the entry has such a region.
+func reachableRegions(entries []entry) (regions []region, reached []bool) {
 	reached = make([]bool, len(entries))
 	for i, e := range entries {
 		areas := e.areas
@@ -107,7 +107,7 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 			areas = append(slices.Clip(areas), area{pattern: e.every, when: []literal{is(signedIn)}})
 		}
 		for k, a := range areas {
-			r := region{entry: i, pattern: a.pattern, when: distinct(slices.Concat(e.when, a.when))}
+			r := region{entry: i, pattern: a.pattern, when: removeRepeated(slices.Concat(e.when, a.when))}
 			r.guessed = k == len(e.areas)
 			r.wide = r.guessed
 			w := condition{all: r.when}
@@ -115,9 +115,9 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 				if before.entry == i || before.wide || entries[before.entry].unclear != "" {
 					continue
 				}
-				w.none = append(w.none, covering(before, r)...)
+				w.none = append(w.none, coverConditions(before, r)...)
 			}
-			if w.possible() {
+			if w.canHold() {
 				regions = append(regions, r)
 				reached[i] = true
 			}
@@ -134,11 +134,11 @@ var withoutUserValue = atom{kind: account, form: like, text: "[/:]"}
 // docker_auth parses such a name as a regular expression.
 var betweenSlashes = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
-// widened adds names to entries that refuse by ${account}. An account with a slash in its name
+// widen adds names to entries that refuse by ${account}. An account with a slash in its name
 // has no ${user} in rules, so a deny with ${user} would not apply to it. For such accounts, the
 // entry is extended to all names that could match. So the rules do not grant more than the
 // list.
-func widened(regions []region) []region {
+func widen(regions []region) []region {
 	all := make([]region, 0, len(regions))
 	for _, r := range regions {
 		all = append(all, r)
@@ -146,7 +146,7 @@ func widened(regions []region) []region {
 			more := r
 			more.wide = true
 			more.when = append(slices.Delete(slices.Clone(r.when), i, i+1), is(betweenSlashes))
-			if !contradictory(more.when) {
+			if !isContradiction(more.when) {
 				all = append(all, more)
 			}
 		}
@@ -164,25 +164,25 @@ func widened(regions []region) []region {
 		if len(r.pattern) == 1 {
 			p = everything
 		}
-		r.pattern, r.wide = p.normal(), true
+		r.pattern, r.wide = p.normalize(), true
 		r.when = append(slices.Clip(r.when), is(withoutUserValue))
-		if !contradictory(r.when) {
+		if !isContradiction(r.when) {
 			all = append(all, r)
 		}
 	}
 	return all
 }
 
-// covering compares the regions wide and r. The result has lists of conditions. If all conditions
-// of one list are true for a request in r, the request is also in wide.
-func covering(wide, r region) (conditions [][]literal) {
+// coverConditions compares the given regions. The result has lists of conditions. If all
+// conditions of one list are true for a request in r, the request is also in wide.
+func coverConditions(wide, r region) (conditions [][]literal) {
 	areas, ok := intersect(wide.pattern, r.pattern)
 	if !ok {
 		return nil
 	}
 	for _, a := range areas {
 		if a.pattern.equal(r.pattern) {
-			conditions = append(conditions, distinct(slices.Concat(wide.when, a.when)))
+			conditions = append(conditions, removeRepeated(slices.Concat(wide.when, a.when)))
 		}
 	}
 	return conditions
@@ -223,7 +223,7 @@ func (o *ordering) order() {
 func (o *ordering) reportGuessed(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
-		if after.entry == r.entry || !o.allowing(after) || contradictory(slices.Concat(after.when, r.when)) {
+		if after.entry == r.entry || !o.allowing(after) || isContradiction(slices.Concat(after.when, r.when)) {
 			continue
 		}
 		o.problem(r.entry, "the entry refuses %s for some requests that line %d allows, by labels that come from %s. docker_auth reads their values as patterns; a rule compares them as text and would refuse less. Write an entry for each value, such as {name: \"red/*\", labels: {team: red}}, or put this entry after line %d",
@@ -247,7 +247,7 @@ func (o *ordering) refuse(j int) {
 			continue
 		}
 		for _, a := range areas {
-			if !contradictory(slices.Concat(after.when, r.when, a.when)) {
+			if !isContradiction(slices.Concat(after.when, r.when, a.when)) {
 				later = true
 				covered = covered && a.pattern.equal(after.pattern)
 			}
@@ -263,7 +263,7 @@ func (o *ordering) refuse(j int) {
 		}
 		areas, ok := intersect(before.pattern, r.pattern)
 		if !ok {
-			if contradictory(slices.Concat(before.when, r.when)) {
+			if isContradiction(slices.Concat(before.when, r.when)) {
 				continue
 			}
 			return
@@ -271,15 +271,15 @@ func (o *ordering) refuse(j int) {
 		for _, a := range areas {
 			both := slices.Concat(before.when, a.when)
 			switch {
-			case contradictory(slices.Concat(r.when, both)):
+			case isContradiction(slices.Concat(r.when, both)):
 			case a.pattern.equal(r.pattern):
-				w.none = append(w.none, distinct(both))
+				w.none = append(w.none, removeRepeated(both))
 			default:
 				return
 			}
 		}
 	}
-	simple, possible := w.simple()
+	simple, possible := w.simplify()
 	switch {
 	case !possible:
 		o.denied[j] = true // no deny is needed: earlier entries allow all its requests
@@ -301,22 +301,23 @@ type portion struct {
 	when    condition
 }
 
-// split subtracts a region from the portion p. The parameter left has the areas of p that are
-// not in the region, the parameter common has the areas that are in both, and the parameter
-// when has the region's conditions. The result has the areas of left, and the areas of common
-// with the requirement that the conditions do not hold.
-func (p portion) split(left, common []area, when []literal) (parts []portion) {
-	for _, l := range left {
+// split subtracts a region from the portion p. The parameter outside has the areas of p that are
+// not in the region, the parameter inside has the areas that are in both, and the parameter
+// conditions has the region's conditions. The result has the areas in outside, and the areas in
+// inside with the requirement that the conditions do not hold.
+func (p portion) split(outside, inside []area, conditions []literal) (parts []portion) {
+	for _, l := range outside {
 		parts = append(parts, portion{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})
 	}
-	for _, c := range common {
-		parts = append(parts, portion{c.pattern, condition{slices.Concat(p.when.all, c.when), append(slices.Clip(p.when.none), when)}})
+	for _, c := range inside {
+		parts = append(parts, portion{c.pattern, condition{slices.Concat(p.when.all, c.when), append(slices.Clip(p.when.none), conditions)}})
 	}
 	return parts
 }
 
-// allowed is a portion of an allow. The earlier refusals are excluded from the portion one by one.
-type allowed struct {
+// allowPortion is a portion of an allow. The earlier refusals are excluded from the portion one by
+// one.
+type allowPortion struct {
 	portion
 	next int // the next region to exclude
 }
@@ -324,7 +325,7 @@ type allowed struct {
 // allow writes the allow rules for region i.
 func (o *ordering) allow(i int) {
 	r := o.regions[i]
-	work := []allowed{{portion{r.pattern, condition{all: r.when}}, 0}}
+	work := []allowPortion{{portion{r.pattern, condition{all: r.when}}, 0}}
 	for len(work) > 0 {
 		a := work[len(work)-1]
 		work = work[:len(work)-1]
@@ -333,7 +334,7 @@ func (o *ordering) allow(i int) {
 			return
 		}
 		if a.next == i || o.regions[a.next].entry == r.entry {
-			if simple, possible := a.when.simple(); possible {
+			if simple, possible := a.when.simplify(); possible {
 				o.allows = append(o.allows, rule{r.entry, false, []pattern{a.pattern}, o.action, simple})
 			}
 			continue
@@ -345,17 +346,17 @@ func (o *ordering) allow(i int) {
 			work = append(work, a)
 			continue
 		}
-		for _, left := range o.against(i, j, a.portion) {
-			work = append(work, allowed{left, a.next})
+		for _, left := range o.excludeRefusal(i, j, a.portion) {
+			work = append(work, allowPortion{left, a.next})
 		}
 	}
 }
 
-// against excludes the refusal in region j from the portion a of region i, and returns the rest of
-// the portion.
-func (o *ordering) against(i, j int, a portion) []portion {
+// excludeRefusal excludes the refusal in region j from the portion a of region i, and returns the
+// rest of the portion.
+func (o *ordering) excludeRefusal(i, j int, a portion) []portion {
 	refusal := o.regions[j]
-	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
+	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).canHold() {
 		return []portion{a}
 	}
 	areas, ok := intersect(a.pattern, refusal.pattern)
@@ -367,9 +368,9 @@ func (o *ordering) against(i, j int, a portion) []portion {
 	for _, c := range areas {
 		both := slices.Concat(refusal.when, c.when)
 		switch {
-		case contradictory(slices.Concat(a.when.all, both)):
+		case isContradiction(slices.Concat(a.when.all, both)):
 		case c.pattern.equal(a.pattern):
-			a.when.none = append(slices.Clip(a.when.none), distinct(both))
+			a.when.none = append(slices.Clip(a.when.none), removeRepeated(both))
 		default:
 			common = append(common, c)
 		}
@@ -398,7 +399,7 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 		}
 		var next []portion
 		for _, piece := range pieces {
-			split, ok := piece.except(k, later.when)
+			split, ok := piece.excludeAllow(k, later.when)
 			if !ok || len(next) > maxPieces {
 				o.problem(refusal.entry, "the entry refuses a part of what line %d allows, and the earlier line %d allows some of that part: the rest cannot be written as patterns; list the names to refuse",
 					o.entries[later.entry].line, o.entries[k.entry].line)
@@ -409,22 +410,23 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 		pieces = next
 	}
 	for _, piece := range pieces {
-		if simple, possible := piece.when.simple(); possible {
+		if simple, possible := piece.when.simplify(); possible {
 			o.deny(j, piece.pattern, simple)
 		}
 	}
 }
 
-// except excludes an earlier allow, the region before, from the deny p, and returns the rest of
-// the deny. The parameter later has the conditions of the later allow that the deny restricts. If
-// these conditions are false for a request, the deny is not necessary for the request.
-func (p portion) except(before region, later []literal) ([]portion, bool) {
-	areas, ok := intersect(before.pattern, p.pattern)
+// excludeAllow excludes an earlier allow, the region in the parameter earlier, from the deny p,
+// and returns the rest of the deny. The parameter later has the conditions of the later allow that
+// the deny restricts. If these conditions are false for a request, the deny is not necessary for
+// the request.
+func (p portion) excludeAllow(earlier region, later []literal) ([]portion, bool) {
+	areas, ok := intersect(earlier.pattern, p.pattern)
 	if !ok {
 		switch {
-		case contradictory(slices.Concat(p.when.all, before.when)):
+		case isContradiction(slices.Concat(p.when.all, earlier.when)):
 			return []portion{p}, true
-		case contradictory(slices.Concat(p.when.all, before.when, later)):
+		case isContradiction(slices.Concat(p.when.all, earlier.when, later)):
 			p.when.all = slices.Concat(p.when.all, later)
 			return []portion{p}, true
 		}
@@ -432,12 +434,12 @@ func (p portion) except(before region, later []literal) ([]portion, bool) {
 	}
 	partly, narrowed := false, false
 	for _, c := range areas {
-		both := slices.Concat(before.when, c.when)
+		both := slices.Concat(earlier.when, c.when)
 		switch {
-		case !(condition{slices.Concat(p.when.all, both), p.when.none}).possible():
+		case !(condition{slices.Concat(p.when.all, both), p.when.none}).canHold():
 		case c.pattern.equal(p.pattern):
-			p.when.none = append(slices.Clip(p.when.none), distinct(both))
-		case !(condition{slices.Concat(p.when.all, both, later), p.when.none}).possible():
+			p.when.none = append(slices.Clip(p.when.none), removeRepeated(both))
+		case !(condition{slices.Concat(p.when.all, both, later), p.when.none}).canHold():
 			narrowed = true
 		default:
 			partly = true
@@ -449,11 +451,11 @@ func (p portion) except(before region, later []literal) ([]portion, bool) {
 	if !partly {
 		return []portion{p}, true
 	}
-	left, ok := subtract(p.pattern, before.pattern)
+	left, ok := subtract(p.pattern, earlier.pattern)
 	if !ok {
 		return nil, false
 	}
-	return p.split(left, areas, before.when), true
+	return p.split(left, areas, earlier.when), true
 }
 
 // merge merges rules of the same entry that differ only in their actions, or only in their
@@ -464,8 +466,8 @@ func merge(rules []rule) []rule {
 	})
 	rules = combine(rules, func(a, b rule) bool { return a.actions == b.actions }, func(into *rule, r rule) {
 		p := r.patterns[0]
-		if !slices.ContainsFunc(into.patterns, func(q pattern) bool { return p.within(q) }) {
-			into.patterns = append(slices.DeleteFunc(slices.Clone(into.patterns), func(q pattern) bool { return q.within(p) }), p)
+		if !slices.ContainsFunc(into.patterns, func(q pattern) bool { return p.isWithin(q) }) {
+			into.patterns = append(slices.DeleteFunc(slices.Clone(into.patterns), func(q pattern) bool { return q.isWithin(p) }), p)
 		}
 	})
 	slices.SortStableFunc(rules, func(a, b rule) int { return a.entry - b.entry })

@@ -31,12 +31,12 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	}
 	prefix := strings.Trim(i.text(keys["path_prefix"]), "/")
 	i.out.path = strings.TrimSuffix("/"+prefix, "/") + "/auth"
-	i.general(Kept, keys["path_prefix"], "the token endpoint is at %s and %s/token, as before", i.out.path, i.out.path)
+	i.generalNote(Kept, keys["path_prefix"], "the token endpoint is at %s and %s/token, as before", i.out.path, i.out.path)
 	certificate, key := i.text(keys["certificate"]), i.text(keys["key"])
 	if certificate != "" && key != "" {
 		i.out.certificate, i.out.key = certificate, key
-		i.absolute(keys["certificate"], certificate)
-		i.absolute(keys["key"], key)
+		i.noteRelativePath(keys["certificate"], certificate)
+		i.noteRelativePath(keys["key"], key)
 		i.note(Kept, keys["certificate"], "TLS uses the same certificate and key")
 	}
 	if at := keys["letsencrypt"]; at != nil {
@@ -58,9 +58,9 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	return keys
 }
 
-// absolute adds a note about a relative path, because Tidewaiter and docker_auth resolve it
+// noteRelativePath adds a note about a relative path, because Tidewaiter and docker_auth resolve it
 // against different folders.
-func (i *importer) absolute(n *yaml.Node, path string) {
+func (i *importer) noteRelativePath(n *yaml.Node, path string) {
 	if path != "" && !filepath.IsAbs(path) {
 		i.note(Changed, n, "the path %s is relative to the folder of the written file, not to the working directory", path)
 	}
@@ -90,10 +90,10 @@ func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
 	}
 	i.out.rootCertificate, i.out.rootKey = certificate, key
 	if from == keys["certificate"] {
-		i.absolute(from, certificate)
+		i.noteRelativePath(from, certificate)
 	}
-	if !i.root(from, keys["disable_legacy_key_id"]) {
-		i.general(Changed, from, "tokens are signed by the same key and identify it by its certificate (x5c), not by kid: registries accept that with their current rootcertbundle, zot does not")
+	if !i.checkRoot(from, keys["disable_legacy_key_id"]) {
+		i.generalNote(Changed, from, "tokens are signed by the same key and identify it by its certificate (x5c), not by kid: registries accept that with their current rootcertbundle, zot does not")
 	}
 }
 
@@ -114,14 +114,14 @@ func (i *importer) expiration(n *yaml.Node) {
 		i.note(Changed, n, "tokens are valid for a day and not for %s: a longer lifetime is not allowed, because tokens cannot be revoked", time.Duration(seconds)*time.Second)
 		seconds = maxLifetime
 	case seconds > 60:
-		i.general(Trap, n, "docker_auth does not tell clients how long a token is valid, so they assume 60 s; Tidewaiter tells them %d s, so a client may keep a revoked right that long", seconds)
+		i.generalNote(Trap, n, "docker_auth does not tell clients how long a token is valid, so they assume 60 s; Tidewaiter tells them %d s, so a client may keep a revoked right that long", seconds)
 	}
 	i.out.lifetime = seconds
 }
 
-// root checks the certificate of the signing key, if this process can read the file. The result is
-// true if registries will reject the certificate.
-func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
+// checkRoot checks the certificate of the signing key, if this process can read the file. The
+// result refused is true if registries will reject the certificate.
+func (i *importer) checkRoot(n, legacy *yaml.Node) (refused bool) {
 	certificatePEM, err := i.Read(i.out.rootCertificate)
 	if err != nil {
 		i.note(Todo, n, "the certificate cannot be read here: run `tidewaiter check` where it can be read. If it has expired, registries reject tokens with the certificate (x5c), though they accepted docker_auth's tokens, which have only the key's ID (kid)")

@@ -32,7 +32,7 @@ func TestGroupsThatAreDistinguishedNamesGrantNothingMore(t *testing.T) {
 			cfg := newBench(t).load(t, result.Text)
 			for _, group := range []string{"CN=Ops,DC=com", "cn=ops,dc=com", "CN=Ops, DC=com", "other"} {
 				r := listRequest{account: "ann", kind: "repository", name: "a/b", service: "r1", ip: netip.MustParseAddr("192.0.2.1"), labels: map[string][]string{"groups": {group}}, actions: []string{"pull", "push"}}
-				if got, want := r.granted(cfg.Policy), actionsOf(first(readList(t, file), r)); got&^want != 0 {
+				if got, want := r.policyActions(cfg.Policy), actionsOf(firstActions(readList(t, file), r)); got&^want != 0 {
 					t.Errorf("%s with %s: Tidewaiter grants %q, docker_auth grants %q", compared, group, got, want)
 				}
 			}
@@ -56,7 +56,7 @@ func TestGroupsThatAreDistinguishedNamesGrantNothingMore(t *testing.T) {
 	cfg := newBench(t).load(t, result.Text)
 	for name, want := range map[string][]string{"CN=Ann,DC=com": {"pull"}, "cn=ann,dc=com": nil} {
 		r := listRequest{account: name, kind: "repository", name: "a/b", service: "r1", ip: netip.MustParseAddr("192.0.2.1"), actions: []string{"pull", "push"}}
-		if got := r.granted(cfg.Policy); got != actionsOf(want) {
+		if got := r.policyActions(cfg.Policy); got != actionsOf(want) {
 			t.Errorf("%s: granted %q, want %q\n%s", name, got, want, result.Text)
 		}
 	}

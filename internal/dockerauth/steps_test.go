@@ -15,7 +15,7 @@ func TestGlobsOfGlobs(t *testing.T) {
 		glob := rapid.StringOfN(rapid.RuneFrom([]rune("ab*")), 0, 12, -1).Draw(t, "glob")
 		text := rapid.StringOfN(rapid.RuneFrom([]rune("ab*")), 0, 12, -1).Draw(t, "text")
 		want := regexp.MustCompile("^" + strings.ReplaceAll(glob, "*", ".*") + "$").MatchString(text)
-		if got := globbed(glob, text); got != want {
+		if got := globMatches(glob, text); got != want {
 			t.Fatalf("%q matches %q: %v, want %v", glob, text, got, want)
 		}
 	})
@@ -35,7 +35,7 @@ func TestPatternsWithManyDeepPartsAreComparedInFewSteps(t *testing.T) {
 	for i := range long {
 		long[i] = part{word, "a"}
 	}
-	if long.within(many(25, "b")) || !append(long, part{word, "b"}).within(many(25, "b")) {
+	if long.isWithin(many(25, "b")) || !append(long, part{word, "b"}).isWithin(many(25, "b")) {
 		t.Error("the comparison of 60 parts with 25 times ** has a wrong result")
 	}
 	if _, ok := intersect(many(25, "b"), many(25, "c")); ok {
@@ -60,11 +60,11 @@ func TestWithinFollowsItsDefinition(t *testing.T) {
 		case p[0].kind == claim && q[0].kind == star && len(q) > 1 && q[1].kind == deep:
 			return within(p[1:], q[1:])
 		}
-		return p[0].within(q[0]) && within(p[1:], q[1:])
+		return p[0].isWithin(q[0]) && within(p[1:], q[1:])
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		if p, q := drawPattern(t), drawPattern(t); p.within(q) != within(p, q) {
-			t.Fatalf("%v within %v: %v", p.texts(), q.texts(), p.within(q))
+		if p, q := drawPattern(t), drawPattern(t); p.isWithin(q) != within(p, q) {
+			t.Fatalf("%v within %v: %v", p.texts(), q.texts(), p.isWithin(q))
 		}
 	})
 }

@@ -18,7 +18,7 @@ const letters = "abcdefghijklmnopqrstuvwxyz0123456789._-"
 // subtract returns the names of p that are not in q. It fails if patterns cannot express those
 // names.
 func subtract(p, q pattern) ([]area, bool) {
-	if p.within(q) {
+	if p.isWithin(q) {
 		return nil, true
 	}
 	if both, ok := intersect(p, q); ok && len(both) == 0 {
@@ -27,8 +27,8 @@ func subtract(p, q pattern) ([]area, bool) {
 	if p.has(claim) || q.has(claim) {
 		return nil, false
 	}
-	head, open, ok := ending(p)
-	taken, takenOpen, ok2 := ending(q)
+	head, open, ok := splitDeep(p)
+	taken, takenOpen, ok2 := splitDeep(q)
 	if !ok || !ok2 {
 		return nil, false
 	}
@@ -59,23 +59,23 @@ func subtract(p, q pattern) ([]area, bool) {
 			return nil, false
 		}
 		after := area{pattern: slices.Concat(from[i+1:], rest)}
-		areas = append(areas, before(before(done, left), []area{after})...)
+		areas = append(areas, concatenate(concatenate(done, left), []area{after})...)
 		common, ok := from[i].intersect(taken[i])
 		if !ok || len(areas) > 4*maxPieces {
 			return nil, false
 		}
-		done = before(done, common)
+		done = concatenate(done, common)
 	}
 	for i := range areas {
-		areas[i].pattern = areas[i].pattern.normal()
+		areas[i].pattern = areas[i].pattern.normalize()
 	}
 	areas = tidy(areas)
 	return areas, len(areas) <= maxPieces
 }
 
-// ending returns the pattern without a final **; open is true if there was one. It fails if the
-// pattern has another **.
-func ending(p pattern) (head pattern, open, ok bool) {
+// splitDeep returns the pattern without a final **; the result open is true if there was a final
+// **. It fails if the pattern has another **.
+func splitDeep(p pattern) (head pattern, open, ok bool) {
 	at := slices.IndexFunc(p, func(x part) bool { return x.kind == deep })
 	switch at {
 	case -1:
@@ -95,7 +95,7 @@ func lengthen(p pattern, n int) pattern {
 // one segment. The parameter first is true for the first segment of a name. If areas cannot
 // express the texts, subtract fails.
 func (p part) subtract(q part, first bool) ([]area, bool) {
-	if p.within(q) {
+	if p.isWithin(q) {
 		return nil, true
 	}
 	switch common, ok := p.intersect(q); {
@@ -106,13 +106,13 @@ func (p part) subtract(q part, first bool) ([]area, bool) {
 	case p.kind == member:
 		return nil, false // a rule cannot express "any group except this group"
 	case q.kind == member && p.kind == word:
-		return []area{{pattern{p}, []literal{not(claimed(q.text, p.text))}}}, true
+		return []area{{pattern{p}, []literal{not(labelEquals(q.text, p.text))}}}, true
 	case q.kind == member:
 		return nil, false
 	case p.kind == user: // ${user} without ann: ${user}, if the account is not ann
 		return []area{{pattern{p}, []literal{not(common[0].when[0].atom)}}}, true
 	case q.kind == user && p.kind == word:
-		return []area{{pattern{p}, []literal{not(named(p.text))}}}, true
+		return []area{{pattern{p}, []literal{not(accountsNamed(p.text))}}}, true
 	case q.kind == user:
 		return nil, false
 	}
@@ -142,14 +142,14 @@ func complement(text string, first bool) ([]string, bool) {
 	if first {
 		alphabet += ":"
 	}
-	others := differing(head, alphabet)
+	others := differingGlobs(head, alphabet)
 	if !globbed {
 		for _, c := range alphabet {
 			others = append(others, head+string(c)+"*")
 		}
 		return others, true
 	}
-	for _, other := range differing(reversed(tail), alphabet) {
+	for _, other := range differingGlobs(reversed(tail), alphabet) {
 		others = append(others, reversed(other))
 	}
 	// The segment begins with head and ends with tail, but they overlap: ab*bc does not match
@@ -162,9 +162,9 @@ func complement(text string, first bool) ([]string, bool) {
 	return others, true
 }
 
-// differing returns globs for all texts that do not begin with the word: texts with another
+// differingGlobs returns globs for all texts that do not begin with the word: texts with another
 // letter at some position, and texts that are only the beginning of the word.
-func differing(word, alphabet string) (others []string) {
+func differingGlobs(word, alphabet string) (others []string) {
 	for i := range len(word) {
 		for _, c := range alphabet {
 			if byte(c) != word[i] {

@@ -159,13 +159,13 @@ func (r rule) texts() (texts []string) {
 	return texts
 }
 
-// plain matches text that needs no quotes in YAML.
-var plain = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/_.-]*$`)
+// plainText matches text that needs no quotes in YAML.
+var plainText = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/_.-]*$`)
 
 // quote returns a text as a YAML value, quoted if needed.
 func quote(s string) string {
 	switch {
-	case plain.MatchString(s) && !slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}, strings.ToLower(s)):
+	case plainText.MatchString(s) && !slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}, strings.ToLower(s)):
 		return s
 	case text.Printable(s) && strings.ContainsAny(s, `"\\`):
 		return "'" + strings.ReplaceAll(s, "'", "''") + "'"
