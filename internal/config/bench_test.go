@@ -21,7 +21,7 @@ func manyRules(n int) string {
 // BenchmarkLoad reads 10,000 rules (0.9 MB of YAML), parses, decodes, checks and compiles them.
 func BenchmarkLoad(b *testing.B) {
 	dir := b.TempDir()
-	keys(b, dir)
+	writeKeys(b, dir)
 	file := filepath.Join(dir, "tidewaiter.yaml")
 	text := "registries: [{service: r}]\n" + manyRules(10_000)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -36,9 +36,9 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// keys writes two files into dir. Load accepts them as a signing root, because it does not read
-// their content.
-func keys(t testing.TB, dir string) {
+// writeKeys writes two files into dir. Load accepts them as a signing root, because it does not
+// read their content.
+func writeKeys(t testing.TB, dir string) {
 	t.Helper()
 	for _, name := range []string{"cert.pem", "privatekey.pem"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("PEM"), 0o600); err != nil {

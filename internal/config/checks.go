@@ -27,12 +27,12 @@ func checkTLS(d *strictyaml.Decoder, n *yaml.Node, t *TLS) {
 }
 
 // checkPair checks that a section has either a certificate and its key, or the setting that the
-// parameter instead names. If the section has both, checkPair reports the text conflict. If the
+// parameter alternative names. If the section has both, checkPair reports the text conflict. If the
 // section has nothing of this, checkPair reports the text missing.
-func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, instead, conflict, missing string) {
-	switch replaced := strictyaml.Has(n, instead); {
+func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, alternative, conflict, missing string) {
+	switch replaced := strictyaml.Has(n, alternative); {
 	case replaced && certificate+key != "":
-		d.Problem(strictyaml.At(n, instead), "%s", conflict)
+		d.Problem(strictyaml.At(n, alternative), "%s", conflict)
 	case replaced:
 	case certificate+key == "":
 		d.Problem(n, "%s", missing)

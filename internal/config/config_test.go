@@ -103,8 +103,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// every is a config with all keys. No key has its default value.
-const every = `
+// allKeys is a config with all keys. No key has its default value.
+const allKeys = `
 public_url: https://auth.example.com/
 listen:
   - address: ":8443"
@@ -166,7 +166,7 @@ journal: { keep: { decisions: { age: 2w, size: 1.5GB }, refused: { age: 12h, siz
 func TestEveryKey(t *testing.T) {
 	path := filepath.FromSlash
 	got, err := loadFrom(path("etc/tidewaiter.yaml"), Options{Env: func(name string) (string, bool) { return "environment-secret", name == "NOTIFY" }}, files{
-		path("etc/tidewaiter.yaml"): every,
+		path("etc/tidewaiter.yaml"): allKeys,
 		path("etc/tls/cert.pem"):    "", path("/tls/key.pem"): "", path("etc/root.pem"): "", path("root.key"): "", path("etc/users"): "",
 		path("etc/secret"):        "file-secret-0123456789\n",
 		path("etc/more/a.yaml"):   "roles: { pusher: [pull, push] }\n",
@@ -272,13 +272,13 @@ func TestKeysFlag(t *testing.T) {
 	_, err = loadFrom("tidewaiter.yaml", Options{Keys: "other"}, disk)
 	if diff := cmp.Diff([]string{
 		"--keys: there is no signing root in other; create one with tidewaiter key new --dir other",
-	}, reported(err)); diff != "" {
+	}, errorLines(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	_, err = loadFrom("tidewaiter.yaml", Options{}, files{"tidewaiter.yaml": base})
 	if diff := cmp.Diff([]string{
 		"there is no signing root: opening /keys/cert.pem: file does not exist; name one by signing.root or --keys, or create one with tidewaiter key new --dir /keys",
-	}, reported(err)); diff != "" {
+	}, errorLines(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -353,7 +353,7 @@ func TestWarnings(t *testing.T) {
 			}
 			var got []string
 			if len(c.Warnings) > 0 {
-				got = reported(c.Warnings)
+				got = errorLines(c.Warnings)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

@@ -29,15 +29,15 @@ type crossChecks struct {
 	keys string // the flag --keys
 }
 
-// at returns the node at a path, or the last node of the path that exists.
-func (x crossChecks) at(path ...any) *yaml.Node { return strictyaml.At(x.root, path...) }
+// nodeAt returns the node at a path, or the last node of the path that exists.
+func (x crossChecks) nodeAt(path ...any) *yaml.Node { return strictyaml.At(x.root, path...) }
 
 // fill sets the defaults that depend on other settings.
 func (x crossChecks) fill() {
 	s := &x.c.Signing
 	if x.keys != "" {
 		s.Certificate, s.Key = root{folder: x.keys}.files()
-	} else if !strictyaml.Has(x.at("signing"), "root") {
+	} else if !strictyaml.Has(x.nodeAt("signing"), "root") {
 		s.Certificate, s.Key = root{folder: defaultKeys}.files()
 	}
 	s.JournalKey = cmp.Or(s.JournalKey, filepath.Join(filepath.Dir(s.Key), "journal.key"))
@@ -48,7 +48,7 @@ func (x crossChecks) fill() {
 		r := &x.c.Registries[i]
 		r.Algorithm = cmp.Or(r.Algorithm, s.Algorithm)
 		if r.Preset == Zot {
-			if !strictyaml.Has(x.at("registries", i), "key_id") {
+			if !strictyaml.Has(x.nodeAt("registries", i), "key_id") {
 				r.KeyID = token.Thumbprint
 			}
 			r.PushLifetime = cmp.Or(r.PushLifetime, max(defaultZotPush, t.PushLifetime))
@@ -61,17 +61,17 @@ func (x crossChecks) fill() {
 	least := 2*longest + leafMargin
 	switch {
 	case s.LeafLifetime == 0, s.LeafLifetime >= least: // 0: invalid, and reported before
-	case !strictyaml.Has(x.at("signing"), "leaf_lifetime"):
+	case !strictyaml.Has(x.nodeAt("signing"), "leaf_lifetime"):
 		s.LeafLifetime = least
 	default:
-		x.d.Problem(x.at("signing", "leaf_lifetime"), "tokens live for up to %s: it must be at least %s", text.Duration(longest), text.Duration(least))
+		x.d.Problem(x.nodeAt("signing", "leaf_lifetime"), "tokens live for up to %s: it must be at least %s", text.Duration(longest), text.Duration(least))
 	}
 }
 
 // services returns the names of all registries, including registries with errors.
 func (x crossChecks) services() []string {
 	names := []string{}
-	if list := x.at("registries"); list.Kind == yaml.SequenceNode {
+	if list := x.nodeAt("registries"); list.Kind == yaml.SequenceNode {
 		for _, registry := range list.Content {
 			if strictyaml.Has(registry, "service") {
 				names = append(names, strictyaml.At(registry, "service").Value)
@@ -83,14 +83,14 @@ func (x crossChecks) services() []string {
 
 func (x crossChecks) check() {
 	if x.c.Authorizer != nil {
-		x.hook(x.at("authorizer", "webhook"), x.c.Authorizer)
+		x.hook(x.nodeAt("authorizer", "webhook"), x.c.Authorizer)
 	}
 	x.publicURL()
 	x.listeners()
-	x.signing()
+	x.checkSigning()
 	x.registries()
 	x.identity()
-	x.proxies()
+	x.checkProxies()
 }
 
 // publicURL adds a warning if clients would refuse to send requests or credentials to the public
@@ -100,7 +100,7 @@ func (x crossChecks) publicURL() {
 	if err != nil || x.c.PublicURL == "" {
 		return
 	}
-	n := x.at("public_url")
+	n := x.nodeAt("public_url")
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()) {
 		x.d.Warn(n, "many clients refuse the private IP address %s; use a DNS name", ip)
 	}
@@ -137,25 +137,25 @@ func (x crossChecks) listeners() {
 	for i, l := range x.c.Listen {
 		for _, other := range x.c.Listen[:i] {
 			if l.Address != "" && other.Address == l.Address && !strings.HasSuffix(l.Address, ":0") {
-				x.d.Problem(x.at("listen", i, "address"), "another listener has the address %s", l.Address)
+				x.d.Problem(x.nodeAt("listen", i, "address"), "another listener has the address %s", l.Address)
 			}
 		}
 		if l.TLS != nil && l.TLS.Certificate != "" && l.TLS.Key != "" {
-			x.readable(x.at("listen", i, "tls", "certificate"), l.TLS.Certificate, false)
-			x.readable(x.at("listen", i, "tls", "key"), l.TLS.Key, true)
+			x.checkReadable(x.nodeAt("listen", i, "tls", "certificate"), l.TLS.Certificate, false)
+			x.checkReadable(x.nodeAt("listen", i, "tls", "key"), l.TLS.Key, true)
 		}
 		if l.TLS != nil && l.TLS.SelfSigned {
-			x.d.Warn(x.at("listen", i, "tls", "self_signed"), "clients do not trust a self-signed certificate: for testing only")
+			x.d.Warn(x.nodeAt("listen", i, "tls", "self_signed"), "clients do not trust a self-signed certificate: for testing only")
 		}
 		if slices.Contains(l.Serve, ServeToken) {
 			tokens = true
 			if l.TLS == nil && l.Address != "" && !loopback(l.Address) {
-				x.d.Warn(x.at("listen", i, "address"), "passwords travel to %s unencrypted, unless a proxy in front of it has TLS", l.Address)
+				x.d.Warn(x.nodeAt("listen", i, "address"), "passwords travel to %s unencrypted, unless a proxy in front of it has TLS", l.Address)
 			}
 		}
 	}
 	if !tokens && len(x.c.Listen) > 0 {
-		x.d.Warn(x.at("listen"), "no listener serves token, so nobody can get a token")
+		x.d.Warn(x.nodeAt("listen"), "no listener serves token, so nobody can get a token")
 	}
 }
 
@@ -165,10 +165,10 @@ func loopback(address string) bool {
 	return err == nil && endpoint.Local(host)
 }
 
-// signing checks that the root can be opened.
-func (x crossChecks) signing() {
+// checkSigning checks that the root can be opened.
+func (x crossChecks) checkSigning() {
 	s := x.c.Signing
-	n := x.at("signing", "root")
+	n := x.nodeAt("signing", "root")
 	create := x.createRoot()
 	switch {
 	case x.keys != "" && create != "":
@@ -184,7 +184,7 @@ func (x crossChecks) signing() {
 			}
 		}
 	case s.Certificate == "" || s.Key == "": // the root is invalid, and this has been reported
-	case !strictyaml.Has(x.at("signing"), "root"):
+	case !strictyaml.Has(x.nodeAt("signing"), "root"):
 		if _, err := x.d.Check(s.Certificate); err != nil {
 			if create != "" {
 				create = ", or " + create
@@ -192,15 +192,15 @@ func (x crossChecks) signing() {
 			x.d.Problem(nil, "there is no signing root: %v; name one by signing.root or --keys%s", err, create)
 			return
 		}
-		x.readable(nil, s.Key, true)
+		x.checkReadable(nil, s.Key, true)
 	case create != "":
 		x.d.Problem(strictyaml.At(n, "folder"), "there is no signing root in this folder; %s", create)
 	case strictyaml.Has(n, "folder"):
-		x.readable(strictyaml.At(n, "folder"), s.Certificate, false)
-		x.readable(strictyaml.At(n, "folder"), s.Key, true)
+		x.checkReadable(strictyaml.At(n, "folder"), s.Certificate, false)
+		x.checkReadable(strictyaml.At(n, "folder"), s.Key, true)
 	default:
-		x.readable(strictyaml.At(n, "certificate"), s.Certificate, false)
-		x.readable(strictyaml.At(n, "key"), s.Key, true)
+		x.checkReadable(strictyaml.At(n, "certificate"), s.Certificate, false)
+		x.checkReadable(strictyaml.At(n, "key"), s.Key, true)
 	}
 }
 
@@ -215,10 +215,10 @@ func (x crossChecks) createRoot() string {
 	return "create one with tidewaiter key new --dir " + text.Shell(filepath.Dir(x.c.Signing.Certificate))
 }
 
-// readable checks that the file can be opened. It adds a warning if other users can change the
+// checkReadable checks that the file can be opened. It adds a warning if other users can change the
 // file, or can read a secret file. n is the node that names the file. If the name is empty,
-// readable does nothing.
-func (x crossChecks) readable(n *yaml.Node, file string, secret bool) {
+// checkReadable does nothing.
+func (x crossChecks) checkReadable(n *yaml.Node, file string, secret bool) {
 	if file == "" {
 		return
 	}
@@ -234,16 +234,16 @@ func (x crossChecks) readable(n *yaml.Node, file string, secret bool) {
 func (x crossChecks) registries() {
 	open := x.c.Notifications.Open
 	if open {
-		x.d.Warn(x.at("notifications", "open"), "anyone can post events and write false entries into the journal: for demonstrations only")
+		x.d.Warn(x.nodeAt("notifications", "open"), "anyone can post events and write false entries into the journal: for demonstrations only")
 	}
 	// remote is true if other machines can post events.
 	remote := slices.ContainsFunc(x.c.Listen, func(l Listener) bool {
 		return l.Address != "" && slices.Contains(l.Serve, ServeNotifications) && !loopback(l.Address)
 	})
 	for i, r := range x.c.Registries {
-		n := x.at("registries", i)
+		n := x.nodeAt("registries", i)
 		for k, other := range x.c.Registries[:i] {
-			line := x.at("registries", k).Line
+			line := x.nodeAt("registries", k).Line
 			if r.Service != "" && other.Service == r.Service {
 				x.d.Problem(strictyaml.At(n, "service"), "another registry has the service %s, in line %d", text.QuoteShort(r.Service), line)
 			} else if strings.EqualFold(other.Service, r.Service) {
@@ -268,7 +268,7 @@ func (x crossChecks) identity() {
 	names := map[string]int{} // the index of the source
 	for i, s := range x.c.Identity {
 		kind, name := "source", s.Name()
-		n := x.at("identity", i)
+		n := x.nodeAt("identity", i)
 		if len(n.Content) == 2 {
 			n = n.Content[1]
 		}
@@ -276,11 +276,11 @@ func (x crossChecks) identity() {
 		case s.Anyone:
 			x.d.Warn(n, "anyone can sign in with any name and any password: for demonstrations only")
 			if i+1 < len(x.c.Identity) {
-				x.d.Problem(x.at("identity", i+1), "sources after anyone are never asked, because it knows every name; move it to the end")
+				x.d.Problem(x.nodeAt("identity", i+1), "sources after anyone are never asked, because it knows every name; move it to the end")
 			}
 			continue
 		case s.HTPasswd != nil:
-			x.readable(strictyaml.At(n, "file"), s.HTPasswd.File, false)
+			x.checkReadable(strictyaml.At(n, "file"), s.HTPasswd.File, false)
 		case s.LDAP != nil:
 			kind = "directory"
 			x.ldap(n, s.LDAP, x.c.Identity[i+1:])
@@ -299,25 +299,25 @@ func (x crossChecks) identity() {
 		}
 		if first, taken := names[name]; taken && short != "" {
 			if n = strictyaml.At(n, "name"); s.Accounts != nil {
-				n = x.at("identity", i)
+				n = x.nodeAt("identity", i)
 			}
-			x.d.Problem(n, "another %s is called %s, in line %d", kind, text.QuoteShort(short), x.at("identity", first).Line)
+			x.d.Problem(n, "another %s is called %s, in line %d", kind, text.QuoteShort(short), x.nodeAt("identity", first).Line)
 		}
 		names[name] = i
 	}
 }
 
-// proxies checks the list of proxies that may report the client's address. A proxy that terminates
-// TLS must be in the list. Otherwise all its clients share one address, and one client's wrong
-// passwords delay everyone.
-func (x crossChecks) proxies() {
+// checkProxies checks the list of proxies that may report the client's address. A proxy that
+// terminates TLS must be in the list. Otherwise all its clients share one address, and one
+// client's wrong passwords delay everyone.
+func (x crossChecks) checkProxies() {
 	direct := slices.ContainsFunc(x.c.Listen, func(l Listener) bool { return l.TLS != nil && slices.Contains(l.Serve, ServeToken) })
 	if strings.HasPrefix(x.c.PublicURL, "https:") && !direct && len(x.c.TrustedProxies) == 0 {
-		x.d.Warn(x.at("public_url"), "no listener has TLS, so there is a proxy: list its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everyone")
+		x.d.Warn(x.nodeAt("public_url"), "no listener has TLS, so there is a proxy: list its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everyone")
 	}
 	for i, p := range x.c.TrustedProxies {
 		if p.Bits() == 0 {
-			x.d.Warn(x.at("trusted_proxies", i), "any client can forge its address")
+			x.d.Warn(x.nodeAt("trusted_proxies", i), "any client can forge its address")
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // readable, at positions that exist in the file.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(base))
-	f.Add([]byte(every))
+	f.Add([]byte(allKeys))
 	f.Add([]byte("policy: { rules: [ { name: x, subjects: [anyone], repositories: [\"${user}/**\"], role: r } ] }"))
 	f.Add([]byte("? [a]\n: {<<: *x, b: !c d}\n"))
 	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]\n"))

@@ -29,7 +29,7 @@ type Hook struct {
 	Groups        bool          // only of a source: each answer must have a list of groups
 	Replace       bool          // only of the authorizer: it may grant what no rule denies
 
-	located
+	locatedSection
 }
 
 // Source returns the name of the hook as a source of principals, such as webhook:shop.
@@ -112,7 +112,7 @@ const (
 )
 
 func hookGrants() *strictyaml.Key[Hook] {
-	return strictyaml.On("grants", one(narrow, replace), func(h *Hook, v string) { h.Replace = v == replace }).Or(narrow).
+	return strictyaml.On("grants", oneOf(narrow, replace), func(h *Hook, v string) { h.Replace = v == replace }).Or(narrow).
 		Says("`narrow`: the authorizer is asked about the actions that the policy grants, and can only remove some of them. `replace`: the authorizer is asked about all requested actions that no rule denies, and decides which of them to grant.")
 }
 
@@ -132,8 +132,8 @@ func authorizer() strictyaml.Type[*Hook] {
 
 // hook checks the files that the section of a hook names.
 func (x crossChecks) hook(n *yaml.Node, h *Hook) {
-	x.readable(strictyaml.At(n, "ca"), h.CA, false)
-	x.readable(strictyaml.At(n, "certificate"), h.Certificate, false)
-	x.readable(strictyaml.At(n, "key"), h.Key, true)
-	x.readable(strictyaml.At(n, "bearer_file"), h.BearerFile, true)
+	x.checkReadable(strictyaml.At(n, "ca"), h.CA, false)
+	x.checkReadable(strictyaml.At(n, "certificate"), h.Certificate, false)
+	x.checkReadable(strictyaml.At(n, "key"), h.Key, true)
+	x.checkReadable(strictyaml.At(n, "bearer_file"), h.BearerFile, true)
 }

@@ -19,7 +19,7 @@ type HTPasswd struct {
 	Groups  map[string][]string            // group -> names
 	Claims  map[string]map[string][]string // name -> claim -> values
 
-	located
+	locatedSection
 }
 
 func htpasswdKeys() []*strictyaml.Key[HTPasswd] {

@@ -39,9 +39,9 @@ func journalKeys() []*strictyaml.Key[Journal] {
 		strictyaml.On("keep", strictyaml.Section(keepKeys()), func(j *Journal, v retention.Limits) { j.Keep = v }).Or("{}").
 			Says("How long entries are kept. Each kind of entries has separate limits. Entries that exceed a limit are removed in small steps, the oldest first. An entry is kept for at least an hour, and can be kept up to a day longer than its limit.").
 			Shows("journal:\n  keep:\n    decisions: { age: 90d, size: 1GB }\n    events: { age: forever }\n"),
-		strictyaml.On("addresses", one(Full, Shortened, Omitted), func(j *Journal, v string) { j.Addresses = v }).Or(Full).
+		strictyaml.On("addresses", oneOf(Full, Shortened, Omitted), func(j *Journal, v string) { j.Addresses = v }).Or(Full).
 			Says("The addresses of clients in new entries. `shortened`: the network (IPv4 /24, IPv6 /48). `omitted`: no address. Rate limits and rules always use the full address."),
-		strictyaml.On("clients", one(Full, Omitted), func(j *Journal, v string) { j.Clients = v }).Or(Full).
+		strictyaml.On("clients", oneOf(Full, Omitted), func(j *Journal, v string) { j.Clients = v }).Or(Full).
 			Says("The User-Agent of clients in new entries. `omitted`: no User-Agent."),
 	}
 }

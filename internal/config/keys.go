@@ -41,19 +41,19 @@ const (
 	maxHint = 200 // bytes; so that a refusal is one line on a terminal
 )
 
-func databaseKey() *strictyaml.Key[written] {
-	return strictyaml.On("database", databaseURL(), func(w *written, v string) { w.Database = v }).
+func databaseKey() *strictyaml.Key[writtenConfig] {
+	return strictyaml.On("database", databaseURL(), func(w *writtenConfig, v string) { w.Database = v }).
 		Or("sqlite:data/state.db").Formerly("state").
 		Says("Where the journal, accounts and rules are stored. `sqlite:PATH` is a file on a local disk. If the file or its folder is missing, it is created. `sqlite::memory:` stores nothing. `postgres://USER@HOST/DATABASE` serves several replicas; the password is in a separate file (`password_file`). See [Database](database.md).").
 		Shows("database: sqlite:/var/lib/tidewaiter/state.db\n")
 }
 
-func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
-	return []*strictyaml.Key[written]{
-		strictyaml.On("public_url", webAddress(), func(w *written, v string) { w.PublicURL = v }).
+func configKeys(c *when.Compiler) []*strictyaml.Key[writtenConfig] {
+	return []*strictyaml.Key[writtenConfig]{
+		strictyaml.On("public_url", webAddress(), func(w *writtenConfig, v string) { w.PublicURL = v }).
 			Says("The URL at which clients reach Tidewaiter. Registries refer clients to this URL. `realm` in the registry's config is this URL with the token path. Use a DNS name: many clients refuse a private IP address.").
 			Shows("public_url: https://auth.example.com\n"),
-		strictyaml.On("listen", strictyaml.List(strictyaml.Section(listenKeys(), checkListener)), func(w *written, v []Listener) { w.Listen = v }).
+		strictyaml.On("listen", strictyaml.List(strictyaml.Section(listenKeys(), checkListener)), func(w *writtenConfig, v []Listener) { w.Listen = v }).
 			Or(`[{address: "127.0.0.1:8080"}]`).
 			Says("The addresses to listen on. The default is reachable from this machine only.").
 			Shows(`listen:
@@ -63,31 +63,31 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
   - address: "127.0.0.1:8080" # for programs on this machine
     serve: [notifications, health, metrics]
 `),
-		strictyaml.On("paths", strictyaml.Section(pathKeys(), checkPaths), func(w *written, v paths) { w.Paths = v }).
+		strictyaml.On("paths", strictyaml.Section(pathKeys(), checkPaths), func(w *writtenConfig, v paths) { w.Paths = v }).
 			Or("{}").
 			Says("The paths of endpoints. Endpoints that are not listed here have fixed paths.").
 			Shows("paths: { token: /auth/token, notifications: /auth/events }\n"),
 		databaseKey(),
-		strictyaml.On("audit", one(BestEffort, Strict), func(w *written, v string) { w.Audit = v }).
+		strictyaml.On("audit", oneOf(BestEffort, Strict), func(w *writtenConfig, v string) { w.Audit = v }).
 			Or("best-effort").
 			Says("How a token request is answered if its decision cannot be written to the journal. `best-effort`: the request is answered, and the lost decision is counted and logged. `strict`: a token request is answered only after its decision is on disk.").
 			Shows("audit: strict\n"),
-		strictyaml.On("journal", strictyaml.Section(journalKeys()), func(w *written, v Journal) { w.Journal = v }).
+		strictyaml.On("journal", strictyaml.Section(journalKeys()), func(w *writtenConfig, v Journal) { w.Journal = v }).
 			Or("{}").
 			Says("How long entries stay in the journal, and which data about clients they contain. See [Events and the journal](events.md).").
 			Shows("journal:\n  keep: { decisions: { age: 30d, size: 500MB } }\n  addresses: shortened\n"),
-		strictyaml.On("signing", strictyaml.Section(signingKeys()), func(w *written, v Signing) { w.Signing = v }).
+		strictyaml.On("signing", strictyaml.Section(signingKeys()), func(w *writtenConfig, v Signing) { w.Signing = v }).
 			Or("{}").
 			Says("The keys that sign tokens.").
 			Shows(`signing:
   root: { certificate: /keys/cert.pem, key: /keys/privatekey.pem }
   leaf_lifetime: 24h
 `),
-		strictyaml.On("token", strictyaml.Section(tokenKeys()), func(w *written, v Token) { w.Token = v }).
+		strictyaml.On("token", strictyaml.Section(tokenKeys()), func(w *writtenConfig, v Token) { w.Token = v }).
 			Or("{}").
 			Says("The properties of tokens.").
 			Shows("token: { issuer: tidewaiter, lifetime: 5m }\n"),
-		strictyaml.On("registries", strictyaml.List(strictyaml.Section(registryKeys())), func(w *written, v []Registry) { w.Registries = v }).
+		strictyaml.On("registries", strictyaml.List(strictyaml.Section(registryKeys())), func(w *writtenConfig, v []Registry) { w.Registries = v }).
 			Must().
 			Says("The registries that trust this Tidewaiter. Tokens are issued only for these registries.").
 			Shows(`registries:
@@ -97,11 +97,11 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
   - service: old.example.com
     key_id: libtrust # a registry 2.8 whose config stays as it is
 `),
-		strictyaml.On("notifications", strictyaml.Section(notificationsKeys()), func(w *written, v notifications) { w.Notifications = v }).
+		strictyaml.On("notifications", strictyaml.Section(notificationsKeys()), func(w *writtenConfig, v notifications) { w.Notifications = v }).
 			Or("{}").
 			Says("The receiver of registry events.").
 			Shows("notifications: { open: true } # for a demonstration\n"),
-		strictyaml.On("identity", strictyaml.List(strictyaml.Section(sourceKeys(), checkSource)), func(w *written, v []Source) { w.Identity = v }).
+		strictyaml.On("identity", strictyaml.List(strictyaml.Section(sourceKeys(), checkSource)), func(w *writtenConfig, v []Source) { w.Identity = v }).
 			Says("The identity sources of users and programs. Tidewaiter asks them in this order. Without an identity source, nobody can sign in, and only anonymous requests are answered.").
 			Shows(`identity:
   - htpasswd:
@@ -109,7 +109,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
       groups:
         developers: [ann, bob]
 `),
-		strictyaml.On("policy", policyfile.Sections(c), func(w *written, v policyfile.Section) { w.policy = v }).
+		strictyaml.On("policy", policyfile.Sections(c), func(w *writtenConfig, v policyfile.Section) { w.policy = v }).
 			Says("The rules: who may do what. A matching deny wins over a matching allow. If no rule allows a request, it is refused. The order of rules does not matter.").
 			Shows(`policy:
   roles:
@@ -122,17 +122,17 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
     - { name: freeze, effect: deny, repositories: ["prod/**"], actions: [push, delete],
         when: 'now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]' }
 `),
-		strictyaml.On("authorizer", authorizer(), func(w *written, v *Hook) { w.Authorizer = v }).Formerly("decider").
+		strictyaml.On("authorizer", authorizer(), func(w *writtenConfig, v *Hook) { w.Authorizer = v }).Formerly("decider").
 			Says("Your own service or program that Tidewaiter asks about each request, after the policy has decided. If it does not answer, nothing is granted and the client gets 503. The page [Webhook and exec](webhook.md) shows how.").
 			Shows("authorizer:\n  webhook: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
-		strictyaml.On("limits", strictyaml.Section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
+		strictyaml.On("limits", strictyaml.Section(limitsKeys()), func(w *writtenConfig, v Limits) { w.Limits = v }).
 			Or("{}").
 			Says("Limits for failed sign-ins and for connections. See [rate limiting](rate-limiting.md).").
 			Shows("limits: { max_failures_per_pair: 10, max_delay: 5m }\n"),
-		strictyaml.On("trusted_proxies", strictyaml.List(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
+		strictyaml.On("trusted_proxies", strictyaml.List(prefix()), func(w *writtenConfig, v []netip.Prefix) { w.TrustedProxies = v }).
 			Says("Networks and addresses of proxies whose `X-Forwarded-For` is trusted. By default the header is not trusted, because clients can forge it. A listed proxy must set `X-Forwarded-For`. If it sends only another header (`Forwarded`, `X-Real-IP`), or an invalid address, the client's address is unknown. For such requests, conditions on `request.ip` fail, events need a secret, and rate limits apply to the proxy's address. Ports after addresses in the header (`192.0.2.7:1234`, `[2001:db8::7]:443`) are ignored.").
 			Shows("trusted_proxies: [10.1.0.0/16, \"fd00::7\"]\n"),
-		strictyaml.On("log", strictyaml.Section(logKeys()), func(w *written, v logging) { w.Log = v }).
+		strictyaml.On("log", strictyaml.Section(logKeys()), func(w *writtenConfig, v logging) { w.Log = v }).
 			Or("{}").
 			Says("The level and the format of the log.").
 			Shows("log: { level: info, format: json }\n"),
@@ -145,7 +145,7 @@ func listenKeys() []*strictyaml.Key[Listener] {
 			Says("A host name or an IP address, and a port. Without a host, Tidewaiter listens on all addresses of the machine."),
 		strictyaml.On("tls", pointer(strictyaml.Section(tlsKeys(), checkTLS)), func(l *Listener, v *TLS) { l.TLS = v }).
 			Says("The certificate. Without `tls`, the listener serves plain HTTP. Use plain HTTP only for this machine or behind a proxy with TLS, because clients send passwords to this address."),
-		strictyaml.On("serve", strictyaml.List(one(ServeToken, ServeNotifications, ServeKeys, ServeHealth, ServeAPI, ServeMetrics)), func(l *Listener, v []string) { l.Serve = v }).
+		strictyaml.On("serve", strictyaml.List(oneOf(ServeToken, ServeNotifications, ServeKeys, ServeHealth, ServeAPI, ServeMetrics)), func(l *Listener, v []string) { l.Serve = v }).
 			Or("[token, notifications, keys, health, api]").
 			Says("The endpoints at this address. `token`: the token endpoint. `notifications`: the receiver of events. `keys`: the public keys, as JWKS. `health`: `/healthz` and `/readyz`. `api`: the [admin API](api.md), for users with the rights. `metrics`: `/metrics`. The metrics contain the names of registries, so serve them only to your monitoring."),
 	}
@@ -174,7 +174,7 @@ func pathKeys() []*strictyaml.Key[paths] {
 }
 
 func signingKeys() []*strictyaml.Key[Signing] {
-	algorithms := one(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA)
+	algorithms := oneOf(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA)
 	return []*strictyaml.Key[Signing]{
 		strictyaml.On("root", strictyaml.Section(rootKeys(), checkRoot), func(s *Signing, v root) { s.Certificate, s.Key = v.files() }).
 			Says("The root: the certificate in the `rootcertbundle` of registries, and its key. Tidewaiter issues short-lived certificates under the root, and their keys sign tokens. Use the root for Tidewaiter alone: anyone with a certificate under the root can sign tokens. The default is the folder `/keys`. The flag `--keys` overrides this key."),
@@ -240,7 +240,7 @@ func origin() strictyaml.Type[string] {
 	})
 }
 
-func refusals() strictyaml.Type[string] { return one(Explain, Specification) }
+func refusals() strictyaml.Type[string] { return oneOf(Explain, Specification) }
 
 // hint is a line of at most maxHint bytes.
 func hint() strictyaml.Type[string] {
@@ -273,13 +273,13 @@ func registryKeys() []*strictyaml.Key[Registry] {
 	return []*strictyaml.Key[Registry]{
 		strictyaml.On("service", strictyaml.Line, func(r *Registry, v string) { r.Service = v }).Must().
 			Says("The name of the registry, exactly as `service` in the registry's config."),
-		strictyaml.On("preset", one(Zot), func(r *Registry, v string) { r.Preset = v }).
+		strictyaml.On("preset", oneOf(Zot), func(r *Registry, v string) { r.Preset = v }).
 			Says("The kind of registry. Leave it out for distribution's `registry`. `zot` sets the defaults `key_id: thumbprint` and `push_lifetime: 1h`, and accepts the scope with which zot requests its catalog. See [zot](zot.md)."),
 		strictyaml.On("url", webAddress(), func(r *Registry, v string) { r.URL = v }).
 			Says("The URL of the registry."),
-		strictyaml.On("key_id", one(token.X5C, token.Libtrust, token.Thumbprint, token.Thumbprint30), func(r *Registry, v token.KeyID) { r.KeyID = v }).Or("x5c").
+		strictyaml.On("key_id", oneOf(token.X5C, token.Libtrust, token.Thumbprint, token.Thumbprint30), func(r *Registry, v token.KeyID) { r.KeyID = v }).Or("x5c").
 			Says("How tokens identify their key. `x5c` works with every registry. `libtrust` is for registry 2.8 and older versions, `thumbprint` for 3.1, `thumbprint-3.0` for 3.0. With `libtrust`, `thumbprint` and `thumbprint-3.0`, the root's own key signs."),
-		strictyaml.On("algorithm", one(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA), func(r *Registry, v token.Algorithm) { r.Algorithm = v }).
+		strictyaml.On("algorithm", oneOf(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA), func(r *Registry, v token.Algorithm) { r.Algorithm = v }).
 			Says("The signature algorithm of tokens for this registry. The default is `signing.algorithm`."),
 		strictyaml.On("lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.Lifetime = v }).
 			Says("How long tokens for this registry are valid. The default is `token.lifetime`."),
@@ -333,9 +333,9 @@ func sourceKeys() []*strictyaml.Key[Source] {
 
 func logKeys() []*strictyaml.Key[logging] {
 	return []*strictyaml.Key[logging]{
-		strictyaml.On("level", one("debug", "info", "warn", "error"), func(l *logging, v string) { l.Level = v }).Or("info").
+		strictyaml.On("level", oneOf("debug", "info", "warn", "error"), func(l *logging, v string) { l.Level = v }).Or("info").
 			Says("The lowest level to log."),
-		strictyaml.On("format", one("text", "json"), func(l *logging, v string) { l.Format = v }).Or("text").
+		strictyaml.On("format", oneOf("text", "json"), func(l *logging, v string) { l.Format = v }).Or("text").
 			Says("The format of a line."),
 	}
 }
@@ -350,7 +350,7 @@ func limitsKeys() []*strictyaml.Key[Limits] {
 			Says("The number of wrong passwords from one source that are not delayed, for all names together. An IPv6 /56 may have four times as many wrong passwords, a /48 sixteen times as many. Behind a proxy, set `trusted_proxies`. Otherwise the proxy's address is the source of all clients. The delay is at most 30 seconds."),
 		strictyaml.On("max_delay", duration(time.Second, time.Hour), func(l *Limits, v time.Duration) { l.MaxDelay = v }).Or("5m").Formerly("longest_delay").
 			Says("The maximum delay."),
-		strictyaml.On("unknown_places", one("slow", RefusePlaces), func(l *Limits, v string) { l.UnknownPlaces = v }).Or("slow").
+		strictyaml.On("unknown_places", oneOf("slow", RefusePlaces), func(l *Limits, v string) { l.UnknownPlaces = v }).Or("slow").
 			Says("How sign-ins from unknown places are limited after 100 failures for a name. Unknown places are places where the name has not signed in before. `slow`: one attempt per minute is checked. `refuse`: no attempt is checked until a failure is forgotten. One failure is forgotten every 15 minutes."),
 		strictyaml.On("connections", count(10, 1_000_000), func(l *Limits, v int) { l.Connections = v }).Or("4000").
 			Says("The maximum number of open connections for each address under `listen`. When all connections are in use, idle connections are closed to admit new connections. If no connection is idle, the answer is 503. One client address can use at most half of the connections, unless the address is a trusted proxy or this machine. To change this setting, restart the service."),

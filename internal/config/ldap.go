@@ -32,7 +32,7 @@ type LDAP struct {
 
 	Attempts ldapAttempts
 
-	located
+	locatedSection
 }
 
 // ldapAttempts limits the wrong passwords for one user that are sent to a directory.
@@ -114,7 +114,7 @@ func ldapUserKeys() []*strictyaml.Key[LDAPUser] {
 			Says("The DN below which users are searched, such as `ou=people,dc=example,dc=com`, or a list of DNs. The search covers all of these DNs. If a name is found below two of them, the sign-in is refused. `\"\"` is the whole directory: all naming contexts of the server, or the forest at a global catalog (port 3268 or 3269)."),
 		strictyaml.On("filter", strictyaml.Line, func(u *LDAPUser, v string) { u.Filter = v }).
 			Says("The filter that finds a user's entry, with `{name}` for the name. The default is `(uid={name})`. Use `(sAMAccountName={name})` for Active Directory."),
-		strictyaml.On("scope", one("subtree", "one"), func(u *LDAPUser, v string) { u.Scope = v }).Or("subtree").
+		strictyaml.On("scope", oneOf("subtree", "one"), func(u *LDAPUser, v string) { u.Scope = v }).Or("subtree").
 			Says("How deep to search. `subtree`: everything below the base. `one`: only the entries directly below the base."),
 		strictyaml.On("dn", strictyaml.Line, func(u *LDAPUser, v string) { u.DN = v }).
 			Says("Instead of `base` and `filter`: the user's DN, such as `uid={name},ou=people,dc=example,dc=com`."),
@@ -143,7 +143,7 @@ func ldapGroupKeys() []*strictyaml.Key[LDAPGroups] {
 			Says("The filter that finds a user's groups, with `{dn}` for the user's DN, `{name}` for the name, and `{attribute:NAME}` for another attribute of the user's entry. The default is `(member={dn})`. If a user's entry does not have the attribute NAME, the user is refused. If the attribute has several values, the groups of all values count."),
 		strictyaml.On("name_attribute", strictyaml.Line, func(g *LDAPGroups, v string) { g.NameAttribute = v }).Or("cn").
 			Says("The attribute with the name of a group, or `dn` for its whole DN."),
-		strictyaml.On("nested", one("none", "chain", "walk"), func(g *LDAPGroups, v string) { g.Nested = v }).Or("none").
+		strictyaml.On("nested", oneOf("none", "chain", "walk"), func(g *LDAPGroups, v string) { g.Nested = v }).Or("none").
 			Says("Whether nested groups count. `none`: they do not count. `chain`: the directory resolves them, as Active Directory can. `walk`: Tidewaiter resolves them, with one search for each level."),
 	}
 }
@@ -157,7 +157,7 @@ func baseDNList() strictyaml.Type[[]string] {
 		if n.Kind == yaml.SequenceNode {
 			for i := range n.Content {
 				meant := n.Content[i].Value
-				for k := i; k+1 < len(n.Content) && touch(n.Content[k], n.Content[k+1]); k++ {
+				for k := i; k+1 < len(n.Content) && onlyCommaBetween(n.Content[k], n.Content[k+1]); k++ {
 					meant += "," + n.Content[k+1].Value
 				}
 				if meant != n.Content[i].Value {
@@ -171,8 +171,9 @@ func baseDNList() strictyaml.Type[[]string] {
 	return s
 }
 
-// touch reports whether two items of a list have no quotes, and only a comma between them.
-func touch(a, b *yaml.Node) bool {
+// onlyCommaBetween reports whether two items of a list have no quotes, and only a comma between
+// them.
+func onlyCommaBetween(a, b *yaml.Node) bool {
 	return a.Style == 0 && b.Style == 0 && a.Line == b.Line && a.Column+utf8.RuneCountInString(a.Value)+1 == b.Column
 }
 
@@ -191,8 +192,8 @@ func checkLDAP(_ *strictyaml.Decoder, n *yaml.Node, l *LDAP) { l.node = n }
 // ldap checks the files of a directory. It adds a warning if, because of this directory,
 // Tidewaiter never asks the later sources.
 func (x crossChecks) ldap(n *yaml.Node, l *LDAP, later []Source) {
-	x.readable(strictyaml.At(n, "ca"), l.CA, false)
-	x.readable(strictyaml.At(n, "bind_password_file"), l.BindPasswordFile, true)
+	x.checkReadable(strictyaml.At(n, "ca"), l.CA, false)
+	x.checkReadable(strictyaml.At(n, "bind_password_file"), l.BindPasswordFile, true)
 	if l.Plain {
 		x.d.Warn(strictyaml.At(n, "plain"), "passwords travel unencrypted to the directory %s", text.QuoteShort(l.Name))
 	}

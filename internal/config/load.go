@@ -65,8 +65,8 @@ func load(r *strictyaml.Reader, file string, o Options) (*Config, error) {
 	return c, nil
 }
 
-// written is a config as it is written in the file, before defaults and checks.
-type written struct {
+// writtenConfig is a config as it is written in the file, before defaults and checks.
+type writtenConfig struct {
 	Config
 	policy policyfile.Section
 }
@@ -128,7 +128,7 @@ func loadPolicy(r *strictyaml.Reader, file string, withDatabase bool) (p *policy
 
 // databaseOf returns the URL of the database of a config.
 func databaseOf(d *strictyaml.Decoder, root *yaml.Node) string {
-	k, into := databaseKey(), written{}
+	k, into := databaseKey(), writtenConfig{}
 	if strictyaml.Has(root, "database") {
 		k.Read(d, strictyaml.At(root, "database"), &into)
 	} else {

@@ -70,8 +70,8 @@ func loadFrom(file string, o Options, f files) (*Config, error) {
 	return load(&strictyaml.Reader{FS: f, Env: o.Env}, file, o)
 }
 
-// reported returns the lines of an error, without the file's name.
-func reported(err error) []string {
+// errorLines returns the lines of an error, without the file's name.
+func errorLines(err error) []string {
 	if err == nil {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	const rules = 2_000
 	dir := t.TempDir()
-	keys(t, dir)
+	writeKeys(t, dir)
 	file := filepath.Join(dir, "tidewaiter.yaml")
 	if err := os.WriteFile(file, []byte("registries: [{service: r}]\n"+manyRules(rules)), 0o600); err != nil {
 		t.Fatal(err)

@@ -34,14 +34,14 @@ type OIDC struct {
 	Claims    []string
 	Require   map[string][]string
 
-	located
+	locatedSection
 }
 
 func oidcKeys() []*strictyaml.Key[OIDC] {
 	return []*strictyaml.Key[OIDC]{
 		strictyaml.On("name", sourceName(), func(o *OIDC, v string) { o.Name = v }).Must().
 			Says("The name of this issuer. Its principals have the source `oidc:NAME`."),
-		strictyaml.On("preset", one("github-actions", "gitlab-ci", "kubernetes", "buildkite", "spiffe"), func(o *OIDC, v string) { o.Preset = v }).
+		strictyaml.On("preset", oneOf("github-actions", "gitlab-ci", "kubernetes", "buildkite", "spiffe"), func(o *OIDC, v string) { o.Preset = v }).
 			Says("A known kind of issuer. The preset sets the defaults of `issuer`, `principal`, `groups` and `claims`. [CI and workload identity](ci/README.md) has a page for each preset."),
 		strictyaml.On("issuer", strictyaml.Line, func(o *OIDC, v string) { o.Issuer = v }).
 			Says("The issuer, exactly as in the tokens' `iss`: an https URL. With `jwks_url` or `jwks_file`, the issuer can be any text, such as `api` or `kubernetes/serviceaccount`. Required if the preset has none."),
@@ -55,11 +55,11 @@ func oidcKeys() []*strictyaml.Key[OIDC] {
 			Says("A PEM file with the CA certificates to verify the issuer. The default is the system's CA certificates."),
 		strictyaml.On("token_file", strictyaml.FilePath("file"), func(o *OIDC, v string) { o.TokenFile = v }).
 			Says("A file with a bearer token for fetching the issuer's keys. A Kubernetes API server requires such a token. The file is read at each fetch."),
-		strictyaml.On("algorithms", strictyaml.List(one("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA")), func(o *OIDC, v []string) { o.Algorithms = v }).
+		strictyaml.On("algorithms", strictyaml.List(oneOf("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA")), func(o *OIDC, v []string) { o.Algorithms = v }).
 			Says("The accepted signature algorithms. The default is all of these. A key is used only with the algorithms for its type."),
 		strictyaml.On("max_age", duration(time.Minute, 400*24*time.Hour), func(o *OIDC, v time.Duration) { o.MaxAge = v }).
 			Says("The maximum age of a token. An older token is refused, even if its `exp` is later. The default is `24h`, or `25h` with the preset `kubernetes`."),
-		strictyaml.On("kind", one("workload", "user"), func(o *OIDC, v string) { o.Kind = v }).Or("workload").
+		strictyaml.On("kind", oneOf("workload", "user"), func(o *OIDC, v string) { o.Kind = v }).Or("workload").
 			Says("The kind of principals: `workload:NAME` or `user:NAME` in rules. Only users have a `${user}`."),
 		strictyaml.On("access_tokens_after_sign_in", duration(0, 400*24*time.Hour), func(o *OIDC, v time.Duration) { o.AccessTokensAfterSignIn = v }).Or("720h").
 			Says("With `kind: user`: how long an access token works after its owner's newest sign-in with an ID token. During this time, the access token has the groups and claims of that sign-in. After this time, it is refused until its owner signs in again. The default is 30 days. With `0s`, users of this issuer have no access tokens. Access tokens need `accounts` among the sources."),
@@ -87,9 +87,9 @@ func checkOIDC(d *strictyaml.Decoder, n *yaml.Node, o *OIDC) {
 // oidc checks the files of an issuer. It reports an error if an earlier source accepts the same
 // tokens, because Tidewaiter would then never use this issuer.
 func (x crossChecks) oidc(n *yaml.Node, o *OIDC, earlier []Source) {
-	x.readable(strictyaml.At(n, "ca"), o.CA, false)
-	x.readable(strictyaml.At(n, "jwks_file"), o.JWKSFile, false)
-	x.readable(strictyaml.At(n, "token_file"), o.TokenFile, true)
+	x.checkReadable(strictyaml.At(n, "ca"), o.CA, false)
+	x.checkReadable(strictyaml.At(n, "jwks_file"), o.JWKSFile, false)
+	x.checkReadable(strictyaml.At(n, "token_file"), o.TokenFile, true)
 	for _, s := range earlier {
 		if s.OIDC == nil || s.OIDC.Issuer != o.Issuer || o.Issuer == "" && s.OIDC.Preset != o.Preset {
 			continue

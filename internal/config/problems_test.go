@@ -282,7 +282,7 @@ func TestProblems(t *testing.T) {
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			_, err := loadText(t, files{"tidewaiter.yaml": base + tt.adds, "users": ""}.withKeys())
-			if diff := cmp.Diff(tt.diagnostics, reported(err)); diff != "" {
+			if diff := cmp.Diff(tt.diagnostics, errorLines(err)); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tt.adds, diff)
 			}
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
@@ -327,7 +327,7 @@ func TestProblemsOfRegistries(t *testing.T) {
 			_, err := loadText(t, files{
 				"tidewaiter.yaml": tt.text, "s": "0123456789abcdef\n", "empty": "\n", "two": "hunter2hunter2hunter2\nhunter2\n",
 			}.withKeys())
-			if diff := cmp.Diff(tt.diagnostics, reported(err)); diff != "" {
+			if diff := cmp.Diff(tt.diagnostics, errorLines(err)); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tt.text, diff)
 			}
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
@@ -395,7 +395,7 @@ func TestProblemsOfText(t *testing.T) {
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			_, err := loadText(t, files{"tidewaiter.yaml": tt.text}.withKeys())
-			if diff := cmp.Diff(tt.diagnostics, reported(err)); diff != "" {
+			if diff := cmp.Diff(tt.diagnostics, errorLines(err)); diff != "" {
 				t.Errorf("%q\n(-want +got):\n%s", tt.text, diff)
 			}
 		})
@@ -415,7 +415,7 @@ func TestProblemInLargeList(t *testing.T) {
 	}
 	many := base + manyRules(0) + strings.Repeat("    - { nam: x }\n", 500)
 	_, err := loadText(t, files{"tidewaiter.yaml": many}.withKeys())
-	if lines := reported(err); len(lines) != 100+1 || lines[100] != fmt.Sprintf("and %d more problems", 2*500-100) {
+	if lines := errorLines(err); len(lines) != 100+1 || lines[100] != fmt.Sprintf("and %d more problems", 2*500-100) {
 		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
 	}
 }

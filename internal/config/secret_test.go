@@ -76,7 +76,7 @@ func TestSecretsAreNotInProblems(t *testing.T) {
 // The modes of files determine who can read them.
 func TestWarningsAboutFileModes(t *testing.T) {
 	dir := t.TempDir()
-	keys(t, dir)
+	writeKeys(t, dir)
 	write := func(name, text string, mode os.FileMode) string {
 		t.Helper()
 		file := filepath.Join(dir, name)
@@ -124,7 +124,7 @@ func TestWarningsAboutFileModes(t *testing.T) {
 // A secret file that is a folder or is too large is an error.
 func TestFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
-	keys(t, dir)
+	writeKeys(t, dir)
 	file := filepath.Join(dir, "tidewaiter.yaml")
 	for _, tt := range []struct{ text, diagnostics string }{
 		{"registries: [{service: a, notifications: {secret_file: .}}]", "it is a folder"},

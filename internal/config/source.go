@@ -68,14 +68,14 @@ func SourceKinds() (kinds []string) {
 
 const accountsName = "accounts"
 
-// located is a section that knows the positions of its settings. Other packages need these
+// locatedSection is a section that knows the positions of its settings. Other packages need these
 // positions for errors that they find after Load.
-type located struct{ node *yaml.Node }
+type locatedSection struct{ node *yaml.Node }
 
 // Place returns the line and the column of a setting, such as "user.filter", or of a name or an
 // index in the setting. If the file does not contain the setting, Place returns the position of
 // the section.
-func (l located) Place(setting string, in ...any) (line, column int) {
+func (l locatedSection) Place(setting string, in ...any) (line, column int) {
 	if l.node == nil {
 		return 0, 0
 	}

@@ -78,8 +78,8 @@ func (m *misspeller) try(path, text, wrong, right string) {
 	m.t.Errorf("%s%s: %q is accepted: %s\n%v", path, right, wrong, text, err)
 }
 
-// asNear reports whether the suggestion other is as good as the suggestion right. For example,
-// rles can mean roles or rules.
+// asNear reports whether one suggestion for the wrong word is as good as the right one. For
+// example, rles can mean roles or rules.
 func asNear(wrong, other, right string) bool {
 	return other != "" && (text.Nearest(wrong, []string{other, right}) == other ||
 		strings.HasPrefix(other, wrong)) // ser is the beginning of servers, and user without its u

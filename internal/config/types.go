@@ -31,8 +31,8 @@ func oneOrMore[T any](of strictyaml.Type[T]) strictyaml.Type[[]T] {
 	}}
 }
 
-// one is the type of a text that must be one of the given words.
-func one[T ~string](of ...T) strictyaml.Type[T] {
+// oneOf is the type of a text that must be one of the given words.
+func oneOf[T ~string](of ...T) strictyaml.Type[T] {
 	words := make([]string, len(of))
 	for i, w := range of {
 		words[i] = string(w)
@@ -48,7 +48,7 @@ func one[T ~string](of ...T) strictyaml.Type[T] {
 	})
 }
 
-// duration is the type of a duration of whole seconds from least to most.
+// duration is the type of a duration of whole seconds within the given limits.
 func duration(least, most time.Duration) strictyaml.Type[time.Duration] {
 	return strictyaml.Scalar("duration", func(d *strictyaml.Decoder, n *yaml.Node, s string) (time.Duration, bool) {
 		v, err := time.ParseDuration(s)
@@ -66,7 +66,7 @@ func duration(least, most time.Duration) strictyaml.Type[time.Duration] {
 	})
 }
 
-// count is the type of a number from least to most.
+// count is the type of a number within the given limits.
 func count(least, most int) strictyaml.Type[int] {
 	return strictyaml.Scalar("number", func(d *strictyaml.Decoder, n *yaml.Node, s string) (int, bool) {
 		v, err := strconv.Atoi(s)

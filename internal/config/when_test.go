@@ -6,8 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ruled is a rule without its condition, in lines 2 to 7 of a config.
-const ruled = "policy:\n  rules:\n  - name: a\n    subjects: [anyone]\n    repositories: [a]\n    actions: [pull]\n"
+// ruleLines is a rule without its condition, in lines 2 to 7 of a config.
+const ruleLines = "policy:\n  rules:\n  - name: a\n    subjects: [anyone]\n    repositories: [a]\n    actions: [pull]\n"
 
 // An error in a condition has the position of its character in the file, for every style of
 // scalar.
@@ -48,8 +48,8 @@ func TestPositionsOfErrorsInConditions(t *testing.T) {
 			`8:5: unknown key "if"; the keys here are name, effect, subjects, registries, repositories, catalog, tidewaiter, role, actions, when, lifetime, comment`}},
 	} {
 		t.Run(tt.about, func(t *testing.T) {
-			_, err := loadText(t, files{"tidewaiter.yaml": base + ruled + tt.when + "\n"}.withKeys())
-			if diff := cmp.Diff(tt.diagnostics, reported(err)); diff != "" {
+			_, err := loadText(t, files{"tidewaiter.yaml": base + ruleLines + tt.when + "\n"}.withKeys())
+			if diff := cmp.Diff(tt.diagnostics, errorLines(err)); diff != "" {
 				t.Errorf("problems of\n%s\n(-want +got):\n%s", tt.when, diff)
 			}
 		})
