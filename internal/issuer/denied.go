@@ -38,9 +38,9 @@ func (e *DeniedError) Error() string {
 	text := username.Login(e.Principal) + " may not "
 	switch {
 	case isCatalog(asked):
-		text += "list the catalog: " + e.why(refused)
+		text += "list the catalog: " + e.reasonFor(refused)
 	case e.Result.Granted.Has(scope.Pull):
-		text += verbs(refused) + " " + asked.Name + ": " + e.why(refused)
+		text += verbs(refused) + " " + asked.Name + ": " + e.reasonFor(refused)
 	default:
 		text += verbs(refused) + " " + asked.Name + ", or there is no such repository"
 	}
@@ -51,8 +51,8 @@ func (e *DeniedError) Error() string {
 	return text
 }
 
-// why returns the reason why the first of the refused actions was refused.
-func (e *DeniedError) why(refused scope.Actions) string {
+// reasonFor returns the reason why the first of the refused actions was refused.
+func (e *DeniedError) reasonFor(refused scope.Actions) string {
 	for _, c := range e.Result.Causes {
 		if c.Actions&refused == 0 || c.Rule == nil {
 			continue
@@ -99,10 +99,10 @@ func requiredActions(asked scope.Actions) scope.Actions {
 	return asked
 }
 
-// insufficient reports whether a signed-in principal was granted too few actions for the
+// isInsufficient reports whether a signed-in principal was granted too few actions for the
 // client's next step. A request for several repositories is a mount. A mount works even if
 // access to the source repository is denied.
-func insufficient(who *policy.Principal, results []policy.Result) bool {
+func isInsufficient(who *policy.Principal, results []policy.Result) bool {
 	return who.Kind != policy.Anonymous && len(results) == 1 &&
 		(results[0].Asked.Type == scope.TypeRepository || isCatalog(results[0].Asked)) &&
 		!results[0].Granted.Has(requiredActions(results[0].Asked.Actions))

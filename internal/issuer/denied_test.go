@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// denied requests a token for a client that shows its user the text of a refusal. It returns
+// deniedText requests a token for a client that shows its user the text of a refusal. It returns
 // this text without the id of the decision, or "" if the client got a token.
-func (b *fixture) denied(r *issuer.Request) string {
+func (b *fixture) deniedText(r *issuer.Request) string {
 	b.Helper()
 	r.ShowsText = true
 	_, err := b.Issue(b.Context(), r)
@@ -37,7 +37,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 			policy.Rule{Name: "readers", Subjects: []string{"signed-in"}, Names: []string{"pub/**", "prod/**", "night/**"}, Actions: scope.Pull},
 			policy.Rule{Name: "writers", Subjects: []string{"group:dev"}, Names: []string{"pub/**", "prod/**"}, Actions: scope.Push},
 			policy.Rule{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"prod/**", "secret/frozen"}, Actions: scope.Push},
-			policy.Rule{Name: "by day", Subjects: []string{"signed-in"}, Names: []string{"night/**", "secret/late"}, Actions: scope.Push, When: never{}},
+			policy.Rule{Name: "by day", Subjects: []string{"signed-in"}, Names: []string{"night/**", "secret/late"}, Actions: scope.Push, When: neverHolds{}},
 			policy.Rule{Name: "list", Subjects: []string{"group:dev", "robot:ci"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
 			policy.Rule{Name: "list not", Deny: true, Subjects: []string{"robot:ci"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
 			policy.Rule{Name: "cleaners", Subjects: []string{"user:cleo"}, Names: []string{"pub/**"}, Actions: scope.Delete},
@@ -86,7 +86,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		{"dan", "registry:catalog:*", ""},
 		{"bob", "", ""},
 	} {
-		if got := b.denied(request(tt.who, strings.Fields(tt.asks)...)); got != tt.text {
+		if got := b.deniedText(request(tt.who, strings.Fields(tt.asks)...)); got != tt.text {
 			t.Errorf("%s asks for %q\n got %q\nwant %q", tt.who, tt.asks, got, tt.text)
 		}
 	}
@@ -98,7 +98,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		{"dan", "repository:night/app:pull,push", `dan may not push to night/app: the condition of rule "by day" does not hold (decision ID); ask in #registry`},
 		{"bob", "repository:secret/frozen:pull,push", "bob may not pull from or push to secret/frozen, or there is no such repository (decision ID); ask in #registry"},
 	} {
-		if got := b.denied(request(tt.who, tt.asks)); got != tt.text {
+		if got := b.deniedText(request(tt.who, tt.asks)); got != tt.text {
 			t.Errorf("%s asks for %q\n got %q\nwant %q", tt.who, tt.asks, got, tt.text)
 		}
 	}
@@ -120,7 +120,7 @@ func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 			t.Errorf("%s: %v is granted", what, a.Decision.Results)
 		}
 	}
-	if b.denied(ask()) == "" {
+	if b.deniedText(ask()) == "" {
 		t.Error("a signed-in user got a token instead of an explanation")
 	}
 	b.Swap(func(l issuer.Live) issuer.Live {
@@ -129,7 +129,7 @@ func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 		l.Registries = map[string]*issuer.Registry{"r": &plain}
 		return l
 	})
-	if text := b.denied(ask()); text != "" {
+	if text := b.deniedText(ask()); text != "" {
 		t.Errorf("a registry without Explained got the refusal %q", text)
 	}
 }
@@ -150,7 +150,7 @@ func TestRefusalDoesNotRevealRepositories(t *testing.T) {
 				Actions:  rapid.SampledFrom([]scope.Actions{scope.Push, scope.Delete, scope.Push | scope.Delete, scope.Pull, scope.Repository}).Draw(t, "actions"),
 			}
 			if rapid.Bool().Draw(t, "conditional") {
-				r.When = never{}
+				r.When = neverHolds{}
 			}
 			rules = append(rules, r)
 		}
@@ -163,12 +163,12 @@ func TestRefusalDoesNotRevealRepositories(t *testing.T) {
 		for _, actions := range []string{"pull", "push", "pull,push", "pull,push,delete"} {
 			r := request("bob", "repository:a/b:"+actions)
 			d := b.Live().Policy.Decide(&policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "bob"}, Registry: "r", Scopes: r.Scopes})
-			text := b.denied(r)
+			text := b.deniedText(r)
 			if d.Results[0].Granted != 0 {
 				continue
 			}
 			b.Swap(func(l issuer.Live) issuer.Live { l.Policy = compile(b); return l })
-			plain := b.denied(request("bob", "repository:a/b:"+actions))
+			plain := b.deniedText(request("bob", "repository:a/b:"+actions))
 			if text == "" || text != plain {
 				t.Fatalf("the refusal of %s is %q, and without rules it is %q", actions, text, plain)
 			}
@@ -177,9 +177,9 @@ func TestRefusalDoesNotRevealRepositories(t *testing.T) {
 	})
 }
 
-// never is a condition that never holds.
-type never struct{}
+// neverHolds is a condition that never holds.
+type neverHolds struct{}
 
-func (never) Holds(*policy.Request) (bool, error)    { return false, nil }
-func (never) Explain(*policy.Request) []policy.Value { return nil }
-func (never) String() string                         { return "false" }
+func (neverHolds) Holds(*policy.Request) (bool, error)    { return false, nil }
+func (neverHolds) Explain(*policy.Request) []policy.Value { return nil }
+func (neverHolds) String() string                         { return "false" }

@@ -63,7 +63,7 @@ func (live *generation) issue(registry *Registry, who identity.Verified, answer 
 		expires:  time.Unix(claims.Expires.Unix(), 0),
 		lifetime: lifetime,
 	}
-	p.reuse = clock.For(now, window(lifetime))
+	p.reuse = clock.For(now, reuseWindow(lifetime))
 	if registry.CatalogByPull {
 		for i, s := range claims.Access {
 			if s.Type == scope.TypeRegistry {

@@ -122,7 +122,7 @@ type generation struct {
 	tokens *tokenCache
 }
 
-// New returns an Issuer with the settings live. Swap replaces them.
+// New returns an Issuer with the given settings. Swap replaces them.
 func New(live Live, o Options) *Issuer {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	i := &Issuer{journal: o.Journal, now: clock.Wall(o.Now), log: o.Log}
@@ -189,7 +189,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
 	now := i.now()
 
-	registry := live.registry(r.Service)
+	registry := live.findRegistry(r.Service)
 	if registry == nil {
 		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, secret.Shorten(r.Service, maxShown))
 	}
@@ -205,7 +205,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		return Answer{}, i.refuse(ctx, live, r, now, err, live.recorded(err))
+		return Answer{}, i.refuse(ctx, live, r, now, err, live.isRecorded(err))
 	}
 
 	request := policy.Request{
@@ -226,7 +226,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	answer := Answer{ID: journal.NewID(now), Decision: decision, Registry: registry}
 	var issued issuedToken
 	var denied *DeniedError
-	if registry.Explained && r.ShowsText && insufficient(who.Principal, decision.Results) {
+	if registry.Explained && r.ShowsText && isInsufficient(who.Principal, decision.Results) {
 		denied = &DeniedError{ID: answer.ID, Principal: who.Principal, Result: decision.Results[0], ShowRules: live.ShowRules, Hint: live.Hint}
 	} else {
 		if issued, err = live.issue(registry, who, &answer, now); err != nil {
@@ -263,7 +263,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 		return Answer{}, denied
 	}
 	if r.Offline {
-		answer.Refresh = i.refresh(ctx, live, r, who)
+		answer.Refresh = i.refreshToken(ctx, live, r, who)
 	}
 	return answer, nil
 }
@@ -288,11 +288,11 @@ func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Ent
 	return entry.ID, nil
 }
 
-// refresh returns a refresh token for a client that requests a refresh token: the presented
+// refreshToken returns a refresh token for a client that requests a refresh token: the presented
 // refresh token, or a new one. Other clients get no refresh token, because some of them would then
 // use only the refresh token. If no refresh token can be created, the client still gets its
 // registry token and keeps using the password.
-func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who identity.Verified) identity.Secret {
+func (i *Issuer) refreshToken(ctx context.Context, live *generation, r *Request, who identity.Verified) identity.Secret {
 	if r.Credentials.Kind == identity.RefreshToken {
 		return r.Credentials.Secret // not replaced: docker stores it in several places
 	}
@@ -327,9 +327,9 @@ func decide(ctx context.Context, by Authorizer, r policy.Request, d policy.Decis
 	return decided, nil
 }
 
-// registry returns the registry with a service name, or nil. The name can be in another case
+// findRegistry returns the registry with a service name, or nil. The name can be in another case
 // than in the config. The token always has the configured spelling of the name.
-func (live *generation) registry(service string) *Registry {
+func (live *generation) findRegistry(service string) *Registry {
 	if r, ok := live.Registries[service]; ok {
 		return r
 	}

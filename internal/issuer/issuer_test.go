@@ -120,9 +120,9 @@ func (b *fixture) issue(r *issuer.Request) issuer.Answer {
 	return a
 }
 
-// times returns the claims nbf, iat and exp of a token, in seconds relative to the clock's
+// timeClaims returns the claims nbf, iat and exp of a token, in seconds relative to the clock's
 // current whole second.
-func (b *fixture) times(a issuer.Answer) [3]int64 {
+func (b *fixture) timeClaims(a issuer.Answer) [3]int64 {
 	b.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[1])
 	if err != nil {
@@ -173,7 +173,7 @@ func TestTokenLivesAsLongAsItSays(t *testing.T) {
 				})
 			}
 			a := b.issue(request("ann", tt.scope))
-			if diff := cmp.Diff(tt.want, b.times(a)); diff != "" || a.ExpiresIn != tt.expiresIn {
+			if diff := cmp.Diff(tt.want, b.timeClaims(a)); diff != "" || a.ExpiresIn != tt.expiresIn {
 				t.Errorf("expires_in %d, want %d; times (-want +got)\n%s", a.ExpiresIn, tt.expiresIn, diff)
 			}
 		})
@@ -208,7 +208,7 @@ func TestReusedTokenIsStillFresh(t *testing.T) {
 // if the token was signed for an earlier answer and then reused.
 func TestJournalHasTheExpiryOfATokenIssued(t *testing.T) {
 	b := newFixture(t, nil)
-	end := b.clock.Now().Unix() + b.times(b.issue(request("ann", "repository:a:pull")))[2]
+	end := b.clock.Now().Unix() + b.timeClaims(b.issue(request("ann", "repository:a:pull")))[2]
 	b.clock.Pass(300 * time.Millisecond)
 	b.issue(request("ann", "repository:a:pull"))
 	b.source = func(identity.Presented) (identity.Verified, error) {
@@ -262,7 +262,7 @@ func TestExpiresInIsWhatExplainSays(t *testing.T) {
 			if want := int(says.Lasts / time.Second); !ok || a.ExpiresIn > want || !a.Reused && a.ExpiresIn != want {
 				t.Fatalf("the predicted lifetime is %s, but expires_in is %d (reused: %t)", says.Lasts, a.ExpiresIn, a.Reused)
 			}
-			if left := b.times(a)[2]; left < int64(a.ExpiresIn) {
+			if left := b.timeClaims(a)[2]; left < int64(a.ExpiresIn) {
 				t.Fatalf("the token expires in %d s, but expires_in is %d", left, a.ExpiresIn)
 			}
 		}

@@ -50,11 +50,11 @@ type Lifetime struct {
 	Rule  *policy.Rule // for ByRule and ByRole, if PredictLifetime looked it up
 }
 
-// atMost reduces the lifetime to the limit, if it is longer. In this case, the parameter by
-// becomes the setting that decides the lifetime. A limit of 0 means no limit.
-func (l *Lifetime) atMost(limit time.Duration, by LimitedBy) {
+// limitTo reduces the lifetime to the limit, if it is longer. In this case, the given setting
+// decides the lifetime. A limit of 0 means no limit.
+func (l *Lifetime) limitTo(limit time.Duration, setting LimitedBy) {
 	if limit > 0 && limit < l.Lasts {
-		l.Lasts, l.By = limit, by
+		l.Lasts, l.By = limit, setting
 	}
 }
 
@@ -74,15 +74,15 @@ func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *L
 	if granted.Has(scope.Push) && r.PushLifetime > 0 {
 		life = Lifetime{Lasts: r.PushLifetime, By: ByPushLifetime}
 	}
-	life.atMost(d.Lifetime, ByRule)
+	life.limitTo(d.Lifetime, ByRule)
 	if kind := who.Principal.Kind; int(kind) < len(limits.Kinds) {
-		life.atMost(limits.Kinds[kind], byKind[kind])
+		life.limitTo(limits.Kinds[kind], byKind[kind])
 	}
 	if granted.Has(scope.Delete) {
-		life.atMost(limits.Delete, ByDelete)
+		life.limitTo(limits.Delete, ByDelete)
 	}
 	if !who.Until.IsZero() {
-		life.atMost(max(r.Lifetime, who.Until.Sub(now)), ByCredential)
+		life.limitTo(max(r.Lifetime, who.Until.Sub(now)), ByCredential)
 	}
 	if life.Lasts < shortest {
 		life = Lifetime{Lasts: shortest, By: ByLeast}
@@ -91,10 +91,10 @@ func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *L
 }
 
 // PredictLifetime returns the lifetime that Issue would choose for a request under a policy. If a
-// rule decides the lifetime, the result names the rule. The parameter until is the time at which
+// rule decides the lifetime, the result names the rule. The parameter expiry is the time at which
 // the credential expires, or the zero time if the credential never expires. The result ok is false
 // if the registry would grant nothing.
-func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, until time.Time, limits *Limits) (life Lifetime, ok bool) {
+func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, expiry time.Time, limits *Limits) (life Lifetime, ok bool) {
 	request := *q
 	request.Scopes, _ = splitReserved(q.Scopes)
 	if request.Principal == nil {
@@ -104,7 +104,7 @@ func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, until ti
 	if !slices.ContainsFunc(d.Results, func(r policy.Result) bool { return r.Granted != 0 }) {
 		return Lifetime{}, false
 	}
-	life = r.lifetime(identity.Verified{Principal: request.Principal, Until: until}, &d, limits, q.Now)
+	life = r.lifetime(identity.Verified{Principal: request.Principal, Until: expiry}, &d, limits, q.Now)
 	if life.By == ByRule {
 		life.Rule = ask.Shortest(p, &request, &d)
 		if life.Rule != nil && life.Rule.Lifetime != life.Lasts {

@@ -15,11 +15,11 @@ import (
 )
 
 // refuse records that no token was issued, and why. The parameter known is true if the journal
-// already has an equal entry. refuse returns the error refused, or ErrNotRecorded if the refusal
+// already has an equal entry. refuse returns the given error, or ErrNotRecorded if the refusal
 // could not be recorded. If the config has audit: strict, a refusal is sent only after its journal
 // entry is stored. Otherwise an attacker could guess passwords without a trace while the disk is
 // full.
-func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refused error, known bool) error {
+func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refusal error, known bool) error {
 	_, err := i.record(ctx, live, journal.Entry{
 		Time:     now,
 		Registry: r.Credentials.Registry,
@@ -28,35 +28,35 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 			Remote:  r.Credentials.Remote,
 			Client:  r.Credentials.Client,
 			Ignored: r.Ignored,
-			Refused: reason(refused),
+			Refused: reason(refusal),
 		},
 	}, known)
 	if err != nil {
 		return err
 	}
-	return refused
+	return refusal
 }
 
-// RefuseSignIn records that a sign-in to the API was refused, and why. It returns the error
-// refused, or ErrNotRecorded if the refusal could not be recorded and must not be sent.
-func (i *Issuer) RefuseSignIn(ctx context.Context, c identity.Presented, refused error) error {
+// RefuseSignIn records that a sign-in to the API was refused, and why. It returns the given error,
+// or ErrNotRecorded if the refusal could not be recorded and must not be sent.
+func (i *Issuer) RefuseSignIn(ctx context.Context, c identity.Presented, refusal error) error {
 	live := i.live.Load()
 	_, err := i.record(ctx, live, journal.Entry{Time: i.now(), Service: &journal.Service{
-		Action: "session.refuse", Name: nameOf(c), Remote: c.Remote, Client: c.Client, Refused: reason(refused),
-	}}, live.recorded(refused))
+		Action: "session.refuse", Name: nameOf(c), Remote: c.Remote, Client: c.Client, Refused: reason(refusal),
+	}}, live.isRecorded(refusal))
 	if err != nil {
 		return err
 	}
-	return refused
+	return refusal
 }
 
-// recorded reports whether the journal already has an entry that is equal to a refusal.
+// isRecorded reports whether the journal already has an entry that is equal to a refusal.
 //
 // A flood of requests must not fill the disk. So the journal gets one entry for each delay by the
 // rate limits, and one per minute for each wrong secret. More refusals are only counted. With
 // strict audit, every checked credential gets an entry.
-func (live *generation) recorded(refused error) bool {
-	return chain.AlreadyRecorded(refused) && !(live.Strict && errors.Is(refused, identity.ErrRejected))
+func (live *generation) isRecorded(refusal error) bool {
+	return chain.AlreadyRecorded(refusal) && !(live.Strict && errors.Is(refusal, identity.ErrRejected))
 }
 
 // nameOf returns the part of a refused name that may be stored. Some clients send a token as

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// access is the access claim of a token.
-func access(t testing.TB, a issuer.Answer) string {
+// accessClaim is the access claim of a token.
+func accessClaim(t testing.TB, a issuer.Answer) string {
 	t.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[1])
 	if err != nil {
@@ -80,7 +80,7 @@ func TestCatalogOfZot(t *testing.T) {
 	} {
 		r := request(tt.user, tt.scope)
 		r.Service = tt.service
-		if diff := cmp.Diff(tt.access, access(t, b.issue(r))); diff != "" {
+		if diff := cmp.Diff(tt.access, accessClaim(t, b.issue(r))); diff != "" {
 			t.Errorf("%s for %s at %s (-want +got):\n%s", tt.scope, tt.user, tt.service, diff)
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// window returns how long a token may be reused: a tenth of its lifetime, but at most 30
+// reuseWindow returns how long a token may be reused: a tenth of its lifetime, but at most 30
 // seconds. At least token.MinLifetime must remain, because clients assume this lifetime.
-func window(lifetime time.Duration) time.Duration {
+func reuseWindow(lifetime time.Duration) time.Duration {
 	return max(0, min(lifetime/10, 30*time.Second, lifetime-shortest))
 }
 

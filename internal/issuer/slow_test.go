@@ -23,7 +23,7 @@ func TestPushOutlivesItsTokens(t *testing.T) {
 			tokens int
 		}
 		byClock := func(age time.Duration, a issuer.Answer) bool { return age >= time.Duration(a.ExpiresIn)*time.Second }
-		whenRefused := func(_ time.Duration, a issuer.Answer) bool { return b.times(a)[2] <= 0 }
+		whenRefused := func(_ time.Duration, a issuer.Answer) bool { return b.timeClaims(a)[2] <= 0 }
 		clients := []*client{
 			{what: "docker, which renews by its clock", renews: byClock},
 			{what: "crane, which renews after a refusal", renews: whenRefused},
@@ -39,7 +39,7 @@ func TestPushOutlivesItsTokens(t *testing.T) {
 					c.token, c.at = b.issue(request("ann", "repository:a:pull,push")), b.clock.Now()
 					c.tokens++
 				}
-				if times := b.times(c.token); times[0] > 0 || times[2] <= 0 {
+				if times := b.timeClaims(c.token); times[0] > 0 || times[2] <= 0 {
 					t.Fatalf("%s, lifetime %s, second %d: the token is valid from %d to %d seconds from now", c.what, lifetime, second, times[0], times[2])
 				}
 			}
