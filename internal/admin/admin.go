@@ -104,9 +104,9 @@ func (by Actor) String() string {
 	return by.Principal.String()
 }
 
-// via describes for the journal how the actor signed in: the credential, the address, and the
-// identity source. It omits the source of local accounts.
-func (by Actor) via() string {
+// signInText describes for the journal how the actor signed in: the credential, the address, and
+// the identity source. It omits the source of local accounts.
+func (by Actor) signInText() string {
 	var parts []string
 	if by.Principal != nil && by.Principal.Source != AccountsSource {
 		parts = append(parts, by.Principal.Source)

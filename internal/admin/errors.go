@@ -99,8 +99,8 @@ func Wrap(err *error, doing string, args ...any) {
 	}
 }
 
-// OrNotFound returns row and err. If err is sql.ErrNoRows, it returns ErrNotFound instead of
-// err.
+// OrNotFound returns the given row and error. If err is sql.ErrNoRows, it returns ErrNotFound
+// instead of err.
 func OrNotFound[T any](row T, err error) (T, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound

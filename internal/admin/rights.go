@@ -52,9 +52,9 @@ type Rights struct {
 	now     func() time.Time
 }
 
-// NewRights returns the rights that a policy grants. The function decide decides requests by
-// the policy in force, and is called for each check. If decide is nil, the policy has no rules.
-// If now is nil, time.Now is used.
+// NewRights returns the rights that a policy grants. The function decide decides requests by the
+// policy in force, and is called for each check. If decide is nil, the policy has no rules. If the
+// function now is nil, time.Now is used.
 func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Time) (*Rights, error) {
 	p, err := policy.Compile(policy.Source{Rules: BuiltIn()})
 	if err != nil {
@@ -100,7 +100,7 @@ func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 }
 
 // Administers reports whether a principal is an administrator or an auditor. If this depends on a
-// condition of a rule, the result is true. In conditions, request.ip is remote.
+// condition of a rule, the result is true. In conditions, request.ip is the given address.
 func (r *Rights) Administers(who *policy.Principal, remote netip.Addr) bool {
 	if slices.Contains(who.Groups, Administrators) || slices.Contains(who.Groups, Auditors) {
 		return true

@@ -52,7 +52,7 @@ func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql
 			return errNoChange
 		}
 		change.Actor = by.String()
-		if via := by.via(); via != "" {
+		if via := by.signInText(); via != "" {
 			if change.To == nil {
 				change.To = make(map[string]any)
 			}
