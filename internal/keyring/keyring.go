@@ -91,9 +91,9 @@ type leaves struct {
 	last        bool // they expire with the root, so leaves with a later expiry are impossible
 }
 
-// fit reports whether the leaves can sign a token of the longest lifetime now. They cannot if
+// canSign reports whether the leaves can sign a token of the longest lifetime now. They cannot if
 // the machine slept through the renewal, or if its clock was set back.
-func (l *leaves) fit(now time.Time) bool {
+func (l *leaves) canSign(now time.Time) bool {
 	return !now.Before(l.from) && (l.last || !now.After(l.until))
 }
 
@@ -131,7 +131,7 @@ func New(o Options) (*Keyring, error) {
 			return nil, fmt.Errorf("creating the keyring: %w", err)
 		}
 	}
-	for s := range k.all {
+	for s := range k.eachSigner {
 		if until := s.Until(); !until.IsZero() && now.Add(o.MaxToken).After(until) {
 			return nil, fmt.Errorf("creating the keyring: the root certificate expires %s, too soon for a token of %v: create a new root and install it in the registries",
 				k.root.Certificate().NotAfter.UTC().Format(time.RFC3339), o.MaxToken)
@@ -193,7 +193,7 @@ func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm, now time.Time) (
 		return s, nil
 	}
 	if l := k.leaves.Load(); l != nil && form == token.X5C {
-		if !l.fit(now) {
+		if !l.canSign(now) {
 			l = k.refit(now)
 		}
 		if s := l.signers[alg]; s != nil {
@@ -203,8 +203,8 @@ func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm, now time.Time) (
 	return nil, fmt.Errorf("no key with the form %q and the algorithm %q", string(form), string(alg))
 }
 
-// all yields every signer.
-func (k *Keyring) all(yield func(*token.Signer) bool) {
+// eachSigner yields every signer.
+func (k *Keyring) eachSigner(yield func(*token.Signer) bool) {
 	for _, s := range k.direct {
 		if !yield(s) {
 			return

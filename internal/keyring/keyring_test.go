@@ -76,7 +76,7 @@ func TestNoTokenOutlivesItsLeaf(t *testing.T) {
 func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log await.Log
-		key := &failing{Signer: newKey(t)}
+		key := &failingKey{Signer: newKey(t)}
 		k := open(t, keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		first := signer(t, k, token.X5C, token.ES256)
 
@@ -106,7 +106,7 @@ func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 // reject the token.
 func TestExpiringLeafSignsNothingThatOutlivesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		key := &failing{Signer: newKey(t)}
+		key := &failingKey{Signer: newKey(t)}
 		k := open(t, keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour})
 		key.fails.Store(true)
 		sleep(23 * time.Hour)
@@ -168,7 +168,7 @@ func TestUnfitLeafIsRenewedAtOnce(t *testing.T) {
 		{"before its validity", -2 * time.Hour, true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			key := &failing{Signer: newKey(t)}
+			key := &failingKey{Signer: newKey(t)}
 			c := clocktest.New(time.Now())
 			k, err := keyring.New(keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour, Now: c.Now})
 			if err != nil {
@@ -477,13 +477,13 @@ func newKey(t *testing.T) crypto.Signer {
 	return key
 }
 
-// failing is a key in a key service. A test can make the service unavailable.
-type failing struct {
+// failingKey is a key in a key service. A test can make the service unavailable.
+type failingKey struct {
 	crypto.Signer
 	fails atomic.Bool
 }
 
-func (f *failing) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+func (f *failingKey) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
 	if f.fails.Load() {
 		return nil, errors.New("the key service does not answer")
 	}

@@ -20,7 +20,7 @@ func (k *Keyring) maintain(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.logProblems(now, false)
-	if k.due(now) && !k.cooldown.Holds(now) {
+	if k.isRenewalDue(now) && !k.cooldown.Holds(now) {
 		k.tryLocked(now)
 	}
 }
@@ -30,7 +30,7 @@ func (k *Keyring) maintain(now time.Time) {
 func (k *Keyring) refit(now time.Time) *leaves {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.leaves.Load().fit(now) && !k.cooldown.Holds(now) {
+	if !k.leaves.Load().canSign(now) && !k.cooldown.Holds(now) {
 		k.tryLocked(now)
 	}
 	return k.leaves.Load()
@@ -42,7 +42,7 @@ func (k *Keyring) tryLocked(now time.Time) {
 		k.wait = min(max(2*k.wait, firstWait), longestWait)
 		k.cooldown = clock.For(now, k.wait)
 		k.log.Error("renewing the leaf certificate failed; the current certificate stays in use until it expires",
-			slog.Time("until", k.end()), slog.Duration("retry", k.wait), slog.Any("error", err))
+			slog.Time("until", k.expiry()), slog.Duration("retry", k.wait), slog.Any("error", err))
 		return
 	}
 	k.wait, k.cooldown = 0, clock.Span{}
@@ -51,10 +51,10 @@ func (k *Keyring) tryLocked(now time.Time) {
 	}
 }
 
-// due reports whether the leaves must be renewed. This is the case at half their lifetime. It is
-// also the case if the clock was set back so far that registries would soon reject the leaves as
-// not yet valid.
-func (k *Keyring) due(now time.Time) bool {
+// isRenewalDue reports whether the leaves must be renewed. This is the case at half their
+// lifetime. It is also the case if the clock was set back so far that registries would soon reject
+// the leaves as not yet valid.
+func (k *Keyring) isRenewalDue(now time.Time) bool {
 	l := k.leaves.Load()
 	switch {
 	case len(k.algorithms) == 0:
@@ -81,12 +81,12 @@ func (k *Keyring) renew(now time.Time) error {
 		made.last = !s.Certificate().NotAfter.Before(k.root.Certificate().NotAfter)
 	}
 	k.leaves.Store(made)
-	k.log.Info("issued a new leaf certificate", slog.Any("algorithms", k.algorithms), slog.Time("until", k.end()))
+	k.log.Info("issued a new leaf certificate", slog.Any("algorithms", k.algorithms), slog.Time("until", k.expiry()))
 	return nil
 }
 
-// end returns when the leaves in use expire.
-func (k *Keyring) end() time.Time {
+// expiry returns when the leaves in use expire.
+func (k *Keyring) expiry() time.Time {
 	for _, s := range k.leaves.Load().signers {
 		return s.Certificate().NotAfter
 	}
