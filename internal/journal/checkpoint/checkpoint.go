@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	// every is the time between two checkpoints while entries arrive.
-	every = 10 * time.Second
-	// recently is a time. If another process signed a checkpoint within this time, this process
-	// does not sign.
-	recently = every / 2
+	// interval is the time between two checkpoints while entries arrive.
+	interval = 10 * time.Second
+	// If another process signed a checkpoint less than recentInterval ago, this process does not
+	// sign.
+	recentInterval = interval / 2
 	// maxStored limits the number of stored checkpoints. Only the last checkpoint of each minute
 	// is stored.
 	maxStored = 10_000
@@ -55,9 +55,9 @@ func New(o Options) *Checkpoints {
 }
 
 // ClaimKey stores a public key as the key that signs the journal's checkpoints, if no key is
-// stored yet. It returns the stored key. Before it commits a new key, it calls created; if created
-// fails, the new key is not stored. All replicas must sign with the same key: nobody could
-// distinguish a second key from the key of a forger.
+// stored yet. It returns the stored key. Before it commits a new key, it calls the function
+// created; if this function fails, the new key is not stored. All replicas must sign with the same
+// key: nobody could distinguish a second key from the key of a forger.
 func ClaimKey(ctx context.Context, db *store.DB, public string, created func() error) (current string, err error) {
 	err = db.Write(ctx, "", func(tx *sql.Tx) error {
 		claimed, err := insertKey(ctx, tx, public)
@@ -77,9 +77,9 @@ func ClaimKey(ctx context.Context, db *store.DB, public string, created func() e
 	return current, nil
 }
 
-// ReplaceKey replaces the public key that signs the journal's checkpoints. It calls created
-// with the former key; if created fails, nothing changes. After that, processes with the former
-// key sign no checkpoints.
+// ReplaceKey replaces the public key that signs the journal's checkpoints. It calls the function
+// created with the former key; if this function fails, nothing changes. After that, processes with
+// the former key sign no checkpoints.
 func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(tx *sql.Tx, former string) error) error {
 	err := db.Write(ctx, "", func(tx *sql.Tx) error {
 		former, err := selectKey(ctx, tx)
@@ -156,7 +156,7 @@ func Latest(ctx context.Context, db *store.DB) ([]byte, error) {
 func (c *Checkpoints) Run(ctx context.Context) {
 	for {
 		c.Update(ctx)
-		if clock.Sleep(ctx, every) != nil {
+		if clock.Sleep(ctx, interval) != nil {
 			return
 		}
 	}
@@ -164,7 +164,7 @@ func (c *Checkpoints) Run(ctx context.Context) {
 
 // Update signs a checkpoint if there are entries after the last checkpoint, and no process has
 // signed recently.
-func (c *Checkpoints) Update(ctx context.Context) { c.report(ctx, c.update(ctx, recently)) }
+func (c *Checkpoints) Update(ctx context.Context) { c.report(ctx, c.update(ctx, recentInterval)) }
 
 // Finish signs a checkpoint if there are entries after the last checkpoint.
 func (c *Checkpoints) Finish(ctx context.Context) { c.report(ctx, c.update(ctx, 0)) }

@@ -38,9 +38,9 @@ func open(t *testing.T, url string, now func() time.Time) (*journal.Journal, *st
 	return j, db
 }
 
-// claimed claims a new key for the journal, and returns the options of checkpoints that sign with
-// this key.
-func claimed(t *testing.T, j *journal.Journal, db *store.DB, now func() time.Time) (checkpoint.Options, note.Verifier) {
+// claimNewKey claims a new key for the journal, and returns the options of checkpoints that sign
+// with this key.
+func claimNewKey(t *testing.T, j *journal.Journal, db *store.DB, now func() time.Time) (checkpoint.Options, note.Verifier) {
 	t.Helper()
 	key, verifier := notekeytest.New(t)
 	current, err := checkpoint.ClaimKey(t.Context(), db, key.Public(), func() error { return nil })
@@ -69,7 +69,7 @@ func TestCheckpointsAreSignedWhileEntriesCome(t *testing.T) {
 func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database) {
 	c := clocktest.New(noon)
 	j, db := open(t, d.Ready(t), c.Now)
-	o, verifier := claimed(t, j, db, c.Now)
+	o, verifier := claimNewKey(t, j, db, c.Now)
 	checkpoints := checkpoint.New(o)
 	add := func() {
 		t.Helper()
@@ -147,7 +147,7 @@ func TestForgedCheckpointsAndKeysAreFound(t *testing.T) {
 func testForgedCheckpointsAndKeysAreFound(t *testing.T, d storetest.Database) {
 	c := clocktest.New(noon)
 	j, db := open(t, d.Ready(t), c.Now)
-	o, _ := claimed(t, j, db, c.Now)
+	o, _ := claimNewKey(t, j, db, c.Now)
 	add := func(checkpoints *checkpoint.Checkpoints) {
 		t.Helper()
 		c.Pass(time.Minute)
@@ -273,7 +273,7 @@ func TestAClockThatIsSetBackKeepsCheckpoints(t *testing.T) {
 func testAClockThatIsSetBackKeepsCheckpoints(t *testing.T, d storetest.Database) {
 	c := clocktest.New(noon)
 	j, db := open(t, d.Ready(t), c.Now)
-	o, _ := claimed(t, j, db, c.Now)
+	o, _ := claimNewKey(t, j, db, c.Now)
 	checkpoints := checkpoint.New(o)
 	for _, pass := range []time.Duration{0, time.Minute, time.Minute, -90 * time.Second, 10 * time.Second, time.Hour} {
 		c.Pass(pass)
@@ -306,7 +306,7 @@ func testReplicasSignWithOneKey(t *testing.T, d storetest.Database) {
 	if _, err := checkpoint.ClaimKey(t.Context(), db, "lost", func() error { return failure }); !errors.Is(err, failure) {
 		t.Error(err)
 	}
-	o, _ := claimed(t, j, db, c.Now)
+	o, _ := claimNewKey(t, j, db, c.Now)
 	key, _ := notekeytest.New(t)
 	current, err := checkpoint.ClaimKey(t.Context(), otherDB, key.Public(), func() error {
 		t.Error("a second key was claimed")
