@@ -16,8 +16,8 @@ type Page struct {
 	begun bool // the section is not empty
 }
 
-// New begins a page in a section of the manual (1: commands, 5: files). program is the program
-// with its version, and about is a one-line description.
+// New begins a page in a section of the manual (1: commands, 5: files). The parameter program has
+// the program with its version, and the parameter about is a description in one line.
 func New(name string, section int, program, about string) *Page {
 	p := new(Page)
 	p.b.WriteString(".\\\" Written by tidewaiter man.\n")
@@ -48,7 +48,7 @@ func (p *Page) Item(term, note, text string) {
 		line += ` \fI` + escape(note) + `\fR`
 	}
 	p.line(line)
-	p.below(text)
+	p.writeItem(text)
 	p.begun = true
 }
 

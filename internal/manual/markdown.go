@@ -8,21 +8,21 @@ import (
 
 // Text writes paragraphs, lists and fenced code.
 func (p *Page) Text(markdown string) {
-	for _, b := range blocks(markdown) {
+	for _, b := range parseBlocks(markdown) {
 		p.block(b)
 	}
 }
 
-// below writes the text of an item: the first paragraph directly below the term, the other
+// writeItem writes the text of an item: the first paragraph directly below the term, the other
 // paragraphs with the same indentation.
-func (p *Page) below(markdown string) {
-	for i, b := range blocks(markdown) {
+func (p *Page) writeItem(markdown string) {
+	for i, b := range parseBlocks(markdown) {
 		switch {
 		case b.kind == paragraph && i == 0:
-			p.line(inline(b.text))
+			p.line(convertInline(b.text))
 		case b.kind == paragraph:
 			p.b.WriteString(".IP\n")
-			p.line(inline(b.text))
+			p.line(convertInline(b.text))
 		default:
 			p.b.WriteString(".RS\n")
 			p.block(b)
@@ -37,10 +37,10 @@ func (p *Page) block(b block) {
 		p.Code(b.text)
 	case item:
 		p.b.WriteString(".IP \\(bu 2\n")
-		p.line(inline(b.text))
+		p.line(convertInline(b.text))
 	default:
 		p.paragraph()
-		p.line(inline(b.text))
+		p.line(convertInline(b.text))
 	}
 	p.begun = true
 }
@@ -58,9 +58,9 @@ type block struct {
 	text string
 }
 
-// blocks parses Markdown into blocks. It joins the lines of paragraphs and items, and keeps the
-// lines of code as they are.
-func blocks(markdown string) []block {
+// parseBlocks parses Markdown into blocks. It joins the lines of paragraphs and items, and keeps
+// the lines of code as they are.
+func parseBlocks(markdown string) []block {
 	var found []block
 	open, fenced := false, false // whether the next line continues the previous block
 	for line := range strings.Lines(markdown) {
@@ -91,9 +91,9 @@ var (
 	links = regexp.MustCompile(`\[([^\]]+)\]\(([^)#]*)[^)]*\)`)
 )
 
-// inline converts a line of Markdown to roff. `code` becomes bold, and the target follows the text
-// of a link. Pages of docs link to each other by file name.
-func inline(text string) string {
+// convertInline converts a line of Markdown to roff. `code` becomes bold, and the target follows
+// the text of a link. Pages of docs link to each other by file name.
+func convertInline(text string) string {
 	text = links.ReplaceAllStringFunc(text, func(link string) string {
 		found := links.FindStringSubmatch(link)
 		said, to := found[1], found[2]
