@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// interval is the time between two calls of busy.
+	// interval is the time between two calls of the function busy.
 	interval = 5 * time.Second
 	// worthReturning is a size in bytes. If the unused heap is larger, a collection is worth its
 	// cost, which is a few milliseconds of work.
@@ -26,7 +26,7 @@ const (
 
 // Run returns memory after each burst, until ctx ends. The start counts as a burst.
 func Run(ctx context.Context, log *slog.Logger) {
-	run(ctx, bursts(allocated), func() {
+	run(ctx, bursts(allocatedBytes), func() {
 		if unusedHeap() > worthReturning {
 			debug.FreeOSMemory()
 		}
@@ -36,7 +36,8 @@ func Run(ctx context.Context, log *slog.Logger) {
 	})
 }
 
-// run calls free after each burst. busy reports whether there was a burst since its last call.
+// run calls the function free after each burst. The function busy reports whether there was a
+// burst since its last call.
 func run(ctx context.Context, busy func() bool, free func()) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -63,8 +64,8 @@ func bursts(allocated func() uint64) (busy func() bool) {
 	}
 }
 
-// allocated returns how many bytes the process has allocated since its start.
-func allocated() uint64 {
+// allocatedBytes returns how many bytes the process has allocated since its start.
+func allocatedBytes() uint64 {
 	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(samples)
 	return samples[0].Value.Uint64()

@@ -39,10 +39,10 @@ func TestABurstAllocatesMuch(t *testing.T) {
 }
 
 func TestAllocatedGrows(t *testing.T) {
-	before := allocated()
+	before := allocatedBytes()
 	b := make([]byte, busyBytes)
 	b[len(b)-1] = 1
-	if after := allocated(); after < before+uint64(len(b)) {
+	if after := allocatedBytes(); after < before+uint64(len(b)) {
 		t.Errorf("allocated %d bytes, want %d more than %d", after, len(b), before)
 	}
 }
