@@ -89,15 +89,15 @@ func (a *admission) validate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := response{UID: asked.Request.UID, Allowed: true}
-	if refused := a.refused(asked.Request); len(refused) > 0 {
+	if refused := a.refusals(asked.Request); len(refused) > 0 {
 		answer.Allowed, answer.Status = false, &status{strings.Join(refused, "; ")}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(review{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview", Response: &answer})
 }
 
-// refused returns a sentence for each image that the namespace may not pull.
-func (a *admission) refused(r *request) (refused []string) {
+// refusals returns a sentence for each image that the namespace may not pull.
+func (a *admission) refusals(r *request) (refused []string) {
 	who := &policy.Principal{Kind: policy.Workload, Name: "k8s:" + r.Namespace}
 	spec := r.Object.Spec
 	for _, containers := range [][]struct{ Image string }{spec.InitContainers, spec.Containers, spec.EphemeralContainers} {
