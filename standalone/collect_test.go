@@ -14,7 +14,7 @@ import (
 
 func TestCollectFreesWhatADeletionLeft(t *testing.T) {
 	data := t.TempDir()
-	s, down := up(t, data, new(await.Log))
+	s, down := startStandalone(t, data, new(await.Log))
 	password := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(s.Welcome())[1]
 	admin := client{t, "http://" + s.address, "admin", password}
 
@@ -56,7 +56,7 @@ func TestCollectFreesWhatADeletionLeft(t *testing.T) {
 		t.Errorf("freed %d bytes of a layer of %d, %v", freed, len(gone), err)
 	}
 
-	s, down = up(t, data, new(await.Log))
+	s, down = startStandalone(t, data, new(await.Log))
 	defer down()
 	admin.base = "http://" + s.address
 	for layer, want := range map[string]int{kept: http.StatusOK, gone: http.StatusNotFound} {
@@ -71,7 +71,7 @@ func TestCollectOfNothing(t *testing.T) {
 	if _, err := collect(t.Context(), data); err == nil || !strings.Contains(err.Error(), "make up") {
 		t.Errorf("an empty folder: %v", err)
 	}
-	_, down := up(t, data, new(await.Log))
+	_, down := startStandalone(t, data, new(await.Log))
 	down()
 	if freed, err := collect(t.Context(), data); err != nil || freed != 0 {
 		t.Errorf("a registry without images: %d, %v", freed, err)

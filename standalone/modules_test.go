@@ -9,7 +9,7 @@ import (
 // `make up` builds both modules one after the other. If the modules required different versions of
 // a dependency, the second build could not use the compiled packages of the first build.
 func TestModulesRequireTheSameVersions(t *testing.T) {
-	ours, root := required(t, "go.mod"), required(t, "../go.mod")
+	ours, root := requiredVersions(t, "go.mod"), requiredVersions(t, "../go.mod")
 	common := 0
 	for path, version := range root {
 		got, ok := ours[path]
@@ -26,8 +26,8 @@ func TestModulesRequireTheSameVersions(t *testing.T) {
 	}
 }
 
-// required returns the version of each module in the require blocks of a go.mod file.
-func required(t *testing.T, file string) map[string]string {
+// requiredVersions returns the version of each module in the require blocks of a go.mod file.
+func requiredVersions(t *testing.T, file string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {

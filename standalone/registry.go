@@ -38,7 +38,7 @@ func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err e
 	}
 	// The registry has one global logger. At its start, the registry logs the headers for events,
 	// which include the secret.
-	logrus.SetOutput(without{log, []byte(o.EventSecret)})
+	logrus.SetOutput(secretFilter{log, []byte(o.EventSecret)})
 
 	type object = map[string]any
 	text, err := yaml.Marshal(object{
@@ -76,13 +76,13 @@ func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err e
 	return handlers.NewApp(ctx, parsed), nil
 }
 
-// without is a writer that drops lines with a secret. It expects whole lines.
-type without struct {
+// secretFilter is a writer that drops lines with a secret. It expects whole lines.
+type secretFilter struct {
 	out    io.Writer
 	secret []byte
 }
 
-func (w without) Write(line []byte) (int, error) {
+func (w secretFilter) Write(line []byte) (int, error) {
 	if _, err := w.out.Write(bytes.ReplaceAll(line, w.secret, []byte("[secret]"))); err != nil {
 		return 0, err
 	}

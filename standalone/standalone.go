@@ -141,7 +141,7 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// load reads the config. It calls seen for each file that it reads.
+// load reads the config. It calls the function seen for each file that it reads.
 func (s *Standalone) load(seen func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.setup.Path(setup.Config), config.Options{Seen: seen})
 }
@@ -232,12 +232,12 @@ func (s *Standalone) Close() error {
 // Welcome returns the instructions for the next steps.
 func (s *Standalone) Welcome() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nThe registry is at %s. Its data is in %s.\n\n", s.address, short(s.setup.Dir))
+	fmt.Fprintf(&b, "\nThe registry is at %s. Its data is in %s.\n\n", s.address, shortPath(s.setup.Dir))
 	if password := s.setup.Password.Reveal(); password != "" {
 		fmt.Fprintf(&b, "  user      %s\n  password  %s    (shown only once; only its hash is stored)\n\n", setup.Admin, password)
 	} else {
 		fmt.Fprintf(&b, "Users are in %s. A new password for %s:\n\n  delete the user's line there, then: bin/tidewaiter hash-password --name %s >> %s\n\n",
-			short(s.setup.Path(setup.Users)), setup.Admin, setup.Admin, short(s.setup.Path(setup.Users)))
+			shortPath(s.setup.Path(setup.Users)), setup.Admin, setup.Admin, shortPath(s.setup.Path(setup.Users)))
 	}
 	fmt.Fprintf(&b, `In another terminal:
 
@@ -252,13 +252,13 @@ A robot for CI, delete an image, free disk, use it from other machines: docs/hom
 
 Below, a line for each thing that clients do. Ctrl-C stops.
 
-`, s.address, setup.Admin, short(s.setup.Path(setup.Config)), short(s.setup.Path(setup.Users)))
+`, s.address, setup.Admin, shortPath(s.setup.Path(setup.Config)), shortPath(s.setup.Path(setup.Users)))
 	return b.String()
 }
 
-// short returns path relative to the working directory if path is below that directory. Otherwise
-// it returns path.
-func short(path string) string {
+// shortPath returns path relative to the working directory if path is below that directory.
+// Otherwise it returns path.
+func shortPath(path string) string {
 	here, err := os.Getwd()
 	if err != nil {
 		return path

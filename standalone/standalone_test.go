@@ -21,8 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// up starts a Standalone and returns a function that stops it.
-func up(t *testing.T, data string, log *await.Log) (*Standalone, func()) {
+// startStandalone starts a Standalone and returns a function that stops it.
+func startStandalone(t *testing.T, data string, log *await.Log) (*Standalone, func()) {
 	t.Helper()
 	s, err := Open(t.Context(), Options{Data: data, Log: logging.New(log, "plain", "info")})
 	if err != nil {
@@ -123,7 +123,7 @@ func (c client) push(repository, content string) int {
 func TestNoSecretReachesALog(t *testing.T) {
 	data := t.TempDir()
 	log := new(await.Log)
-	s, down := up(t, data, log)
+	s, down := startStandalone(t, data, log)
 	down()
 	secret, err := os.ReadFile(s.setup.Path(setup.Notifications))
 	if err != nil {
@@ -146,7 +146,7 @@ func TestNoSecretReachesALog(t *testing.T) {
 func TestPushedImagesSurviveARestart(t *testing.T) {
 	data := t.TempDir()
 	log := new(await.Log)
-	s, down := up(t, data, log)
+	s, down := startStandalone(t, data, log)
 	welcome := s.Welcome()
 	found := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(welcome)
 	if found == nil || !strings.Contains(welcome, "docker login "+s.address) {
@@ -179,7 +179,7 @@ func TestPushedImagesSurviveARestart(t *testing.T) {
 
 	// Start it again with another port and the same folder.
 	again := new(await.Log)
-	s, down = up(t, data, again)
+	s, down = startStandalone(t, data, again)
 	defer down()
 	if strings.Contains(s.Welcome(), "password  ") {
 		t.Error("the second start printed a password, too")
@@ -195,7 +195,7 @@ func TestPushedImagesSurviveARestart(t *testing.T) {
 func TestAChangedConfigTakesEffect(t *testing.T) {
 	data := t.TempDir()
 	log := new(await.Log)
-	s, down := up(t, data, log)
+	s, down := startStandalone(t, data, log)
 	defer down()
 	password := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(s.Welcome())[1]
 	admin := client{t, "http://" + s.address, "admin", password}
@@ -240,19 +240,19 @@ func TestAPortInUseIsReported(t *testing.T) {
 
 func TestAFolderIsUsedByOneProcess(t *testing.T) {
 	data := t.TempDir()
-	_, down := up(t, data, new(await.Log))
+	_, down := startStandalone(t, data, new(await.Log))
 	_, err := Open(t.Context(), Options{Data: data, Log: logging.New(io.Discard, "", "")})
 	if err == nil || !strings.Contains(err.Error(), "another `make up`") {
 		t.Errorf("got %v", err)
 	}
 	down()
-	_, down = up(t, data, new(await.Log))
+	_, down = startStandalone(t, data, new(await.Log))
 	down()
 }
 
 // Events have their own listener: clients, which reach the other port, cannot post any.
 func TestClientsCannotPostEvents(t *testing.T) {
-	s, down := up(t, t.TempDir(), new(await.Log))
+	s, down := startStandalone(t, t.TempDir(), new(await.Log))
 	defer down()
 	r, err := http.NewRequestWithContext(await.Context(t), "POST", "http://"+s.address+"/notifications", strings.NewReader(`{"events":[]}`))
 	if err != nil {
@@ -284,13 +284,13 @@ func TestTheRegistryHasTheNameThatClientsUse(t *testing.T) {
 		}
 		return found[1]
 	}
-	s, down := up(t, data, new(await.Log))
+	s, down := startStandalone(t, data, new(await.Log))
 	first := s.address
 	if got := service(s); got != first {
 		t.Errorf("the registry at %s has the service %s", first, got)
 	}
 	down()
-	s, down = up(t, data, new(await.Log))
+	s, down = startStandalone(t, data, new(await.Log))
 	defer down()
 	if got := service(s); got != first {
 		t.Errorf("at %s, the registry has the service %s, and not the former one, %s", s.address, got, first)
