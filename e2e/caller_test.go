@@ -51,12 +51,12 @@ type response struct {
 	body   []byte
 }
 
-// as sends a request like a client: first without a token, then with a token for the scope in the
-// registry's challenge. The token is for the user name, or anonymous if name is "". as returns the
-// last response.
-func (p pair) as(t testing.TB, name string, r request) response {
+// sendAs sends a request like a client: first without a token, then with a token for the scope in
+// the registry's challenge. The token is for the given user, or anonymous if the parameter name is
+// "". sendAs returns the last response.
+func (p pair) sendAs(t testing.TB, name string, r request) response {
 	t.Helper()
-	first := p.with(t, "", r)
+	first := p.send(t, "", r)
 	if first.status != http.StatusUnauthorized {
 		return first
 	}
@@ -70,11 +70,11 @@ func (p pair) as(t testing.TB, name string, r request) response {
 	if answer.Status != http.StatusOK {
 		t.Fatalf("%s got no token: %d", name, answer.Status)
 	}
-	return p.with(t, answer.Token, r)
+	return p.send(t, answer.Token, r)
 }
 
-// with sends a request with a token, or without one if token is "".
-func (p pair) with(t testing.TB, token string, r request) response {
+// send sends a request with a token, or without one if the parameter token is "".
+func (p pair) send(t testing.TB, token string, r request) response {
 	t.Helper()
 	url := r.path
 	if strings.HasPrefix(url, "/") {
@@ -110,11 +110,11 @@ func (p pair) push(t testing.TB, repository string) *image.Image {
 	scope := []string{"repository:" + repository + ":pull,push"}
 	token := p.Token(t, "admin", p.service, scope, nil).Token
 	for _, b := range []image.Blob{img.Config, img.Layer} {
-		started := p.with(t, token, request{method: http.MethodPost, path: "/v2/" + repository + "/blobs/uploads/"})
+		started := p.send(t, token, request{method: http.MethodPost, path: "/v2/" + repository + "/blobs/uploads/"})
 		if started.status != http.StatusAccepted {
 			t.Fatalf("starting an upload to %s: %d %s", repository, started.status, started.body)
 		}
-		ended := p.with(t, token, request{
+		ended := p.send(t, token, request{
 			method: http.MethodPut, path: started.header.Get("Location") + "&digest=" + b.Digest,
 			mediaType: "application/octet-stream", body: b.Data,
 		})
@@ -122,7 +122,7 @@ func (p pair) push(t testing.TB, repository string) *image.Image {
 			t.Fatalf("uploading to %s: %d %s", repository, ended.status, ended.body)
 		}
 	}
-	tagged := p.with(t, token, request{
+	tagged := p.send(t, token, request{
 		method: http.MethodPut, path: fmt.Sprintf("/v2/%s/manifests/%s", repository, image.Tag),
 		mediaType: img.Manifest.MediaType, body: img.Manifest.Data,
 	})

@@ -75,53 +75,53 @@ func (c *catalogCheck) run(t *testing.T, k client.Kind) {
 	}
 
 	first := push(app)
-	c.equal(t, "a push")
+	c.awaitEqual(t, "a push")
 	push(other)
-	c.equal(t, "a push of another tag")
+	c.awaitEqual(t, "a push of another tag")
 	if err := alice.Copy(ctx, app, copied); err != nil {
 		t.Fatal(err)
 	}
-	c.equal(t, "a copy")
+	c.awaitEqual(t, "a copy")
 	second := push(app)
-	if m := c.show(t, app.Repository+"@"+first); !m.Present || first == second {
+	if m := c.showManifest(t, app.Repository+"@"+first); !m.Present || first == second {
 		t.Errorf("the manifest that had the tag: %+v", m)
 	}
-	c.equal(t, "a move of the tag")
+	c.awaitEqual(t, "a move of the tag")
 
 	if _, err := bob.Pull(ctx, app); err != nil {
 		t.Fatal(err)
 	}
 	process.Await(t, "the pull in the catalog", func(context.Context) error {
-		m := c.show(t, app.Repository+":v1")
+		m := c.showManifest(t, app.Repository+":v1")
 		if m.Digest != second || m.Pulls == 0 || m.Pulled == nil || m.Pulled.By != "bob" || m.Pushed == nil || m.Pushed.By != "alice" {
 			return fmt.Errorf("%+v", m)
 		}
 		return nil
 	})
-	c.equal(t, "a pull")
+	c.awaitEqual(t, "a pull")
 
 	gone := app
 	gone.Tag, gone.Digest = "", second
 	if err := c.admin.Delete(ctx, gone); err != nil {
 		t.Fatal(err)
 	}
-	c.equal(t, "a delete")
-	if m := c.show(t, app.Repository+"@"+second); m.Present || m.Deleted == nil || m.Deleted.By != "admin" {
+	c.awaitEqual(t, "a delete")
+	if m := c.showManifest(t, app.Repository+"@"+second); m.Present || m.Deleted == nil || m.Deleted.By != "admin" {
 		t.Errorf("the deleted manifest: %+v", m)
 	}
 	push(app)
-	c.equal(t, "a push after the delete")
+	c.awaitEqual(t, "a push after the delete")
 	if c.registry.Version != registry.V28 { // 2.8 deletes only by digest
 		if err := c.admin.Delete(ctx, other); err != nil {
 			t.Fatal(err)
 		}
-		c.equal(t, "a delete of a tag")
+		c.awaitEqual(t, "a delete of a tag")
 	}
 }
 
-// equal waits until the catalog has the tags that the registry lists, with the digests in its
+// awaitEqual waits until the catalog has the tags that the registry lists, with the digests in its
 // storage.
-func (c *catalogCheck) equal(t *testing.T, after string) {
+func (c *catalogCheck) awaitEqual(t *testing.T, after string) {
 	t.Helper()
 	repositories, err := c.admin.Catalog(t.Context(), c.registry.Host)
 	if err != nil {
@@ -172,8 +172,8 @@ type catalogManifest struct {
 	}
 }
 
-// show returns a manifest of the catalog.
-func (c *catalogCheck) show(t *testing.T, reference string) catalogManifest {
+// showManifest returns a manifest of the catalog.
+func (c *catalogCheck) showManifest(t *testing.T, reference string) catalogManifest {
 	t.Helper()
 	var shown struct{ Manifest catalogManifest }
 	c.command(t, &shown, "show", reference)

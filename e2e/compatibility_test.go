@@ -78,7 +78,7 @@ func (c *compatibility) refusal(j journey, o operation, err error) {
 	if c.refusals == nil {
 		c.refusals = map[cell]string{}
 	}
-	c.refusals[cell{j.registry.Version, j.kind.Name, o}] = plain(err, j.registry.Host)
+	c.refusals[cell{j.registry.Version, j.kind.Name, o}] = plainError(err, j.registry.Host)
 }
 
 // way is a cell of the second table: a credential that a client uses.
@@ -99,8 +99,8 @@ func (c *compatibility) noteCredential(k client.Kind, what credential, how strin
 	}
 }
 
-// check compares the committed table with the results, or writes the table if -update is set.
-// The rows of clients that cannot run on this machine are not changed.
+// check compares the committed table with the results, or writes the table if the flag -update is
+// set. The rows of clients that cannot run on this machine are not changed.
 func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []registry.Version) {
 	t.Helper()
 	if t.Failed() {

@@ -86,8 +86,8 @@ policy:
 	})
 }
 
-// presented is a credential of one client.
-type presented struct {
+// clientCredential is a credential of one client.
+type clientCredential struct {
 	credential
 	name, secret string // if name is "", secret is a refresh token
 	actor        string // the actor in the registry's events
@@ -109,8 +109,8 @@ func (s credentialSuite) present(t *testing.T, k client.Kind) {
 		t.Fatalf("%s got no refresh token: status %d", user, asked.Status)
 	}
 
-	of := map[credential]*presented{}
-	for _, c := range []presented{
+	of := map[credential]*clientCredential{}
+	for _, c := range []clientCredential{
 		{credential: password, name: user, secret: phrase, actor: user},
 		{credential: accessToken, name: user, secret: whole.Secret, actor: user},
 		{credential: narrowed, name: user, secret: narrow.Secret, actor: user},
@@ -123,7 +123,7 @@ func (s credentialSuite) present(t *testing.T, k client.Kind) {
 	} {
 		c.Client = k.New(t)
 		of[c.credential] = &c
-		if err := s.use(t, k, &c, user, phrase); err != nil {
+		if err := s.useCredential(t, k, &c, user, phrase); err != nil {
 			s.seen.noteCredential(k, c.credential, fails)
 			t.Errorf("%s: %v", c.credential, err)
 			continue
@@ -135,24 +135,24 @@ func (s credentialSuite) present(t *testing.T, k client.Kind) {
 	}
 
 	s.Command(t, "", "token", "revoke", whole.ID)
-	s.gone(t, k, of[accessToken])
+	s.awaitRevocation(t, k, of[accessToken])
 	if got := s.Ask(t, user, phrase, credentialsService).Status; got != http.StatusOK {
 		t.Errorf("after one token was revoked, the password gets status %d", got)
 	}
 	s.Command(t, "", "user", "disable", user)
-	s.gone(t, k, of[password], of[narrowed], of[refresh])
+	s.awaitRevocation(t, k, of[password], of[narrowed], of[refresh])
 	s.Command(t, "", "robot", "disable", bot)
-	s.gone(t, k, of[robot], of[robotBefore])
+	s.awaitRevocation(t, k, of[robot], of[robotBefore])
 }
 
-// use signs in, pushes and pulls. If the credential is restricted to pull, the client pulls the
-// image of the user, and the push of the client must be refused.
-func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, phrase string) error {
+// useCredential signs in, pushes and pulls. If the credential is restricted to pull, the client
+// pulls the image of the user, and the push of the client must be refused.
+func (s credentialSuite) useCredential(t *testing.T, k client.Kind, c *clientCredential, user, phrase string) error {
 	ctx := t.Context()
 	if err := s.signIn(ctx, c, user, phrase); err != nil {
 		return fmt.Errorf("signing in: %w", err)
 	}
-	app := s.app(k, c.credential)
+	app := s.repository(k, c.credential)
 	digest, err := c.Push(ctx, app, image.New(t, format(k)))
 	if c.credential == narrowed {
 		switch {
@@ -163,14 +163,14 @@ func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, ph
 		case s.registry.Touched(app.Repository):
 			return errors.New("the push was refused, but the registry stored a part of the image")
 		}
-		app = s.app(k, password)
+		app = s.repository(k, password)
 		digest = s.registry.Tag(app.Repository, app.Tag)
 	} else if err != nil {
 		return fmt.Errorf("pushing: %w", err)
 	} else if stored := s.registry.Tag(app.Repository, app.Tag); stored != digest {
 		return fmt.Errorf("pushed %s, but the registry has %q", digest, stored)
 	} else {
-		s.recorded(t, app, digest, c.actor)
+		s.awaitPush(t, app, digest, c.actor)
 	}
 	got, err := c.Pull(ctx, app)
 	if err == nil && got != digest {
@@ -184,7 +184,7 @@ func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, ph
 
 // signIn stores a credential in a client. If the client's login requests refresh tokens, the
 // refresh token comes from this login. Otherwise it comes from the login of another client.
-func (s credentialSuite) signIn(ctx context.Context, c *presented, user, phrase string) error {
+func (s credentialSuite) signIn(ctx context.Context, c *clientCredential, user, phrase string) error {
 	if c.credential != refresh {
 		return c.Login(ctx, s.registry.Host, c.name, c.secret)
 	}
@@ -202,27 +202,28 @@ func (s credentialSuite) signIn(ctx context.Context, c *presented, user, phrase 
 	return err
 }
 
-// app returns the repository that client k uses with credential c.
-func (s credentialSuite) app(k client.Kind, c credential) client.Ref {
+// repository returns the repository that client k uses with credential c.
+func (s credentialSuite) repository(k client.Kind, c credential) client.Ref {
 	name := strings.ToLower(strings.NewReplacer(": ", "/", " ", "-").Replace(string(c)))
 	return client.Ref{Host: s.registry.Host, Repository: "team/" + k.Name + "/" + name, Tag: image.Tag}
 }
 
-// recorded waits until the journal has a push of digest to app by actor.
-func (s credentialSuite) recorded(t *testing.T, app client.Ref, digest, actor string) {
+// awaitPush waits until the journal has a push of the given digest to the repository app by the
+// given actor.
+func (s credentialSuite) awaitPush(t *testing.T, app client.Ref, digest, actor string) {
 	t.Helper()
 	j := journey{service: credentialsService, journal: s.journal}
-	j.event(t, notification.Push, func(e notification.Event) bool {
+	j.awaitEvent(t, notification.Push, func(e notification.Event) bool {
 		return e.Repository == app.Repository && e.Digest == digest && e.Actor == actor
 	})
 }
 
-// gone waits until Tidewaiter rejects the revoked credentials, and checks that the client can
-// no longer pull.
-func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented) {
+// awaitRevocation waits until Tidewaiter rejects the revoked credentials, and checks that the
+// client can no longer pull.
+func (s credentialSuite) awaitRevocation(t *testing.T, k client.Kind, revoked ...*clientCredential) {
 	t.Helper()
 	for _, c := range revoked {
-		s.rejects(t, c, c.name, c.secret)
+		s.awaitRejection(t, c, c.name, c.secret)
 		// A revocation takes effect within two seconds. It can take effect later for recently used
 		// credentials, because only these are cached. So also wait until the client's stored
 		// refresh token is rejected.
@@ -232,12 +233,12 @@ func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented
 				t.Fatal(err)
 			}
 			if kept != "" {
-				s.rejects(t, c, "", kept)
+				s.awaitRejection(t, c, "", kept)
 			}
 		}
-		app := s.app(k, c.credential)
+		app := s.repository(k, c.credential)
 		if c.credential == narrowed {
-			app = s.app(k, password)
+			app = s.repository(k, password)
 		}
 		if _, err := c.Pull(t.Context(), app); err == nil || !refusal.MatchString(err.Error()) {
 			s.seen.noteCredential(k, c.credential, fails)
@@ -246,9 +247,9 @@ func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented
 	}
 }
 
-// rejects waits until Tidewaiter rejects a credential. If name is "", the secret is a refresh
-// token.
-func (s credentialSuite) rejects(t *testing.T, c *presented, name, secret string) {
+// awaitRejection waits until Tidewaiter rejects a credential. If the parameter name is "", the
+// secret is a refresh token.
+func (s credentialSuite) awaitRejection(t *testing.T, c *clientCredential, name, secret string) {
 	t.Helper()
 	process.Await(t, "the end of "+string(c.credential), func(context.Context) error {
 		if got := s.Ask(t, name, secret, credentialsService).Status; got != http.StatusUnauthorized {

@@ -197,7 +197,7 @@ func (d *dockerauth) journey(t *testing.T, v registry.Version) {
 	}
 
 	d.sh(t, `curl -sf -X POST -d '{"event":"data"}' http://localhost:`+d.notify+`/dockerauth-1.0/dockerNotify`)
-	d.logged(t, "event", "data")
+	d.awaitLogLine(t, "event", "data")
 
 	config := d.ports.Replace(example(t, "config.yml"))
 	for from, to := range map[string]string{
@@ -231,8 +231,8 @@ func (d *dockerauth) journey(t *testing.T, v registry.Version) {
 	if err != nil || pulled != digest {
 		t.Errorf("docker pulled %s: %v", pulled, err)
 	}
-	d.logged(t, "push", ref.Repository, "uname")
-	d.logged(t, "pull", ref.Repository, "uname")
+	d.awaitLogLine(t, "push", ref.Repository, "uname")
+	d.awaitLogLine(t, "pull", ref.Repository, "uname")
 }
 
 // tokenHeader returns the header of the token in an answer of the token service.
@@ -250,8 +250,8 @@ func tokenHeader(t *testing.T, answer string) string {
 	return string(header)
 }
 
-// logged waits until the log has a line with all of these words.
-func (d *dockerauth) logged(t *testing.T, words ...string) {
+// awaitLogLine waits until the log has a line with all of these words.
+func (d *dockerauth) awaitLogLine(t *testing.T, words ...string) {
 	t.Helper()
 	process.Await(t, fmt.Sprintf("a line with %q in the log", words), func(context.Context) error {
 	lines:

@@ -20,7 +20,7 @@ type front struct {
 
 func newFront(t *testing.T, tw *tidewaiter.Tidewaiter) *front {
 	t.Helper()
-	f := &front{tidewaiter: pass(t, tw.URL)}
+	f := &front{tidewaiter: passThrough(t, tw.URL)}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	at, err := url.Parse(server.URL)
@@ -37,7 +37,7 @@ func (f *front) start(t *testing.T, v registry.Version, tw *tidewaiter.Tidewaite
 	o := trust(tw, service)
 	o.Realm = "http://" + f.host + "/token"
 	r := registry.Start(t, v, o)
-	f.registry = pass(t, "http://"+r.Host)
+	f.registry = passThrough(t, "http://"+r.Host)
 	return r
 }
 
@@ -49,8 +49,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.registry.ServeHTTP(w, r)
 }
 
-// pass returns a proxy that does not change the client's Host header.
-func pass(t *testing.T, to string) *httputil.ReverseProxy {
+// passThrough returns a proxy that does not change the client's Host header.
+func passThrough(t *testing.T, to string) *httputil.ReverseProxy {
 	t.Helper()
 	target, err := url.Parse(to)
 	if err != nil {

@@ -99,7 +99,7 @@ func (j journey) run(t *testing.T) {
 	if !j.step(t, push, err) {
 		return
 	}
-	j.event(t, notification.Push, func(e notification.Event) bool {
+	j.awaitEvent(t, notification.Push, func(e notification.Event) bool {
 		return e.Repository == app.Repository && e.Tag == app.Tag && e.Digest == digest && e.Actor == "alice"
 	})
 
@@ -110,7 +110,7 @@ func (j journey) run(t *testing.T) {
 	if !j.step(t, pull, err) {
 		return
 	}
-	j.event(t, notification.Pull, func(e notification.Event) bool {
+	j.awaitEvent(t, notification.Pull, func(e notification.Event) bool {
 		return e.Repository == app.Repository && e.Digest == digest && e.Actor == "bob" && e.Request.Method == "GET"
 	})
 
@@ -119,12 +119,12 @@ func (j journey) run(t *testing.T) {
 		err = errors.New("copied, but the registry has no blob")
 	}
 	if j.step(t, mount, err) {
-		j.event(t, notification.Push, func(e notification.Event) bool {
+		j.awaitEvent(t, notification.Push, func(e notification.Event) bool {
 			return e.Repository == copied.Repository && e.Tag == copied.Tag && e.Actor == "alice"
 		})
 		// Events of one registry arrive in order, so the event of a mount would have arrived
 		// before the event of the manifest.
-		if j.happened(func(e notification.Event) bool {
+		if j.hasEvent(func(e notification.Event) bool {
 			return e.Action == notification.Mount && e.Repository == copied.Repository && e.FromRepository == app.Repository
 		}) {
 			j.seen.note(j, mount, mounted)
@@ -141,10 +141,10 @@ func (j journey) run(t *testing.T) {
 	if err == nil { // this client's login stores credentials without checking them
 		_, err = stranger.Push(ctx, team("wrong"), image.New(t, j.format()))
 	}
-	j.refused(t, wrongPassword, err, team("wrong"))
+	j.recordRefusal(t, wrongPassword, err, team("wrong"))
 
 	_, err = bob.Push(ctx, team("denied"), image.New(t, j.format()))
-	j.refused(t, deniedPush, err, team("denied"))
+	j.recordRefusal(t, deniedPush, err, team("denied"))
 
 	if _, err = alice.Push(ctx, public, image.New(t, j.format())); err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func (j journey) run(t *testing.T) {
 	_, err = anonymous.Pull(ctx, public)
 	j.step(t, anonymousPull, err)
 	_, err = j.kind.New(t).Pull(ctx, app)
-	j.refused(t, anonymousPull, err, team("none"))
+	j.recordRefusal(t, anonymousPull, err, team("none"))
 
 	repositories, err := admin.Catalog(ctx, j.registry.Host)
 	if err == nil && !slices.Contains(repositories, app.Repository) {
@@ -172,7 +172,7 @@ func (j journey) run(t *testing.T) {
 		err = errors.New("deleted, but the registry still has it")
 	}
 	if j.step(t, remove, err) {
-		j.event(t, notification.Delete, func(e notification.Event) bool {
+		j.awaitEvent(t, notification.Delete, func(e notification.Event) bool {
 			return e.Repository == app.Repository && e.Digest == digest && e.Actor == "admin"
 		})
 	}
@@ -214,8 +214,8 @@ func (j journey) step(t *testing.T, o operation, err error) bool {
 	return err == nil
 }
 
-// refused records that an operation was refused, and checks that the registry stored nothing.
-func (j journey) refused(t *testing.T, o operation, err error, untouched client.Ref) {
+// recordRefusal records that an operation was refused, and checks that the registry stored nothing.
+func (j journey) recordRefusal(t *testing.T, o operation, err error, untouched client.Ref) {
 	t.Helper()
 	switch {
 	case err == nil:
@@ -236,21 +236,22 @@ func (j journey) refused(t *testing.T, o operation, err error, untouched client.
 // refusal matches the error of each client for a refusal. It does not match errors for outages.
 var refusal = regexp.MustCompile(`(?i)unauthorized|denied|invalid username/password`)
 
-// event waits until the journal has an event e with this action for which is(e) returns true.
-func (j journey) event(t *testing.T, action string, is func(notification.Event) bool) {
+// awaitEvent waits until the journal has an event e with this action for which wanted(e) returns
+// true.
+func (j journey) awaitEvent(t *testing.T, action string, wanted func(notification.Event) bool) {
 	t.Helper()
 	process.Await(t, "a "+action+" event in the journal", func(context.Context) error {
-		if !j.happened(func(e notification.Event) bool { return e.Action == action && is(e) }) {
+		if !j.hasEvent(func(e notification.Event) bool { return e.Action == action && wanted(e) }) {
 			return errors.New("no such event")
 		}
 		return nil
 	})
 }
 
-// happened reports whether the journal has an event e of this registry for which is(e) returns
+// hasEvent reports whether the journal has an event e of this registry for which wanted(e) returns
 // true.
-func (j journey) happened(is func(notification.Event) bool) bool {
+func (j journey) hasEvent(wanted func(notification.Event) bool) bool {
 	return slices.ContainsFunc(j.journal.Entries(), func(e tidewaiter.Entry) bool {
-		return e.Registry == j.service && e.Event != nil && is(*e.Event)
+		return e.Registry == j.service && e.Event != nil && wanted(*e.Event)
 	})
 }

@@ -150,9 +150,9 @@ func (c *compatibility) page(t *testing.T, kinds []client.Kind, versions []regis
 	return b.Bytes()
 }
 
-// plain returns the text of a client's error without progress messages, and without the parts that
-// are different in each run.
-func plain(err error, host string) string {
+// plainError returns the text of a client's error without progress messages, and without the parts
+// that are different in each run.
+func plainError(err error, host string) string {
 	text := err.Error()
 	if program, ok := errors.AsType[*process.Error](err); ok {
 		text = program.Text

@@ -144,8 +144,8 @@ func TestInitBehindAProxy(t *testing.T) {
 	}
 }
 
-// home returns the code block of docs/home.md that begins with the given text.
-func home(t *testing.T, begins string) string {
+// homeBlock returns the code block of docs/home.md that begins with the given text.
+func homeBlock(t *testing.T, begins string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(process.Home(), "..", "docs", "home.md"))
 	if err != nil {
@@ -187,7 +187,7 @@ func nginx(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	page := strings.NewReplacer(
 		"/etc/ssl/example.com.pem", certificate, "/etc/ssl/private/example.com.key", filepath.Join(folder, "example.com.key"),
 		"listen 443 ssl", fmt.Sprintf("listen 127.0.0.1:%d ssl", port),
-	).Replace(ports.Replace(home(t, "# /etc/nginx/")))
+	).Replace(ports.Replace(homeBlock(t, "# /etc/nginx/")))
 	put(t, filepath.Join(folder, "registry.conf"), page)
 	var temporary strings.Builder
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
@@ -215,7 +215,7 @@ func caddy(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	program := process.Need(t, "caddy", "caddy")
 	folder := t.TempDir()
 	put(t, filepath.Join(folder, "Caddyfile"), fmt.Sprintf("{\n\tadmin off\n\tlocal_certs\n\tskip_install_trust\n\tauto_https disable_redirects\n\thttps_port %d\n\tdefault_bind 127.0.0.1\n}\n%s",
-		port, ports.Replace(home(t, registryHost))))
+		port, ports.Replace(homeBlock(t, registryHost))))
 	cmd := exec.Command(program, "run", "--config", filepath.Join(folder, "Caddyfile"), "--adapter", "caddyfile")
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+folder, "XDG_CONFIG_HOME="+folder)
 	p := process.Start(t, cmd)

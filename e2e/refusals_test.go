@@ -31,8 +31,9 @@ const refusing = `policy:
 // decisionID matches the short form of a decision's id in a message.
 var decisionID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}\b`)
 
-// forbidden matches the status 403 in a client's output, but not a part of a digest or a port.
-var forbidden = regexp.MustCompile(`\b403\b`)
+// forbiddenStatus matches the status 403 in a client's output, but not a part of a digest or a
+// port.
+var forbiddenStatus = regexp.MustCompile(`\b403\b`)
 
 // TestRefusalsThatHelp checks the messages that users read in each client after a refusal.
 func TestRefusalsThatHelp(t *testing.T) {
@@ -83,7 +84,7 @@ func TestRefusalsThatHelp(t *testing.T) {
 			for _, name := range []string{"private/secret", "private/closed", "private/nothing"} {
 				_, err := bob(t, k).Pull(t.Context(), ref(name))
 				refusedByID(t, journal, err)
-				text := plain(err, p.Host)
+				text := plainError(err, p.Host)
 				text = strings.ReplaceAll(strings.ReplaceAll(text, name, "NAME"), strings.ReplaceAll(name, "/", "%2F"), "NAME")
 				said[text] = append(said[text], name)
 			}
@@ -117,7 +118,7 @@ func TestRefusalsThatHelp(t *testing.T) {
 			if err == nil || !refusal.MatchString(err.Error()) {
 				t.Fatalf("pushing: %v", err)
 			}
-			if decisionID.MatchString(err.Error()) || forbidden.MatchString(err.Error()) {
+			if decisionID.MatchString(err.Error()) || forbiddenStatus.MatchString(err.Error()) {
 				t.Errorf("the client got no token: %v", err)
 			}
 			process.Await(t, "the decision", func(context.Context) error {

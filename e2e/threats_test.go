@@ -13,9 +13,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// nowhere is a digest that no registry has. Registries check the token before they look for the
-// digest, so the status of a request for nowhere shows whether the user is authorized.
-const nowhere = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+// missingDigest is a digest that no registry has. Registries check the token before they look for
+// the digest, so the status of a request for missingDigest shows whether the user is authorized.
+const missingDigest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
 // TestEveryRepositoryStateForEveryPrincipalAndAction tests the data path with all combinations,
 // including blobs by digest. Gitea CVE-2026-27771: for years, anonymous users could pull private
@@ -38,26 +38,26 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 			{"app", p.push(t, "app")},
 		}
 		emptied := p.push(t, "team/emptied")
-		if r := p.as(t, "admin", request{method: http.MethodDelete, path: "/v2/team/emptied/manifests/" + emptied.Manifest.Digest}); r.status != http.StatusAccepted {
+		if r := p.sendAs(t, "admin", request{method: http.MethodDelete, path: "/v2/team/emptied/manifests/" + emptied.Manifest.Digest}); r.status != http.StatusAccepted {
 			t.Fatalf("deleting: %d", r.status)
 		}
 		repositories = append(repositories, repository{"team/emptied", emptied})
 
-		// may is an independent implementation of the policy.
-		may := map[string]func(repository string) string{
-			"": func(r string) string { return when(strings.HasPrefix(r, "public/"), "pull") },
+		// referencePolicy is an independent implementation of the policy.
+		referencePolicy := map[string]func(repository string) string{
+			"": func(r string) string { return textIf(strings.HasPrefix(r, "public/"), "pull") },
 			"alice": func(r string) string {
-				return when(strings.HasPrefix(r, "public/") || strings.HasPrefix(r, "team/"), "pull push")
+				return textIf(strings.HasPrefix(r, "public/") || strings.HasPrefix(r, "team/"), "pull push")
 			},
 			"bob": func(r string) string {
-				return when(strings.HasPrefix(r, "public/") || strings.HasPrefix(r, "team/"), "pull")
+				return textIf(strings.HasPrefix(r, "public/") || strings.HasPrefix(r, "team/"), "pull")
 			},
 			"admin": func(string) string { return "pull push delete" },
 		}
 
 		for _, r := range repositories {
 			at := "/v2/" + r.name
-			config, layer, manifest := nowhere, nowhere, nowhere
+			config, layer, manifest := missingDigest, missingDigest, missingDigest
 			if r.img != nil {
 				config, layer, manifest = r.img.Config.Digest, r.img.Layer.Digest, r.img.Manifest.Digest
 			}
@@ -74,11 +74,11 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 				{"pull", request{method: http.MethodGet, path: at + "/tags/list"}},
 				{"push", request{method: http.MethodPost, path: at + "/blobs/uploads/"}},
 				{"push", request{method: http.MethodPut, path: at + "/manifests/other", mediaType: "application/json", body: []byte("{}")}},
-				{"delete", request{method: http.MethodDelete, path: at + "/manifests/" + nowhere}},
-				{"delete", request{method: http.MethodDelete, path: at + "/blobs/" + nowhere}},
+				{"delete", request{method: http.MethodDelete, path: at + "/manifests/" + missingDigest}},
+				{"delete", request{method: http.MethodDelete, path: at + "/blobs/" + missingDigest}},
 			} {
-				for name, allowed := range may {
-					got := p.as(t, name, a.request)
+				for name, allowed := range referencePolicy {
+					got := p.sendAs(t, name, a.request)
 					want := strings.Contains(allowed(r.name), a.needs)
 					if let := got.status != http.StatusUnauthorized; let != want {
 						t.Errorf("%q: %s %s: status %d, want authorized: %v", name, a.method, a.path, got.status, want)
@@ -93,7 +93,7 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 		// The right to pull one repository gives no access to the blobs of another repository.
 		secret := repositories[4].img.Layer.Digest
 		for _, name := range []string{"alice", "bob"} {
-			if got := p.as(t, name, request{method: http.MethodGet, path: "/v2/team/app/blobs/" + secret}); got.status != http.StatusNotFound {
+			if got := p.sendAs(t, name, request{method: http.MethodGet, path: "/v2/team/app/blobs/" + secret}); got.status != http.StatusNotFound {
 				t.Errorf("%s got a private blob through another repository: %d", name, got.status)
 			}
 		}
@@ -111,12 +111,12 @@ func TestCatalogByAnonymousAndOrdinaryUsers(t *testing.T) {
 				if answer.Status != http.StatusOK || len(answer.Claims.Access) != 0 {
 					t.Errorf("%q asked for %s and got %d %v", name, scope, answer.Status, answer.Claims.Access)
 				}
-				if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/_catalog"}); got.status != http.StatusUnauthorized {
+				if got := p.send(t, answer.Token, request{method: http.MethodGet, path: "/v2/_catalog"}); got.status != http.StatusUnauthorized {
 					t.Errorf("%q saw the catalog with %s: %d", name, scope, got.status)
 				}
 			}
 		}
-		got := p.as(t, "admin", request{method: http.MethodGet, path: "/v2/_catalog"})
+		got := p.sendAs(t, "admin", request{method: http.MethodGet, path: "/v2/_catalog"})
 		if got.status != http.StatusOK || !strings.Contains(string(got.body), "private/app") {
 			t.Errorf("the administrator does not see the catalog: %d %s", got.status, got.body)
 		}
@@ -148,11 +148,11 @@ func TestAskForLessThanAllowed(t *testing.T) {
 		pull := p.Token(t, "admin", p.service, []string{"repository:team/app:pull"}, nil).Token
 		for _, r := range []request{
 			{method: http.MethodPost, path: "/v2/team/app/blobs/uploads/"},
-			{method: http.MethodDelete, path: "/v2/team/app/manifests/" + nowhere},
+			{method: http.MethodDelete, path: "/v2/team/app/manifests/" + missingDigest},
 			{method: http.MethodGet, path: "/v2/private/app/tags/list"},
 			{method: http.MethodGet, path: "/v2/_catalog"},
 		} {
-			if got := p.with(t, pull, r); got.status != http.StatusUnauthorized {
+			if got := p.send(t, pull, r); got.status != http.StatusUnauthorized {
 				t.Errorf("a token for pulling: %s %s: %d", r.method, r.path, got.status)
 			}
 		}
@@ -164,13 +164,13 @@ func TestMountFromUnreadableRepository(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		img := p.push(t, "private/app")
 		mount := request{method: http.MethodPost, path: "/v2/team/stolen/blobs/uploads/?mount=" + img.Layer.Digest + "&from=private/app"}
-		if got := p.as(t, "alice", mount); got.status != http.StatusUnauthorized {
+		if got := p.sendAs(t, "alice", mount); got.status != http.StatusUnauthorized {
 			t.Errorf("alice mounted from a repository that she cannot read: %d", got.status)
 		}
 		// The registry builds the challenge's scope from the request. Text in "from" must not
 		// become a scope.
 		mount.path += url.QueryEscape(":pull repository:private/app")
-		if got := p.as(t, "alice", mount); got.status == http.StatusCreated {
+		if got := p.sendAs(t, "alice", mount); got.status == http.StatusCreated {
 			t.Errorf("alice mounted by a crafted name: %d", got.status)
 		}
 		if p.Blob("team/stolen", img.Layer.Digest) {
@@ -214,13 +214,13 @@ func TestTokenForAnotherRegistry(t *testing.T) {
 		p.push(t, "team/app")
 		other := map[string]string{"registry-2.8": "registry-3.1", "registry-3.1": "registry-2.8"}[p.service]
 		answer := p.Token(t, "admin", other, []string{"repository:team/app:pull"}, nil)
-		if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
+		if got := p.send(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
 			t.Errorf("a token for %s was accepted by %s: %d", other, p.service, got.status)
 		}
 		// A service name with different upper and lower case still belongs to the same registry,
 		// because some clients change the case.
 		answer = p.Token(t, "admin", strings.ToUpper(other), []string{"repository:team/app:pull"}, nil)
-		if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
+		if got := p.send(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
 			t.Errorf("a token for %s in other case was accepted by %s: %d", other, p.service, got.status)
 		}
 		for _, unknown := range []string{"", "registry.example.com", p.service + " ", p.service + "x"} {
@@ -231,8 +231,8 @@ func TestTokenForAnotherRegistry(t *testing.T) {
 	})
 }
 
-// when returns text if the condition holds, otherwise "".
-func when(so bool, text string) string {
+// textIf returns the text if the condition is true, otherwise "".
+func textIf(so bool, text string) string {
 	if so {
 		return text
 	}

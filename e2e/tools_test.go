@@ -40,7 +40,7 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 				t.Error("the build and the push succeeded, but the registry has no image")
 			}
 			for _, base := range []string{"team/base", "team/other"} {
-				p.granted(t, journal, "a pull of "+base+" by BuildKit", func(d *tidewaiter.Decision) bool {
+				p.awaitDecision(t, journal, "a pull of "+base+" by BuildKit", func(d *tidewaiter.Decision) bool {
 					// BuildKit identifies itself as containerd, whose library BuildKit uses, or
 					// as buildkit-client.
 					return d.Principal.Name == "alice" && regexp.MustCompile(`^(containerd|buildkit)`).MatchString(d.Client) && grants(d, base, "pull")
@@ -118,8 +118,8 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 	})
 }
 
-// granted waits until the journal has a decision d for which is(d) returns true.
-func (p pair) granted(t *testing.T, journal *tidewaiter.Journal, what string, is func(*tidewaiter.Decision) bool) {
+// awaitDecision waits until the journal has a decision d for which wanted(d) returns true.
+func (p pair) awaitDecision(t *testing.T, journal *tidewaiter.Journal, what string, wanted func(*tidewaiter.Decision) bool) {
 	t.Helper()
 	process.Await(t, what+" in the journal", func(context.Context) error {
 		var others []string
@@ -127,7 +127,7 @@ func (p pair) granted(t *testing.T, journal *tidewaiter.Journal, what string, is
 			if e.Registry != p.service || e.Decision == nil {
 				continue
 			}
-			if is(e.Decision) {
+			if wanted(e.Decision) {
 				return nil
 			}
 			others = append(others, fmt.Sprintf("%s by %s: %v", e.Decision.Principal.Name, e.Decision.Client, e.Decision.Results))
@@ -184,14 +184,14 @@ func (c commandLine) write(t *testing.T, name, text string) {
 	}
 }
 
-// renovate sends the requests of Renovate's docker datasource. The first request, for the path
-// look, has no credentials. The second request is for a token. It has Basic authentication, but no
+// renovate sends the requests of Renovate's docker datasource. The first request, for firstPath,
+// has no credentials. The second request is for a token. It has Basic authentication, but no
 // parameters for account and client. Its scope is the scope in the challenge, or the repository if
-// look is /v2/. The last request uses the token for the path in then. If then is empty, it uses
-// the token for look.
-func (p pair) renovate(t *testing.T, look, repository, user string, then ...string) response {
+// firstPath is /v2/. The last request uses the token for lastPath. If lastPath is empty, it uses
+// the token for firstPath.
+func (p pair) renovate(t *testing.T, firstPath, repository, user string, lastPath ...string) response {
 	t.Helper()
-	first := p.with(t, "", request{method: http.MethodGet, path: look})
+	first := p.send(t, "", request{method: http.MethodGet, path: firstPath})
 	challenge := first.header.Get("WWW-Authenticate")
 	said := map[string]string{}
 	for _, m := range regexp.MustCompile(`(\w+)="([^"]*)"`).FindAllStringSubmatch(challenge, -1) {
@@ -202,7 +202,7 @@ func (p pair) renovate(t *testing.T, look, repository, user string, then ...stri
 		t.Fatalf("%d, challenge %q: %v", first.status, challenge, err)
 	}
 	scope := said["scope"]
-	if look == "/v2/" {
+	if firstPath == "/v2/" {
 		scope = "repository:" + repository + ":pull"
 	}
 	query := realm.Query()
@@ -211,10 +211,10 @@ func (p pair) renovate(t *testing.T, look, repository, user string, then ...stri
 	realm.RawQuery = query.Encode()
 	token := tidewaiter.TokenAt(t, realm.String(), user).Token
 	method := http.MethodGet
-	if len(then) > 0 {
-		method, look = http.MethodHead, then[0]
+	if len(lastPath) > 0 {
+		method, firstPath = http.MethodHead, lastPath[0]
 	}
-	return p.with(t, token, request{method: method, path: look, accept: "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"})
+	return p.send(t, token, request{method: method, path: firstPath, accept: "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"})
 }
 
 // keychain returns the credentials of a docker config file for every registry.

@@ -33,7 +33,7 @@ func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 	rootKey, leafKey, strange := keyOf(t, root).(*ecdsa.PrivateKey), ecKey(t), ecKey(t)
 	leaf := certificate(t, leafKey.Public(), rootKey, root.Certificate(), nil)
 	stranger := certificate(t, strange.Public(), strange, nil, nil)
-	with := trusted{bundle: string(root.Bundle())}
+	with := trustedKeys{bundle: string(root.Bundle())}
 	x5c := func(chain ...*x509.Certificate) string {
 		var list []string
 		for _, c := range chain {
@@ -71,7 +71,7 @@ func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 		{`{"alg":"HS256","x5c":` + x5c(leaf) + `}`, leafKey},
 		{`{"alg":"none","x5c":` + x5c(leaf) + `}`, nil},
 		{`{"alg":"none"}`, nil},
-		{`{"alg":"ES256","kid":"` + padded(root) + `"}`, strange},
+		{`{"alg":"ES256","kid":"` + paddedThumbprint(root) + `"}`, strange},
 		{`{"alg":"ES256"}`, rootKey},
 		{`{"alg":"ES256","x5c":` + x5c(leaf) + `,"crit":["exp"]}`, leafKey},
 		{`{"alg":"none","alg":"ES256","x5c":` + x5c(leaf) + `}`, leafKey},
@@ -118,10 +118,10 @@ func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 	for _, pair := range []struct {
 		name     string
 		registry verifier
-		ours     ours
+		ours     ownVerifier
 	}{
-		{"2.8.3", v28{}, ours{[]token.KeyID{token.X5C, token.Libtrust}, nil}},
-		{"3.1.2", v31{}, ours{[]token.KeyID{token.X5C, token.Thumbprint}, nil}},
+		{"2.8.3", v28{}, ownVerifier{[]token.KeyID{token.X5C, token.Libtrust}, nil}},
+		{"3.1.2", v31{}, ownVerifier{[]token.KeyID{token.X5C, token.Thumbprint}, nil}},
 	} {
 		t.Run(pair.name, func(t *testing.T) {
 			both, neither := 0, 0

@@ -45,16 +45,16 @@ const (
 	issuer  = "tidewaiter"
 )
 
-// trusted has the trusted keys in the configuration of a registry. The type is comparable, so that
-// rows with the same configuration share a registry.
-type trusted struct{ bundle, jwks string }
+// trustedKeys has the trusted keys in the configuration of a registry. The type is comparable, so
+// that rows with the same configuration share a registry.
+type trustedKeys struct{ bundle, jwks string }
 
 // verifier is the token authentication of one registry version.
 type verifier interface {
 	// starts reports whether the registry starts with this configuration.
-	starts(t *testing.T, with trusted) bool
+	starts(t *testing.T, with trustedKeys) bool
 	// accepts reports whether a pull of team/app is authorized with the token.
-	accepts(t *testing.T, with trusted, token string) bool
+	accepts(t *testing.T, with trustedKeys, token string) bool
 }
 
 // TestTokens tests the tokens of package token, and some tokens that the package does not
@@ -88,8 +88,8 @@ func TestTokens(t *testing.T) {
 	}
 	leaf := func(r *token.Root, alg token.Algorithm) string { return must(r.Leaf(alg, from, now.Add(time.Hour))) }
 
-	// own returns a root with a self-signed certificate.
-	own := func(key crypto.Signer, change func(*x509.Certificate)) *token.Root {
+	// selfSigned returns a root with a self-signed certificate.
+	selfSigned := func(key crypto.Signer, change func(*x509.Certificate)) *token.Root {
 		t.Helper()
 		c := certificate(t, key.Public(), key, nil, change)
 		r, err := token.RootOf(c, key)
@@ -101,9 +101,9 @@ func TestTokens(t *testing.T) {
 	ca := func(c *x509.Certificate) {
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
 	}
-	// under creates a certificate that r signs. The certificate may be invalid. Package token
+	// signedBy creates a certificate that r signs. The certificate may be invalid. Package token
 	// would refuse to create such a certificate or to sign with it, so forge signs the token.
-	under := func(r *token.Root, key crypto.Signer, change func(*x509.Certificate)) *x509.Certificate {
+	signedBy := func(r *token.Root, key crypto.Signer, change func(*x509.Certificate)) *x509.Certificate {
 		t.Helper()
 		return certificate(t, key.Public(), keyOf(t, r), r.Certificate(), change)
 	}
@@ -112,26 +112,26 @@ func TestTokens(t *testing.T) {
 	ec384, ec512 := root(token.ES384), root(token.ES512)
 	key := ecKey(t)
 
-	shorter := own(shortKey(t), ca)
-	plain := own(key, nil)
-	web := own(key, func(c *x509.Certificate) {
+	shorter := selfSigned(shortKey(t), ca)
+	plain := selfSigned(key, nil)
+	web := selfSigned(key, func(c *x509.Certificate) {
 		c.KeyUsage, c.ExtKeyUsage = x509.KeyUsageKeyEncipherment, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	})
-	noUsage := own(key, func(c *x509.Certificate) { ca(c); c.KeyUsage = 0 })
-	onlySigns := own(key, func(c *x509.Certificate) { ca(c); c.KeyUsage = x509.KeyUsageDigitalSignature })
-	over := own(key, func(c *x509.Certificate) { ca(c); c.NotAfter = now.Add(-30 * time.Second) })
+	noUsage := selfSigned(key, func(c *x509.Certificate) { ca(c); c.KeyUsage = 0 })
+	onlySigns := selfSigned(key, func(c *x509.Certificate) { ca(c); c.KeyUsage = x509.KeyUsageDigitalSignature })
+	over := selfSigned(key, func(c *x509.Certificate) { ca(c); c.NotAfter = now.Add(-30 * time.Second) })
 	openssl := opensslRoot(t)
 
 	end := ecKey(t)
-	entity := under(ec, end, nil)
+	entity := signedBy(ec, end, nil)
 	entityRoot, err := token.RootOf(entity, end)
 	if err != nil {
 		t.Fatal(err)
 	}
 	intermediate := ecKey(t)
-	rootOver := own(ecKey(t), ca) // a root that may sign a CA
-	middle := under(rootOver, intermediate, ca)
-	renewed := own(ecKey(t), ca)
+	rootOver := selfSigned(ecKey(t), ca) // a root that may sign a CA
+	middle := signedBy(rootOver, intermediate, ca)
+	renewed := selfSigned(ecKey(t), ca)
 	crossed := certificate(t, renewed.Certificate().PublicKey, keyOf(t, rootOver), rootOver.Certificate(), func(c *x509.Certificate) {
 		ca(c)
 		c.Subject, c.SubjectKeyId = renewed.Certificate().Subject, renewed.Certificate().SubjectKeyId
@@ -145,20 +145,20 @@ func TestTokens(t *testing.T) {
 	}
 	ecLeaf := below(ec.Certificate(), keyOf(t, ec), nil)
 
-	in := func(roots ...*token.Root) trusted {
+	in := func(roots ...*token.Root) trustedKeys {
 		var b strings.Builder
 		for _, r := range roots {
 			b.Write(r.Bundle())
 		}
-		return trusted{bundle: b.String()}
+		return trustedKeys{bundle: b.String()}
 	}
-	keys := func(r *token.Root, forms ...token.KeyID) trusted {
+	keys := func(r *token.Root, forms ...token.KeyID) trustedKeys {
 		t.Helper()
 		set, err := r.JWKS(forms...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return trusted{jwks: string(set)}
+		return trustedKeys{jwks: string(set)}
 	}
 	changed := func(change func(*token.Claims)) string {
 		t.Helper()
@@ -180,7 +180,7 @@ func TestTokens(t *testing.T) {
 	const yes, no = true, false
 	type row struct {
 		what          string
-		with          trusted
+		with          trustedKeys
 		token         string
 		v28, v30, v31 bool
 	}
@@ -197,7 +197,7 @@ func TestTokens(t *testing.T) {
 		{"ES256, thumbprint of the generator, with a later P-256 key in the bundle", in(ec, plain), must(ec.Direct(token.Thumbprint30)), no, no, no},
 		{"ES256, thumbprint of the generator, last of two P-256 keys", in(plain, ec), must(ec.Direct(token.Thumbprint30)), no, yes, no},
 		{"ES256 with a short X, thumbprint not padded", in(shorter), must(shorter.Direct(token.Thumbprint)), no, no, yes},
-		{"ES256 with a short X, padded thumbprint of RFC 7638", in(shorter), must(token.NewSigner(keyOf(t, shorter), token.ES256, padded(shorter), nil)), no, no, no},
+		{"ES256 with a short X, padded thumbprint of RFC 7638", in(shorter), must(token.NewSigner(keyOf(t, shorter), token.ES256, paddedThumbprint(shorter), nil)), no, no, no},
 		{"ES256 with a short X, the kid that 2.8 computes", in(shorter), must(shorter.Direct(token.Libtrust)), yes, no, no},
 		{"RS256, thumbprint", in(rs), must(rs.Direct(token.Thumbprint)), no, yes, yes},
 		{"RS256, thumbprint for 3.0", in(rs), must(rs.Direct(token.Thumbprint30)), no, yes, yes},
@@ -267,8 +267,8 @@ func TestTokens(t *testing.T) {
 		{"only jwks, EdDSA, by thumbprint", keys(ed, token.Thumbprint), must(ed.Direct(token.Thumbprint)), no, yes, yes},
 		{"jwks with the short X", keys(shorter, token.Thumbprint), must(shorter.Direct(token.Thumbprint)), no, yes, yes},
 		{"only jwks, with a leaf", keys(ec, token.Libtrust), leaf(ec, token.ES256), no, no, no},
-		{"jwks and bundle, a leaf", trusted{in(ec).bundle, keys(ec, token.Libtrust).jwks}, leaf(ec, token.ES256), yes, yes, yes},
-		{"jwks and bundle, by kid", trusted{in(ec).bundle, keys(ec, token.Libtrust).jwks}, must(ec.Direct(token.Libtrust)), yes, yes, yes},
+		{"jwks and bundle, a leaf", trustedKeys{in(ec).bundle, keys(ec, token.Libtrust).jwks}, leaf(ec, token.ES256), yes, yes, yes},
+		{"jwks and bundle, by kid", trustedKeys{in(ec).bundle, keys(ec, token.Libtrust).jwks}, must(ec.Direct(token.Libtrust)), yes, yes, yes},
 	}
 
 	for _, v := range []struct {
@@ -281,9 +281,9 @@ func TestTokens(t *testing.T) {
 		{"3.1.2", v31{}, func(r row) bool { return r.v31 }},
 		// With the forms of key id that a registry version supports, the verifier of package token
 		// behaves like that version.
-		{"token.Verifier for 2.8.3", ours{[]token.KeyID{token.X5C, token.Libtrust}, []token.Algorithm{token.ES256, token.ES384, token.ES512, token.RS256, token.RS384, token.RS512}}, func(r row) bool { return r.v28 }},
-		{"token.Verifier for 3.0.0", ours{[]token.KeyID{token.X5C, token.Thumbprint30}, nil}, func(r row) bool { return r.v30 }},
-		{"token.Verifier for 3.1.2", ours{[]token.KeyID{token.X5C, token.Thumbprint}, nil}, func(r row) bool { return r.v31 }},
+		{"token.Verifier for 2.8.3", ownVerifier{[]token.KeyID{token.X5C, token.Libtrust}, []token.Algorithm{token.ES256, token.ES384, token.ES512, token.RS256, token.RS384, token.RS512}}, func(r row) bool { return r.v28 }},
+		{"token.Verifier for 3.0.0", ownVerifier{[]token.KeyID{token.X5C, token.Thumbprint30}, nil}, func(r row) bool { return r.v30 }},
+		{"token.Verifier for 3.1.2", ownVerifier{[]token.KeyID{token.X5C, token.Thumbprint}, nil}, func(r row) bool { return r.v31 }},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
@@ -443,9 +443,9 @@ func keyOf(t *testing.T, r *token.Root) crypto.Signer {
 	return nil
 }
 
-// padded returns the RFC 7638 thumbprint of a P-256 key. The coordinates are padded to 32 bytes,
-// according to the RFC.
-func padded(r *token.Root) string {
+// paddedThumbprint returns the RFC 7638 thumbprint of a P-256 key. The coordinates are padded to
+// 32 bytes, according to the RFC.
+func paddedThumbprint(r *token.Root) string {
 	point, err := r.Certificate().PublicKey.(*ecdsa.PublicKey).Bytes()
 	if err != nil {
 		return ""
@@ -495,7 +495,7 @@ func opensslRoot(t *testing.T) *token.Root {
 }
 
 // options returns the configuration of a registry's token authentication.
-func options(t *testing.T, with trusted) map[string]any {
+func options(t *testing.T, with trustedKeys) map[string]any {
 	o := map[string]any{"realm": "http://localhost/token", "service": service, "issuer": issuer}
 	if with.bundle != "" {
 		o["rootcertbundle"] = file(t, with.bundle)
@@ -531,12 +531,12 @@ func bearer(ctx context.Context, t *testing.T, url, token string) *http.Request 
 // v28 verifies tokens with the code of registry 2.8.3.
 type v28 struct{}
 
-func (v28) starts(t *testing.T, with trusted) bool {
+func (v28) starts(t *testing.T, with trustedKeys) bool {
 	_, err := auth28.GetAccessController("token", options(t, with))
 	return err == nil
 }
 
-func (v28) accepts(t *testing.T, with trusted, token string) bool {
+func (v28) accepts(t *testing.T, with trustedKeys, token string) bool {
 	t.Helper()
 	c, err := auth28.GetAccessController("token", options(t, with))
 	if err != nil {
@@ -551,12 +551,12 @@ func (v28) accepts(t *testing.T, with trusted, token string) bool {
 // v31 verifies tokens with the code of registry 3.1.2.
 type v31 struct{}
 
-func (v31) starts(t *testing.T, with trusted) bool {
+func (v31) starts(t *testing.T, with trustedKeys) bool {
 	_, err := auth31.GetAccessController("token", options(t, with))
 	return err == nil
 }
 
-func (v31) accepts(t *testing.T, with trusted, token string) bool {
+func (v31) accepts(t *testing.T, with trustedKeys, token string) bool {
 	t.Helper()
 	c, err := auth31.GetAccessController("token", options(t, with))
 	if err != nil {
@@ -567,25 +567,25 @@ func (v31) accepts(t *testing.T, with trusted, token string) bool {
 	return err == nil
 }
 
-// ours verifies tokens with package token.
-type ours struct {
+// ownVerifier verifies tokens with package token.
+type ownVerifier struct {
 	forms      []token.KeyID
 	algorithms []token.Algorithm
 }
 
-func (o ours) verifier(with trusted) (*token.Verifier, error) {
+func (o ownVerifier) verifier(with trustedKeys) (*token.Verifier, error) {
 	return token.NewVerifier(token.VerifierOptions{
 		Roots: []byte(with.bundle), JWKS: []byte(with.jwks), Issuer: issuer, Audience: service,
 		KeyIDs: o.forms, Algorithms: o.algorithms, Leeway: token.Leeway,
 	})
 }
 
-func (o ours) starts(_ *testing.T, with trusted) bool {
+func (o ownVerifier) starts(_ *testing.T, with trustedKeys) bool {
 	_, err := o.verifier(with)
 	return err == nil
 }
 
-func (o ours) accepts(t *testing.T, with trusted, signed string) bool {
+func (o ownVerifier) accepts(t *testing.T, with trustedKeys, signed string) bool {
 	t.Helper()
 	v, err := o.verifier(with)
 	if err != nil {
@@ -599,15 +599,15 @@ func (o ours) accepts(t *testing.T, with trusted, signed string) bool {
 // cannot be linked together. There is one process per configuration, so a second leaf under the
 // same root is tested with a running registry.
 type v30 struct {
-	running map[trusted]*registry.Registry
+	running map[trustedKeys]*registry.Registry
 }
 
-func (v *v30) starts(t *testing.T, with trusted) bool { return v.registry(t, with) != nil }
+func (v *v30) starts(t *testing.T, with trustedKeys) bool { return v.registry(t, with) != nil }
 
-func (v *v30) registry(t *testing.T, with trusted) *registry.Registry {
+func (v *v30) registry(t *testing.T, with trustedKeys) *registry.Registry {
 	t.Helper()
 	if v.running == nil {
-		v.running = map[trusted]*registry.Registry{}
+		v.running = map[trustedKeys]*registry.Registry{}
 	}
 	if v.running[with] == nil {
 		v.running[with] = registry.Start(t, registry.V30, registry.Options{
@@ -618,7 +618,7 @@ func (v *v30) registry(t *testing.T, with trusted) *registry.Registry {
 	return v.running[with]
 }
 
-func (v *v30) accepts(t *testing.T, with trusted, token string) bool {
+func (v *v30) accepts(t *testing.T, with trustedKeys, token string) bool {
 	t.Helper()
 	res, err := http.DefaultClient.Do(bearer(t.Context(), t, "http://"+v.registry(t, with).Host+"/v2/team/app/tags/list", token))
 	if err != nil {
