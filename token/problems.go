@@ -142,7 +142,7 @@ func (r *Root) otherUses() []Problem {
 	} else if c.IsCA && c.Issuer.String() != c.Subject.String() {
 		all = append(all, Problem{
 			Kind: "shared-issuer",
-			Text: fmt.Sprintf("the certificate is a CA under another, %q: every certificate that it issued can sign tokens", c.Issuer),
+			Text: fmt.Sprintf("the certificate is an intermediate CA of %q: all certificates that the intermediate CA issued can sign tokens", c.Issuer),
 			Hint: "create a root that is only for tokens: tidewaiter init",
 		})
 	}

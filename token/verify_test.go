@@ -653,8 +653,8 @@ func TestClaimsAsJSON(t *testing.T) {
 	}
 }
 
-// The verifier accepts a changed token only if another implementation finds the same key, the
-// same signature and the same claims in it.
+// If the verifier accepts a changed token, another implementation accepts the token, too, and reads
+// the same key, signature and claims from it.
 func TestVerifyAgreesWithJOSE(t *testing.T) {
 	r := root(t, token.ES256)
 	rs := root(t, token.RS256)

@@ -151,7 +151,7 @@ func (c *checker) journalKey() {
 	path := c.cfg.Signing.JournalKey
 	_, err := notekey.Read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.problem("signing.journal_key: %v; until then, the journal's checkpoints are not signed", err)
+		c.problem("signing.journal_key: %v; until this is corrected, the journal's checkpoints are not signed", err)
 	}
 	if info, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
 		c.warn("signing.journal_key: all users of this machine can read %s or write to it: chmod o= %[1]s", path)

@@ -7,7 +7,7 @@ import "strings"
 type Path struct {
 	name   string
 	Parts  int                  // the number of parts
-	starts [MaxParts + 1]uint16 // the offset of each part, and of the end of the name plus 1
+	starts [MaxParts + 1]uint16 // the offset of each part, then the length of the name plus 1
 }
 
 // Cut splits a name. It returns false for a name that has an empty part, has too many parts or
