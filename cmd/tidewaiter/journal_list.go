@@ -166,7 +166,7 @@ func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next jo
 // search continues, or 0 if the search is complete. On a terminal, search prints the time of the
 // oldest entry that it has searched.
 func (s *session) search(q journal.Query, from, before journal.Position, limit int, found func(journal.Entry) error) (next journal.Position, err error) {
-	const atOnce = 20_000 // entries that are searched before the position from is compared
+	const atOnce = 20_000 // entries that are searched in one step
 	const every = 500 * time.Millisecond
 	terminal, printed := isTerminal(s.errs), false
 	clear := func() {

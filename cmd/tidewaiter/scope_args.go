@@ -178,7 +178,7 @@ func (q *queryFlags) printPast(w io.Writer) {
 }
 
 func filesOnlyFlag(f *flags) *bool {
-	return f.Bool("files-only", false, "ignore the rules in the database and of namespaces")
+	return f.Bool("files-only", false, "ignore rules in the database, and rules of namespaces")
 }
 
 // hintFilesOnly adds to an error of the database that --files-only works without the database.

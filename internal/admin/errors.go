@@ -82,8 +82,8 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
 
-// Wrap prefixes the error that a function returns with a description of the action. Use defer to
-// call Wrap in a function with a named error. Wrap adds no prefix to a NotFoundError about one of
+// Wrap adds a description of the action in front of an error. Use defer to call Wrap in a function
+// with a named error. Wrap adds no prefix to a NotFoundError about one of
 // the args, because the prefix would only repeat the name.
 func Wrap(err *error, doing string, args ...any) {
 	missing, ok := errors.AsType[*NotFoundError](*err)

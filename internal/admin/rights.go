@@ -53,8 +53,8 @@ type Rights struct {
 }
 
 // NewRights returns the rights that a policy grants. The function decide decides requests by the
-// policy in force, and is called for each check. If decide is nil, the policy has no rules. If the
-// function now is nil, time.Now is used.
+// policy in force, and is called for each check. If decide is nil, the policy has no rules. The
+// default clock is time.Now.
 func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Time) (*Rights, error) {
 	p, err := policy.Compile(policy.Source{Rules: BuiltIn()})
 	if err != nil {

@@ -26,8 +26,8 @@ func (c *Credentials) TokenOf(ctx context.Context, by admin.Actor, d secret.Dige
 
 // Invalid returns the reason why a token would be refused now, or "" if it is valid. The call does
 // not count as a use of the token. The secret is optional. Without the secret, Invalid does not
-// notice a changed password if the token was created with a password of another source. The error
-// is an outage.
+// notice a changed password if the token was created with a password of another source. An error
+// means that an outage prevented the check.
 func (c *Credentials) Invalid(ctx context.Context, t *Token, s identity.Secret) (reason string, err error) {
 	p := identity.Presented{Kind: kinds[t.Purpose].presentedAs, Secret: s, Registry: t.Registry}
 	v, err := c.verify(ctx, t, p)

@@ -145,8 +145,8 @@ func nameAreas(f filled, kind string) (areas []area, unclear string) {
 // expression probably wanted to match only the beginning of a name.
 var unanchoredPattern = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
 
-// insteadOf returns the end of an error about the pattern in the parameter text: advice on what to
-// write instead of the pattern. The parameter problem is the beginning of the error.
+// insteadOf returns advice on what to write instead of a pattern. The advice is the end of an error
+// message. The caller gives the pattern and the beginning of the message.
 func insteadOf(text, problem string) string {
 	if !strings.Contains(problem, "variable") {
 		return ": write [^/]* in its place"

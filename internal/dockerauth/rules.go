@@ -389,7 +389,8 @@ func (o *ordering) excludeRefusal(i, j int, a portion) []portion {
 }
 
 // refuseWithin writes deny rules for the common names of the refusal in region j and the later
-// allow in region i. The deny rules exclude the requests that entries before the refusal allow.
+// allow in region i. The deny rules do not apply to requests that an entry before the refusal
+// allows.
 func (o *ordering) refuseWithin(i, j int, common area) {
 	refusal, later := o.regions[j], o.regions[i]
 	pieces := []portion{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}

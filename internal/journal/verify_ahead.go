@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// checkedBlock has the results of the checks of a block that do not need the blocks before it.
+// checkedBlock has the results of those checks of one block that do not need earlier blocks.
 type checkedBlock struct {
 	block      *block
 	open       *openBlock

@@ -49,8 +49,8 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 		}
 		return strings.TrimSuffix(root.Value, "\n"), true // a block ends with a newline
 	}
-	// The value of the part of src up to low ends at or before the index wanted. The value of
-	// the part up to high ends after it.
+	// The value of src[:low] ends before the wanted index or at it. The value of src[:high] ends
+	// after the wanted index.
 	low, high := 0, end
 	if wanted == len(n.Value) && wanted > 0 {
 		wanted-- // use the last character, because the end of the scalar has no mark

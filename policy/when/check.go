@@ -115,9 +115,10 @@ func canConvert(e ast.Expr, to ref.Type) bool {
 
 // checkSpelling reports a literal text that a condition searches in groups, for example by
 // startsWith, if no group can contain the text. In conditions, the names of groups have the
-// canonical spelling. So a condition never finds a part of a distinguished name in another
-// spelling. A deny rule with such a condition would silently never match. The operators ==, != and
-// in accept any spelling (see comparison), except where they read the keys of a map.
+// canonical spelling. If a condition searches for a part of a distinguished name in another
+// spelling, it finds nothing. A deny rule with such a condition would silently never match. The
+// operators ==, != and in accept any spelling (see comparison), except where they read the keys of
+// a map.
 func (c *checker) checkSpelling(e ast.Expr) {
 	call := e.AsCall()
 	parts := children(e)

@@ -80,8 +80,8 @@ func Idle(d *Directory) int {
 	return len(d.pool.idle)
 }
 
-// AwaitQueue returns when the given numbers of requests wait for a connection and have a
-// connection.
+// AwaitQueue waits until two numbers are reached: of requests that wait for a connection, and of
+// connections that requests have taken.
 func AwaitQueue(d *Directory, waiting, taken int) {
 	for d.pool.slots.Waiting() != waiting || d.pool.slots.Taken() != taken {
 		runtime.Gosched()

@@ -5,8 +5,8 @@ import (
 	"regexp"
 )
 
-// jwt matches a JSON Web Token: a header and a payload, which begin with {" in base64url, and a
-// signature.
+// jwt matches a JSON Web Token: a header, a payload and a signature. The header and the payload are
+// JSON objects, which begin with eyJ in base64url.
 var jwt = regexp.MustCompile(`(eyJ[\w-]+)\.(eyJ[\w-]+)\.[\w-]*`)
 
 // Readable returns text with the header and the payload of each JSON Web Token decoded, for the
