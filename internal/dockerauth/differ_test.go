@@ -338,7 +338,7 @@ func (r listRequest) policyActions(p *policy.Policy) (granted scope.Actions) {
 	return testRequest{listRequest: r, who: who}.policyActions(p)
 }
 
-func (a testRequest) granted(p *policy.Policy) (granted scope.Actions) {
+func (a testRequest) policyActions(p *policy.Policy) (granted scope.Actions) {
 	if p == nil {
 		return 0
 	}
