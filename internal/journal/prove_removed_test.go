@@ -45,7 +45,7 @@ func testProofsOfMergedAndRemovedEntries(t *testing.T, d storetest.Database) {
 	}
 	last := sign(t, j, signer)
 	before := proofsOf(t, j, last, key, 700)
-	if len(before) != 699 {
+	if len(before) != 69 {
 		t.Fatalf("%d proofs", len(before))
 	}
 	c.Pass(time.Hour)
@@ -58,7 +58,7 @@ func testProofsOfMergedAndRemovedEntries(t *testing.T, d storetest.Database) {
 	c.Pass(100 * 24 * time.Hour)
 	runSteps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
 	after := proofsOf(t, j, last, key, 700)
-	if n := len(after); n < 8 || n > 200 {
+	if n := len(after); n < 8 || n > 20 {
 		t.Errorf("%d entries are left", n)
 	}
 	for position, text := range after {
@@ -73,11 +73,12 @@ func testProofsOfMergedAndRemovedEntries(t *testing.T, d storetest.Database) {
 	}
 }
 
-// proofsOf returns the proof of each entry that can be proved.
+// proofsOf returns the proofs of those entries that can be proved. It tries every tenth entry, which
+// includes all changes, because a proof reads a whole group.
 func proofsOf(t *testing.T, j *journal.Journal, signed []byte, key note.Verifier, to journal.Position) map[journal.Position]string {
 	t.Helper()
 	all := make(map[journal.Position]string)
-	for position := journal.Position(1); position < to; position++ {
+	for position := journal.Position(10); position < to; position += 10 {
 		proof, err := j.Prove(t.Context(), signed, true, position)
 		if _, gone := errors.AsType[*tree.NotProvableError](err); gone {
 			if !strings.Contains(err.Error(), "no longer stored") {
