@@ -50,8 +50,8 @@ const (
 	lateness = 30 * 24 * time.Hour
 )
 
-// Login returns the login of Tidewaiter itself in the events of registries. The parameter instance
-// is the id of the database. No other client has this login by chance.
+// Login returns the login of Tidewaiter itself in the events of registries. The instance is the id
+// of the database. No other client has this login by chance.
 func Login(instance string) string { return "tidewaiter:" + instance }
 
 // Repository is a repository of a registry.

@@ -63,7 +63,7 @@ const (
 	rowsAtOnce  = 500
 )
 
-// Repositories returns a page of the repositories that have manifests. The result next is
+// Repositories returns a page of the repositories that have manifests. The second result is
 // Page.After for the next page, or "" after the last page. There can be a next page even if this
 // page is short. If a repository is pushed, pulled or resized between two pages, it can be missing
 // on both pages, or be on both.
@@ -242,8 +242,7 @@ func (l *listing) walkByName(ctx context.Context, ranges []policy.NameRange) err
 	return nil
 }
 
-// rowsInRanges returns the rows in the ranges. The result complete is false if there are too many
-// rows.
+// rowsInRanges returns the rows in the ranges. If there are too many rows, it returns false.
 func (l *listing) rowsInRanges(ctx context.Context, ranges []policy.NameRange) (rows []place, complete bool, err error) {
 	if slices.Contains(ranges, policy.NameRange{}) { // everything
 		return nil, false, nil

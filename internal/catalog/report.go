@@ -18,8 +18,8 @@ type report struct {
 	at       int64 // microseconds since 1970
 }
 
-// reportOf returns the event of an entry. The result ok is false if the catalog does not need the
-// event.
+// reportOf returns the event of an entry. If the catalog does not need the event, it returns
+// false.
 func reportOf(e *journal.Entry) (r report, ok bool) {
 	if e.Event == nil || !aboutManifest(e.Event) {
 		return report{}, false

@@ -172,11 +172,11 @@ func (w *builder) dropDuplicates(ctx context.Context, tx *sql.Tx, now time.Time,
 	return kept, nil
 }
 
-// settle must be called after the transaction of write. The parameter kept reports whether the
+// settle must be called after the transaction of write. The parameter reports whether the
 // transaction was committed.
-func (w *builder) settle(kept bool) {
-	w.known.settle(kept)
-	if kept && w.next > 0 {
+func (w *builder) settle(committed bool) {
+	w.known.settle(committed)
+	if committed && w.next > 0 {
 		w.end = w.next
 	}
 	w.next = 0

@@ -566,9 +566,9 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 	})
 }
 
-// principalTexts calls the function found with the text of each principal. If a text is missing or
+// principalTexts calls the function visit with the text of each principal. If a text is missing or
 // does not have the hash, the error is a principalError.
-func (d *decoder) principalTexts(ctx context.Context, refs []principalRef, found func(principalRef, []byte) error) error {
+func (d *decoder) principalTexts(ctx context.Context, refs []principalRef, visit func(principalRef, []byte) error) error {
 	const atOnce = 100
 	for chunk := range slices.Chunk(refs, atOnce) {
 		numbers := make([]int64, len(chunk))
@@ -588,7 +588,7 @@ func (d *decoder) principalTexts(ctx context.Context, refs []principalRef, found
 			if sha256.Sum256(text) != ref.hash || !bytes.Equal(sums[ref.number], ref.hash[:]) {
 				return &principalError{ref.number, "not the original one"}
 			}
-			if err := found(ref, text); err != nil {
+			if err := visit(ref, text); err != nil {
 				return err
 			}
 		}

@@ -21,15 +21,15 @@ import (
 
 var errDisk = errors.New("the disk is on fire")
 
-// failWrites makes writes fail while the value of broken is true. If the parameter kept is true, a
-// write fails after its commit. Otherwise it fails before it writes anything.
-func failWrites(broken *atomic.Bool, kept bool) func(journal.Write) journal.Write {
+// failWrites makes writes fail while the value of broken is true. If afterCommit is true, a write
+// fails after its commit. Otherwise it fails before it writes anything.
+func failWrites(broken *atomic.Bool, afterCommit bool) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 			if !broken.Load() {
 				return real(ctx, topic, f)
 			}
-			if kept {
+			if afterCommit {
 				if err := real(ctx, topic, f); err != nil {
 					return err
 				}

@@ -51,18 +51,17 @@ type fold struct {
 }
 
 // RecordRefusal is Record for a refusal: an entry with a refused Decision or a refused Service. If
-// an equal refusal was recorded in the same minute, the refusal is only counted. The parameter
-// known means that the journal already has an equal entry, which can be older than a minute. In
-// this case, all such refusals from an address are counted together, even if they have different
-// names.
+// an equal refusal was recorded in the same minute, the refusal is only counted. If isRecorded is
+// true, the journal already has an equal entry, which can be older than a minute. In this case,
+// all such refusals from an address are counted together, even if they have different names.
 //
 // The result is the id of the entry that describes the refusal: the entry of this refusal, or the
-// entry of an earlier equal refusal. The id is zero if known is true.
-func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
+// entry of an earlier equal refusal. The id is zero if isRecorded is true.
+func (j *Journal) RecordRefusal(entry Entry, isRecorded bool) (ID, error) {
 	j.completeEntry(&entry)
 	now := j.o.Now()
 	var buf [512]byte
-	key := foldKey(buf[:0], &entry, known)
+	key := foldKey(buf[:0], &entry, isRecorded)
 
 	f := &j.folds
 	f.mu.Lock()
@@ -72,7 +71,7 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 		j.closeFoldsLocked(now, false)
 		ok = false
 	}
-	anyone := known || entry.Service != nil // any client can cause any number of such refusals
+	anyone := isRecorded || entry.Service != nil // any client can cause any number of such refusals
 	size := sizeOf(&entry) + 2*len(key)
 	full := len(f.open) >= maxFolds || f.bytes+size > maxFoldBytes
 	if !ok && anyone && full {
@@ -80,12 +79,12 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 		other := entry
 		other.detach()
 		*other.refusal().remote = netip.Addr{}
-		key = foldKey(buf[:0], &other, known)
+		key = foldKey(buf[:0], &other, isRecorded)
 		window, ok = f.open[string(key)]
 	}
 	if !ok && (!full || anyone && len(f.open) < 2*maxFolds) {
 		window = &fold{key: string(key), window: clock.For(now, foldFor), size: size, entry: entry}
-		if !known {
+		if !isRecorded {
 			window.repeats.Of = entry.ID
 		}
 		f.open[window.key] = window
@@ -96,7 +95,7 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 			time.AfterFunc(foldEvery, j.foldTimer)
 		}
 	}
-	if ok || known && window != nil {
+	if ok || isRecorded && window != nil {
 		window.add(&entry)
 		return window.repeats.Of, nil
 	}

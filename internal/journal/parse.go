@@ -61,10 +61,10 @@ func (p *lineParser) parsePrivate(b []byte) (l privateLine, err error) {
 	return l, json.Unmarshal(b, &l)
 }
 
-// parse reports whether the function object parsed all of b.
-func (p *lineParser) parse(b []byte, object func()) bool {
+// parse reports whether the function parseLine parsed all of b.
+func (p *lineParser) parse(b []byte, parseLine func()) bool {
 	p.rest, p.failed = b, false
-	object()
+	parseLine()
 	ok := !p.failed && len(p.rest) == 0
 	p.rest = nil
 	return ok
@@ -322,9 +322,9 @@ func (p *lineParser) text() []byte {
 	return nil
 }
 
-// id parses an id. The parameter ok reports whether its key was found.
-func (p *lineParser) id(ok bool) (id ID) {
-	if text := p.text(); !ok || p.failed || id.UnmarshalText(text) != nil {
+// id parses an id. It fails unless the key before the id was found.
+func (p *lineParser) id(hasKey bool) (id ID) {
+	if text := p.text(); !hasKey || p.failed || id.UnmarshalText(text) != nil {
 		p.failed = true
 	}
 	return id

@@ -74,10 +74,10 @@ func (k *principals) refOf(sum hash) (principalRef, bool) {
 	return ref, ok
 }
 
-// settle must be called after the transaction. The parameter kept reports whether the pending
-// rows were committed.
-func (k *principals) settle(kept bool) {
-	if kept {
+// settle must be called after the transaction. The parameter reports whether the pending rows
+// were committed.
+func (k *principals) settle(committed bool) {
+	if committed {
 		for i := range k.pending {
 			p := k.pending[i].principalRef
 			if old, ok := k.stored.get(k.pending[i].sum); ok {

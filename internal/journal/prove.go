@@ -25,11 +25,11 @@ func notProvable(format string, args ...any) error {
 const keyAction = "journal.key"
 
 // RecordNewKey records in the caller's transaction that a new key signs the checkpoints. The
-// parameter former is the public key before the change, or "" if there was no key.
-func (j *Journal) RecordNewKey(ctx context.Context, tx *sql.Tx, actor, former, key string) error {
+// former public key is "" if there was no key.
+func (j *Journal) RecordNewKey(ctx context.Context, tx *sql.Tx, actor, formerKey, key string) error {
 	c := &Change{Actor: actor, Action: keyAction, Target: "journal", To: map[string]any{"key": key}}
-	if former != "" {
-		c.From = map[string]any{"key": former}
+	if formerKey != "" {
+		c.From = map[string]any{"key": formerKey}
 	}
 	return j.AppendTx(ctx, tx, Entry{Change: c})
 }

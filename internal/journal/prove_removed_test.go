@@ -105,13 +105,13 @@ func differ(a, b map[journal.Position]string) string {
 }
 
 // checkConsistency checks that there is a proof for each stored checkpoint that the tree of the
-// last checkpoint begins with its tree. The parameter gone has the sizes of the checkpoints
-// without a proof.
-func checkConsistency(t *testing.T, when string, j *journal.Journal, last []byte, stored map[int64][]byte, key note.Verifier, gone ...int64) {
+// last checkpoint begins with its tree. There must be no proof for checkpoints of the given
+// sizes.
+func checkConsistency(t *testing.T, when string, j *journal.Journal, last []byte, stored map[int64][]byte, key note.Verifier, withoutProof ...int64) {
 	t.Helper()
 	for size, old := range stored {
 		proof, err := j.ProveConsistency(t.Context(), last, old)
-		if slices.Contains(gone, size) {
+		if slices.Contains(withoutProof, size) {
 			if _, ok := errors.AsType[*tree.NotProvableError](err); !ok || !strings.Contains(err.Error(), "ends among entries that retention has removed") {
 				t.Errorf("%s: the checkpoint of %d leaves: %v", when, size, err)
 			}

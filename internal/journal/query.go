@@ -122,9 +122,9 @@ func (q *Query) Matches(e *Entry) bool {
 }
 
 // belongsTo reports whether a decision has the searched id, repeats the decision with that id, or
-// reused the token of that decision. The parameter own is the decision's own id.
-func (d *Decision) belongsTo(own, searched ID) bool {
-	return own == searched || d.Token == searched || d.Repeats != nil && d.Repeats.Of == searched
+// reused the token of that decision. The first id is the decision's own.
+func (d *Decision) belongsTo(id, searched ID) bool {
+	return id == searched || d.Token == searched || d.Repeats != nil && d.Repeats.Of == searched
 }
 
 func (w *Who) matches(e *Entry) bool {
@@ -224,16 +224,16 @@ const (
 )
 
 // Search returns the last entries that a query selects, before a position. The position 0 is the
-// end of the journal. The parameter limit is the maximum number of entries of a page. A page has
-// fewer entries if they are large. New entries do not change later pages. Between blocks, Search
-// calls the function enough with the number of searched entries. Search stops early when this
-// function returns true.
+// end of the journal. The limit is the maximum number of entries of a page. A page has fewer
+// entries if they are large. New entries do not change later pages. Between blocks, Search calls
+// the function stop with the number of searched entries, and stops early when this function
+// returns true.
 //
 // Options.Index finds the entries that can match. A block that is not indexed is read if it is in
 // the query's time range. Only the lines of the block that contain the query's texts are decoded.
 // Clocks can be wrong, so blocks outside the time range can lie between blocks inside it.
-func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func(searched int) bool) (Page, error) {
-	return j.search(ctx, search{Query: q, limit: limit, matches: q.Matches}, before, enough)
+func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, stop func(searched int) bool) (Page, error) {
+	return j.search(ctx, search{Query: q, limit: limit, matches: q.Matches}, before, stop)
 }
 
 func (j *Journal) search(ctx context.Context, s search, before Position, enough func(int) bool) (Page, error) {

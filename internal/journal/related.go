@@ -35,8 +35,8 @@ const (
 // has the client's address. If none has the client's address, the event belongs to the last
 // decision. Other entries have no related entries.
 //
-// Each step of the search ends after about maxSearched entries. The result complete is false if
-// there may be more related entries.
+// Each step of the search ends after about maxSearched entries. If there may be more related
+// entries, Related returns false.
 func (j *Journal) Related(ctx context.Context, e Entry) (related []Entry, complete bool, err error) {
 	switch {
 	case e.Event != nil:
@@ -121,12 +121,12 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 	return related, complete, nil
 }
 
-// candidates returns the entries of e's registry that the query q selects, if the function related
-// returns true for them. The limit counts only these entries, so that other requests for a
-// repository cannot hide a decision.
-func (j *Journal) candidates(ctx context.Context, e *Entry, s search, q Query, before Position, related func(*Entry) bool) (Page, error) {
+// candidates returns the entries of e's registry that the query q selects, if the function
+// isRelated returns true for them. The limit counts only these entries, so that other requests for
+// a repository cannot hide a decision.
+func (j *Journal) candidates(ctx context.Context, e *Entry, s search, q Query, before Position, isRelated func(*Entry) bool) (Page, error) {
 	q.Registry = e.Registry
-	s.Query, s.matches = q, func(e *Entry) bool { return q.Matches(e) && related(e) }
+	s.Query, s.matches = q, func(e *Entry) bool { return q.Matches(e) && isRelated(e) }
 	return j.search(ctx, s, before, func(searched int) bool { return searched >= maxSearched })
 }
 

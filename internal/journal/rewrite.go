@@ -44,7 +44,7 @@ func (r *rewrite) count(e *Entry, bytes int) {
 }
 
 // add adds a new block. It adds no block if the packer is empty, or if all entries of a whole
-// group were removed. The block is not compressed if the parameter compress is nil.
+// group were removed. Without a deflater, the block is not compressed.
 func (r *rewrite) add(p *packer, previous, root hash, compress *deflater) {
 	if p.kept == 0 && (p.next == p.first || p.isGroup()) {
 		return

@@ -60,7 +60,7 @@ func (j *Journal) selectRange(ctx context.Context, q Query) (first, last Positio
 }
 
 // milliseconds returns the time range of the ids that entries in the query's time range can have.
-// The result until is the first time after the range.
+// The second result is the first time after the range.
 func (q *Query) milliseconds() (since, until int64) {
 	since, until = math.MinInt64, math.MaxInt64
 	if !q.Since.IsZero() {

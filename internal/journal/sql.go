@@ -173,7 +173,7 @@ func selectBlocksBack(ctx context.Context, q store.Querier, position Position, l
 
 // selectBlocksByIDTime returns the positions of the blocks that can contain an id of a time range.
 // It skips blocks whose latest id is later than the end of the range by more milliseconds than the
-// parameter slack.
+// slack.
 func selectBlocksByIDTime(ctx context.Context, q store.Querier, from, to, slack int64) ([]Position, error) {
 	return store.Collect(ctx, q, func(row store.Row) (first Position, err error) {
 		err = row.Scan(&first)
@@ -182,13 +182,13 @@ func selectBlocksByIDTime(ctx context.Context, q store.Querier, from, to, slack 
 		WHERE latest >= $1 AND latest <= $2 AND earliest <= $3 ORDER BY latest`, from, to+slack, to)
 }
 
-// selectPrincipals calls the function found for each of the numbered principals that exists.
-func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, sum, text []byte)) error {
+// selectPrincipals calls the function visit for each of the numbered principals that exists.
+func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, visit func(number int64, sum, text []byte)) error {
 	list, args := inList(1, numbers)
 	_, err := store.Collect(ctx, q, func(row store.Row) (number int64, err error) {
 		var sum, text []byte
 		if err = row.Scan(&number, &sum, &text); err == nil {
-			found(number, sum, text)
+			visit(number, sum, text)
 		}
 		return number, err
 	}, `SELECT number, hash, principal FROM journal_principals WHERE number IN `+list, args...)
@@ -217,12 +217,12 @@ func selectTimeAt(ctx context.Context, q store.Querier, position Position) (mill
 }
 
 // inList returns a list of SQL parameters for the numbers, such as ($2, $3), and the arguments.
-// The parameter from is the number of the first SQL parameter.
-func inList[T ~int64](from int, numbers []T) (parameters string, args []any) {
+// The first SQL parameter has the given number.
+func inList[T ~int64](first int, numbers []T) (parameters string, args []any) {
 	var b strings.Builder
 	b.WriteByte('(')
 	for i, n := range numbers {
-		fmt.Fprintf(&b, "%s$%d", list(i, "", ", "), from+i)
+		fmt.Fprintf(&b, "%s$%d", list(i, "", ", "), first+i)
 		args = append(args, n)
 	}
 	return b.String() + ")", args

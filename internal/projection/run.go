@@ -56,19 +56,19 @@ type pace struct {
 	last journal.Position // the journal's end at that time
 }
 
-// restTime returns how long to rest after a round. The parameter took is the duration of the
-// round. The parameter last is the end of the journal at the end of the round.
-func (p *pace) restTime(now time.Time, took time.Duration, last journal.Position, more bool) time.Duration {
+// restTime returns how long to rest after a round of the given duration. It also needs the
+// end of the journal at the end of the round.
+func (p *pace) restTime(now time.Time, duration time.Duration, end journal.Position, more bool) time.Duration {
 	before := *p
-	*p = pace{now, last}
+	*p = pace{now, end}
 	if !more {
 		return lookEvery
 	}
-	grown, passed := last-before.last, now.Sub(before.at)
+	grown, passed := end-before.last, now.Sub(before.at)
 	if before.last > 0 && float64(grown) > busy*passed.Seconds() {
-		return restBusy * took
+		return restBusy * duration
 	}
-	return restIdle * took
+	return restIdle * duration
 }
 
 // report logs an error, repeats the log line from time to time while the error lasts, and logs its
@@ -90,8 +90,8 @@ func (s *Set) report(ctx context.Context, err error) {
 	}
 }
 
-// CatchUp reads the journal up to its current end. If the function progress is not nil, CatchUp
-// calls it after each batch.
+// CatchUp reads the journal up to its current end. If progress is not nil, CatchUp calls this
+// function after each batch.
 func (s *Set) CatchUp(ctx context.Context, j *journal.Journal, progress func([]Status)) error {
 	for {
 		more, _, err := s.round(ctx, j)

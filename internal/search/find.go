@@ -165,8 +165,8 @@ func (c *candidates) read(ctx context.Context, group int64) error {
 	return nil
 }
 
-// intersect removes the elements from a set that are not in the other set. The result left is true
-// if the set still has elements.
+// intersect removes the elements from a set that are not in the other set. It reports whether the
+// set still has elements.
 func intersect(set, other *index.Set) (left bool) {
 	for i := range set {
 		if other == nil {

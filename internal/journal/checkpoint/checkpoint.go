@@ -56,9 +56,9 @@ func New(o Options) *Checkpoints {
 
 // ClaimKey stores a public key as the key that signs the journal's checkpoints, if no key is
 // stored yet. It returns the stored key. Before it commits a new key, it calls the function
-// created; if this function fails, the new key is not stored. All replicas must sign with the same
-// key: nobody could distinguish a second key from the key of a forger.
-func ClaimKey(ctx context.Context, db *store.DB, public string, created func() error) (current string, err error) {
+// beforeCommit; if this function fails, the new key is not stored. All replicas must sign with the
+// same key: nobody could distinguish a second key from the key of a forger.
+func ClaimKey(ctx context.Context, db *store.DB, public string, beforeCommit func() error) (current string, err error) {
 	err = db.Write(ctx, "", func(tx *sql.Tx) error {
 		claimed, err := insertKey(ctx, tx, public)
 		if err != nil {
@@ -66,7 +66,7 @@ func ClaimKey(ctx context.Context, db *store.DB, public string, created func() e
 		}
 		if claimed {
 			current = public
-			return created()
+			return beforeCommit()
 		}
 		current, err = selectKey(ctx, tx)
 		return err
@@ -78,9 +78,9 @@ func ClaimKey(ctx context.Context, db *store.DB, public string, created func() e
 }
 
 // ReplaceKey replaces the public key that signs the journal's checkpoints. It calls the function
-// created with the former key; if this function fails, nothing changes. After that, processes with
-// the former key sign no checkpoints.
-func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(tx *sql.Tx, former string) error) error {
+// beforeCommit with the former key; if this function fails, nothing changes. After that, processes
+// with the former key sign no checkpoints.
+func ReplaceKey(ctx context.Context, db *store.DB, public string, beforeCommit func(tx *sql.Tx, former string) error) error {
 	err := db.Write(ctx, "", func(tx *sql.Tx) error {
 		former, err := selectKey(ctx, tx)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -94,7 +94,7 @@ func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(t
 				return err
 			}
 		}
-		return created(tx, former)
+		return beforeCommit(tx, former)
 	})
 	if err != nil {
 		return fmt.Errorf("replacing the journal's key: %w", err)

@@ -109,8 +109,8 @@ func newKeys(ctx context.Context, tx *sql.Tx, now time.Time, events []Event) (ke
 	return keys, nil
 }
 
-// newKey returns the key of an event. The result earlier has the possible times and epochs in the
-// keys of earlier copies of the event. It is needed only if the event is not timely.
+// newKey returns the key of an event. It also returns the possible times and epochs in the keys
+// of earlier copies of the event. These are needed only if the event is not timely.
 func newKey(now time.Time, e *Event) (k key, earlier []int64) {
 	at, epoch := e.Time.UnixMicro(), epochOf(now)
 	k = key{at, hashEvent(e.Registry, e.ID)}

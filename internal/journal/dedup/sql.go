@@ -24,15 +24,15 @@ func selectKeys(ctx context.Context, tx *sql.Tx, keys []key) ([]key, error) {
 	return queryKeys(ctx, tx, `SELECT at, hash FROM journal_events WHERE (at, hash) IN (VALUES `+values+`)`, args)
 }
 
-// keyValues returns the rows of a VALUES clause, one for each key, and the arguments. The
-// parameter form is the text of a row, with two places for the numbers of parameters.
-func keyValues(keys []key, form string) (values string, args []any) {
+// keyValues returns the rows of a VALUES clause, one for each key, and the arguments. The text of
+// a row has two places for the numbers of parameters.
+func keyValues(keys []key, row string) (values string, args []any) {
 	var b strings.Builder
 	for i, k := range keys {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, form, 2*i+1, 2*i+2)
+		fmt.Fprintf(&b, row, 2*i+1, 2*i+2)
 		args = append(args, k.at, k.hash)
 	}
 	return b.String(), args

@@ -125,8 +125,8 @@ func (c *change) appendSentence(b []byte, sentence string) []byte {
 	return b
 }
 
-// appendPart appends a part of a sentence. The result complete reports whether the change has all
-// values of the part.
+// appendPart appends a part of a sentence. It also reports whether the change has all values of
+// the part.
 func (c *change) appendPart(b []byte, part string) (_ []byte, complete bool) {
 	complete = true
 	for {
