@@ -27,10 +27,10 @@ const (
 	maxBadText    = 4 << 10  // bytes
 )
 
-// Decode parses an envelope of events. The result events has all elements that are events. The
-// result bad has all other elements, and the reason why each of them is not an event. Both are in
-// the order of the envelope. An event needs an action and a repository. Other fields are left
-// empty if they are missing, null, or have another type. Unknown fields are ignored at any depth.
+// Decode parses an envelope of events. It returns all elements that are events, and all other
+// elements with the reason why each of them is not an event. Both lists are in the order of the
+// envelope. An event needs an action and a repository. Other fields are left empty if they are
+// missing, null, or have another type. Unknown fields are ignored at any depth.
 //
 // The error is ErrNotEnvelope or nil.
 func Decode(body []byte) (events []Event, bad []Bad, err error) {
@@ -68,8 +68,8 @@ func newBad(index int, why string, element []byte) Bad {
 	return Bad{Index: index, Reason: why, Text: append([]byte(nil), begin...)}
 }
 
-// decodeEvent parses one element. If the element is not an event, the result why is the reason.
-func decodeEvent(element []byte) (event Event, why string) {
+// decodeEvent parses one element. If the element is not an event, decodeEvent returns the reason.
+func decodeEvent(element []byte) (event Event, reason string) {
 	if element[0] != '{' {
 		return Event{}, "it is not an object"
 	}
@@ -196,7 +196,7 @@ func decodeActor(object []byte) (actor string) {
 }
 
 // references parses the references of a manifest: at most MaxReferences, and together at most
-// maxReferences bytes. The result omitted is the number of references beyond these limits.
+// maxReferences bytes. It also returns the number of references beyond these limits.
 func references(value []byte) (found []Descriptor, omitted int) {
 	list, all, _ := elements(value, MaxReferences)
 	size := 0

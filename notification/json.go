@@ -97,10 +97,9 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// elements returns the first elements of a list, and the number of all its elements. The parameter
-// most is the maximum number of returned elements. Only returned elements use memory. If the value
-// is not a list, the result ok is false.
-func elements(value []byte, most int) (list [][]byte, all int, ok bool) {
+// elements returns the first elements of a list, up to the limit, and the number of all its
+// elements. Only returned elements use memory. If the value is not a list, elements returns false.
+func elements(value []byte, limit int) (list [][]byte, all int, ok bool) {
 	i := skipSpace(value, 0)
 	if i == len(value) || value[i] != '[' {
 		return nil, 0, false
@@ -110,7 +109,7 @@ func elements(value []byte, most int) (list [][]byte, all int, ok bool) {
 			return list, all, true
 		}
 		end := valueEnd(value, i)
-		if all++; all <= most {
+		if all++; all <= limit {
 			list = append(list, value[i:end])
 		}
 		if i = skipSpace(value, end); value[i] == ']' {

@@ -125,8 +125,8 @@ func referenceDecode(body []byte) (events []notification.Event, bad []notificati
 	return events, bad, nil
 }
 
-// decodeEvent parses one element. If the element is not an event, the result why is the reason.
-func decodeEvent(element []byte) (event notification.Event, why string) {
+// decodeEvent parses one element. If the element is not an event, decodeEvent returns the reason.
+func decodeEvent(element []byte) (event notification.Event, reason string) {
 	fields := object(element)
 	if fields == nil {
 		return notification.Event{}, "it is not an object"
@@ -177,8 +177,8 @@ func decodeEvent(element []byte) (event notification.Event, why string) {
 	}, ""
 }
 
-// references parses the references of a manifest, with the same limits as Decode. The result
-// omitted is the number of references beyond these limits.
+// references parses the references of a manifest, with the same limits as Decode. It also
+// returns the number of references beyond these limits.
 func references(value json.RawMessage) (found []notification.Descriptor, omitted int) {
 	list, all, _ := elements(value, notification.MaxReferences)
 	bytes := 0

@@ -7,9 +7,9 @@ import (
 )
 
 // CanonicalClaims returns the claims with each value in canonical form (see CanonicalClaim). It
-// leaves out claims whose value is null. If a value has no canonical form, the result bad is the
-// claim's name. The caller must then refuse all claims. If it dropped only the bad claim, a deny
-// rule that reads this claim would not match.
+// leaves out claims whose value is null. If a value has no canonical form, CanonicalClaims
+// returns the claim's name. The caller must then refuse all claims. If it dropped only the bad
+// claim, a deny rule that reads this claim would not match.
 func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	return claim.CanonicalMap(from)
 }

@@ -246,7 +246,7 @@ func (e *evaluator) subjects() subjectSet {
 
 // memberOf reports whether ${group} matches the part. The result is that of match.Who.MemberOf,
 // but memberOf needs only one lookup in the table of subjects, for any number of groups. The
-// parameter hash is the hash of the part.
+// hash is that of the part.
 func (e *evaluator) memberOf(part string, hash uint64) bool {
 	if !match.ValidPart(part) {
 		return false

@@ -33,8 +33,7 @@ func key(from *node, hash uint64) uint64 {
 	return hash + uint64(from.number)*0x9e3779b97f4a7c15
 }
 
-// find returns the node that a part leads to, or nil. The parameter hash is the hash of the
-// part.
+// find returns the node that a part leads to, or nil. The hash is that of the part.
 func (e *literalIndex) find(from *node, part string, hash uint64) *node {
 	if !from.hasLiterals {
 		return nil

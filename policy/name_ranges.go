@@ -108,8 +108,8 @@ func appendPatternRanges(ranges []NameRange, pattern match.Pattern, who *match.W
 	return ranges
 }
 
-// literals returns the texts that a part of a pattern matches for a principal. The result literal
-// is false if the part can match other texts, too.
+// literals returns the texts that a part of a pattern matches for a principal. It returns false
+// if the part can match other texts, too.
 func literals(part match.Part, who *match.Who) (values []string, literal bool) {
 	switch part.Kind {
 	case match.Literal:

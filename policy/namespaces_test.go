@@ -14,9 +14,8 @@ import (
 
 // namespaces is the policy of a large company with n namespaces. Each namespace has ten rules,
 // which are for its groups, its lead, its robots and its neighbors. All rules except "freeze"
-// use the same roles. The parameter when is the condition of the rules that allow a push. It
-// may be nil.
-func namespaces(n int, when policy.Condition) policy.Source {
+// use the same roles. The rules that allow a push have the given condition, which may be nil.
+func namespaces(n int, condition policy.Condition) policy.Source {
 	source := policy.Source{
 		Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push}, "maintainer": {Actions: scope.Repository}},
 		Rules: make([]policy.Rule, 0, 10*n),
@@ -26,15 +25,15 @@ func namespaces(n int, when policy.Condition) policy.Source {
 		all := []string{team + "/**"}
 		for _, r := range []policy.Rule{
 			{Name: "owners", Subjects: []string{"group:" + team + "-owners", "user:lead-" + team}, Names: all, Role: "maintainer"},
-			{Name: "writers", Subjects: []string{"group:" + team + "-dev", "group:" + team + "-ops", "user:lead-" + team}, Names: all, Role: "writer", When: when},
+			{Name: "writers", Subjects: []string{"group:" + team + "-dev", "group:" + team + "-ops", "user:lead-" + team}, Names: all, Role: "writer", When: condition},
 			{Name: "readers", Subjects: []string{"group:" + team + "-guests", "group:" + team + "-audit", "group:auditors"}, Names: all, Role: "reader"},
 			{Name: "internal", Subjects: []string{"group:everybody"}, Names: []string{team + "/shared/*"}, Role: "reader"},
 			{Name: "public", Subjects: []string{"anyone"}, Names: []string{team + "/public/**"}, Role: "reader"},
-			{Name: "builds", Subjects: []string{"robot:" + team + "-ci", "workload:ci/" + team}, Names: []string{team + "/app", team + "/build-*"}, Role: "writer", When: when},
+			{Name: "builds", Subjects: []string{"robot:" + team + "-ci", "workload:ci/" + team}, Names: []string{team + "/app", team + "/build-*"}, Role: "writer", When: condition},
 			{Name: "deploys", Subjects: []string{"robot:" + team + "-cd", "workload:cluster/" + team}, Names: all, Role: "reader"},
 			{Name: "neighbours", Subjects: []string{fmt.Sprintf("group:team-%d-dev", (i+1)%n), fmt.Sprintf("group:team-%d-dev", (i+2)%n)}, Names: []string{team + "/base/**"}, Role: "reader"},
 			{Name: "own", Subjects: []string{"group:" + team + "-dev"}, Names: []string{team + "/home/${user}/**"}, Role: "maintainer"},
-			{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{team + "/prod/**"}, Actions: scope.Push | scope.Delete, When: when},
+			{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{team + "/prod/**"}, Actions: scope.Push | scope.Delete, When: condition},
 		} {
 			r.Name = team + " " + r.Name
 			r.Origin = policy.Origin{File: "namespaces.yaml", Line: len(source.Rules) + 1}

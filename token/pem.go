@@ -102,8 +102,8 @@ func decodeKey(der []byte) (crypto.Signer, error) {
 
 func isPrivateKey(b *pem.Block) bool { return strings.HasSuffix(b.Type, "PRIVATE KEY") }
 
-// blocks returns the PEM blocks of a file. A file without a block is an error. The parameter
-// tool is the openssl command for files of this kind, for error texts.
+// blocks returns the PEM blocks of a file. A file without a block is an error. Error texts
+// contain the openssl command for files of this kind.
 func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("the file has %d bytes; the limit is %d", len(text), maxPEM)
@@ -131,15 +131,15 @@ func blocks(text []byte, tool string) ([]*pem.Block, error) {
 }
 
 // notA returns the error for a file that should contain a certain block, but contains the block b.
-// The parameter wanted names the missing block, such as "private key".
-func notA(wanted string, b *pem.Block) error {
+// The missing block is given by its name, such as "private key".
+func notA(missing string, b *pem.Block) error {
 	switch b.Type {
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
 		return errors.New("this is a request for a certificate; create a certificate from it: openssl req -x509 -in REQUEST -key KEY -out CERTIFICATE")
 	case "TRUSTED CERTIFICATE":
 		return errors.New("this is in openssl's own format; convert it: openssl x509 -in FILE -out CERTIFICATE")
 	case "PUBLIC KEY", "RSA PUBLIC KEY":
-		return fmt.Errorf("this is a public key, not a %s", wanted)
+		return fmt.Errorf("this is a public key, not a %s", missing)
 	}
-	return fmt.Errorf("there is no %s, only %q", wanted, b.Type)
+	return fmt.Errorf("there is no %s, only %q", missing, b.Type)
 }

@@ -53,8 +53,8 @@ func verifier(t testFailer, change func(*token.VerifierOptions), roots ...*token
 	return v
 }
 
-// signCompact joins the parts of a token and signs the token with the function signer. If this
-// function is nil, the token has no signature.
+// signCompact joins the parts of a token and signs the token with the function signer. Without
+// a signer, the token has no signature.
 func signCompact(t testFailer, header, payload string, signer func(message []byte) []byte) string {
 	t.Helper()
 	encode := base64.RawURLEncoding.EncodeToString

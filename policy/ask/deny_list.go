@@ -19,7 +19,7 @@ type denyList struct {
 }
 
 // subtract returns the actions of the given right, without the actions that an unconditional deny
-// rule denies on all names of the right. The result by is one of the rules that deny the removed
+// rule denies on all names of the right. It also returns one of the rules that deny the removed
 // actions, or nil if no action was removed.
 func (ds *denyList) subtract(right *Right) (left scope.Actions, by *policy.Rule) {
 	left = right.Actions
@@ -54,15 +54,15 @@ func (ds *denyList) overlappingRights(rights []Right) (some []Right) {
 	return some
 }
 
-// appliesWherever reports whether the right a applies at each registry where the right other
-// applies. If the parameter registry is not empty, the list contains only rights that apply at
-// this registry, so the result is true.
-func (a *Right) appliesWherever(other *Right, registry string) bool {
+// appliesWherever reports whether the right a applies at each registry where the right b
+// applies. If registry is not empty, the list contains only rights that apply at this
+// registry, so the result is true.
+func (a *Right) appliesWherever(b *Right, registry string) bool {
 	if registry != "" || len(a.Rule.Registries) == 0 {
 		return true
 	}
 	missing := func(service string) bool { return !slices.Contains(a.Rule.Registries, service) }
-	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, missing)
+	return len(b.Rule.Registries) > 0 && !slices.ContainsFunc(b.Rule.Registries, missing)
 }
 
 // contains reports whether the right a covers each name that the right other covers. If it returns

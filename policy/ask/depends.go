@@ -83,9 +83,9 @@ type undecidedRule struct {
 	fails  bool // its condition is always false: the rule can only be named as a cause
 }
 
-// dependences returns the unknown inputs that could change the decision on the asked scope. If the
-// parameter named is true, the same decision by another rule counts as a change.
-func (q *question) dependences(u *Unknown, named bool) []Dependence {
+// dependences returns the unknown inputs that could change the decision on the asked scope. If
+// ruleMatters is true, the same decision by another rule counts as a change.
+func (q *question) dependences(u *Unknown, ruleMatters bool) []Dependence {
 	open := q.undecidedRules(u)
 	if len(open) == 0 {
 		return nil
@@ -121,12 +121,12 @@ func (q *question) dependences(u *Unknown, named bool) []Dependence {
 	for _, o := range open {
 		matters := false
 		for a := range match.Bits(o.rule.actions & q.asked.Actions) {
-			earlier := func(than int) bool { return than == 0 || named && o.rule.number < than }
+			earlier := func(than int) bool { return than == 0 || ruleMatters && o.rule.number < than }
 			switch {
 			case o.fails:
-				matters = matters || named && denied[a] == 0 && allowed[a] == 0
+				matters = matters || ruleMatters && denied[a] == 0 && allowed[a] == 0
 			case o.rule.Deny:
-				matters = matters || earlier(denied[a]) && (named || grantable&(1<<a) != 0)
+				matters = matters || earlier(denied[a]) && (ruleMatters || grantable&(1<<a) != 0)
 			case denied[a] == 0:
 				matters = matters || earlier(allowed[a])
 			}
@@ -146,10 +146,10 @@ func (q *question) couldMatch(r *rule) bool {
 	return r.actions&q.asked.Actions != 0 && q.typeMatches(r) && q.subjectMatches(r)
 }
 
-// matches reports whether the rule matches for all values of the unknown inputs. The parameter
-// open is the result of undecidedRules.
-func (q *question) matches(r *rule, open []undecidedRule) bool {
-	undecided := slices.ContainsFunc(open, func(o undecidedRule) bool { return o.rule == r })
+// matches reports whether the rule matches for all values of the unknown inputs. The
+// candidates are the result of undecidedRules.
+func (q *question) matches(r *rule, candidates []undecidedRule) bool {
+	undecided := slices.ContainsFunc(candidates, func(o undecidedRule) bool { return o.rule == r })
 	return !undecided && q.registryMatches(r) && q.nameMatches(r) && conditionHolds(r.Rule, q.request)
 }
 

@@ -128,19 +128,19 @@ func (q *question) nearby(result *policy.Result) Nearby {
 }
 
 // distance returns how far the rule is from changing the result, as a sum of the constants
-// above. It returns 0 for a rule that cannot change the result or is too far away. The
-// parameter open has the actions that another allow rule would grant. The parameter granted has
-// the granted actions, which another deny rule would refuse.
-func (q *question) distance(r *rule, open, granted scope.Actions) int {
+// above. It returns 0 for a rule that cannot change the result or is too far away. Another
+// allow rule would grant the missing actions. Another deny rule would refuse the granted
+// actions.
+func (q *question) distance(r *rule, missing, granted scope.Actions) int {
 	if !q.typeMatches(r) {
 		return 0
 	}
 	if r.Deny {
-		open = granted
+		missing = granted
 	}
 	far := 0
-	if r.actions&open == 0 {
-		if r.Deny || open == 0 {
+	if r.actions&missing == 0 {
+		if r.Deny || missing == 0 {
 			return 0
 		}
 		far += distanceActions

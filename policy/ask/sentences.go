@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// describe lists the obstacles of a rule that nearly applied. The parameter open has the asked
-// actions that no rule allows.
-func (q *question) describe(r *rule, open scope.Actions) Near {
+// describe lists the obstacles of a rule that nearly applied. The missing actions are the
+// asked actions that no rule allows.
+func (q *question) describe(r *rule, missing scope.Actions) Near {
 	near := Near{Rule: r.Rule, Actions: r.actions}
 	add := func(field, text string, values ...policy.Value) {
 		near.Obstacles = append(near.Obstacles, Obstacle{field, text, values})
@@ -31,8 +31,8 @@ func (q *question) describe(r *rule, open scope.Actions) Near {
 		}
 		add("names", about)
 	}
-	if !r.Deny && r.actions&open == 0 {
-		add("actions", fmt.Sprintf("it does not allow %s", open))
+	if !r.Deny && r.actions&missing == 0 {
+		add("actions", fmt.Sprintf("it does not allow %s", missing))
 	}
 	if when := r.When; when != nil {
 		holds, err := when.Holds(q.request)

@@ -122,8 +122,8 @@ func (q *question) substitutedPatterns(r *rule) []string {
 }
 
 // substitute returns one pattern for each combination of values of the placeholders in a
-// pattern. The parameter text is the written pattern. If there would be more than maxFilled
-// patterns, it returns only text.
+// pattern. If there would be more than maxFilled patterns, it returns only the text of the
+// pattern.
 func (q *question) substitute(text string, parsed match.Pattern) []string {
 	filled := []string{""}
 	for i, p := range parsed {

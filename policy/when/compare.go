@@ -143,7 +143,7 @@ func equalMaps(id int64, a, b traits.Mapper) ref.Val {
 }
 
 // equalParts compares two lists or maps part by part. For an item of a list or a key of a map, the
-// function in the parameter pair returns the two values to compare.
+// function pair returns the two values to compare.
 func equalParts(id int64, a, b traits.Sizer, pair func(ref.Val) (_, _ ref.Val, found bool)) ref.Val {
 	if a.Size() != b.Size() {
 		return types.False
@@ -294,14 +294,14 @@ func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 	})
 }
 
-// canonicalConstant converts an operand to canonical spelling when the condition is compiled,
-// if the operand is a constant. The parameter other is true if the operand's spelling might not be
-// canonical. Then an operand that is not a constant must be converted at each request, and later
-// is true.
-func canonicalConstant(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
+// canonicalConstant converts an operand to canonical spelling when the condition is compiled, if
+// the operand is a constant. If mayDiffer is true, the operand's spelling might not be canonical.
+// Then an operand that is not a constant must be converted at each request, and the first bool is
+// true.
+func canonicalConstant(operand interpreter.InterpretableV2, mayDiffer bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
-	if !other || !ok {
-		return operand, other, false
+	if !mayDiffer || !ok {
+		return operand, mayDiffer, false
 	}
 	value, changed := canonicalValue(constant.Value())
 	if changed {

@@ -42,10 +42,10 @@ type parts struct {
 	values  []policy.Value
 }
 
-// addOperands adds the operands of logical operators. The parameter alone is true if e is the
-// whole condition. The caller already knows the value of the whole condition. So if alone is
-// true, e is added only if it has no parts.
-func (p *parts) addOperands(e ast.Expr, alone bool) {
+// addOperands adds the operands of logical operators. If isWhole is true, e is the whole
+// condition. The caller already knows the value of the whole condition, so e is then added
+// only if it has no parts.
+func (p *parts) addOperands(e ast.Expr, isWhole bool) {
 	if e.Kind() == ast.CallKind {
 		switch call := e.AsCall(); call.FunctionName() {
 		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional:
@@ -56,11 +56,11 @@ func (p *parts) addOperands(e ast.Expr, alone bool) {
 		}
 	}
 	before := len(p.values)
-	if !alone {
+	if !isWhole {
 		p.add(e)
 	}
 	p.addInputs(e, false)
-	if alone && len(p.values) == before {
+	if isWhole && len(p.values) == before {
 		p.add(e)
 	}
 }

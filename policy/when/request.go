@@ -108,8 +108,8 @@ func (r *request) groups() []string {
 type groupList struct{ traits.Lister }
 
 // canonicalValue converts the distinguished names in a value to canonical spelling. The value
-// is a name or a list of names. The result changed reports whether the returned value differs
-// from the given value.
+// is a name or a list of names. It also reports whether the returned value differs from the
+// given value.
 func canonicalValue(value ref.Val) (_ ref.Val, changed bool) {
 	switch value := value.(type) {
 	case types.String:

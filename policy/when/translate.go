@@ -268,8 +268,8 @@ func restOfLine(line string, column int) string {
 	return line
 }
 
-// nameStart returns the column where the name begins. The parameter column is the position that
-// CEL reports. This position can be inside or after the name, such as the dot of request.ip or the
+// nameStart returns the column where the name begins. The given column is the position that CEL
+// reports. This position can be inside or after the name, such as the dot of request.ip or the
 // parenthesis after a function's name.
 func nameStart(line string, column int, name string) int {
 	for back := 0; back <= utf8.RuneCountInString(name) && back < column; back++ {

@@ -45,14 +45,14 @@ type useFinder struct {
 	found []Use
 }
 
-// require records a requirement: an expression can be evaluated only if a claim has one of the
-// given types. The parameter whole is the expression, and the parameter value is the claim.
-func (u *useFinder) require(value ast.Expr, kinds Kinds, whole ast.Expr) {
-	path, ok := pathNames(value)
-	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
+// require records a requirement: the whole expression can be evaluated only if the claim has
+// one of the given types.
+func (u *useFinder) require(claim ast.Expr, kinds Kinds, whole ast.Expr) {
+	path, ok := pathNames(claim)
+	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(claim) || isOptional(claim) {
 		return
 	}
-	at := u.ast.SourceInfo().GetStartLocation(leftmostPart(value).ID())
+	at := u.ast.SourceInfo().GetStartLocation(leftmostPart(claim).ID())
 	u.found = append(u.found, Use{Claim: path[1], Kinds: kinds, Line: max(1, at.Line()), Column: at.Column() + 1, Text: u.textOf(whole)})
 }
 
@@ -86,10 +86,9 @@ func leftmostPart(e ast.Expr) ast.Expr {
 	}
 }
 
-// visit finds the requirements of an expression. The parameter truth is true if the
-// expression's value must be a bool.
-func (u *useFinder) visit(e ast.Expr, truth bool) {
-	if truth {
+// visit finds the requirements of an expression.
+func (u *useFinder) visit(e ast.Expr, mustBeBool bool) {
+	if mustBeBool {
 		u.require(e, Bool, e)
 	}
 	switch e.Kind() {

@@ -141,7 +141,7 @@ func (c *Compiler) compile(text string) (*condition, error) {
 }
 
 // Constant returns the value of a condition that reads no input and therefore has the same value
-// for every request. For any other condition, the result constant is false.
+// for every request. For any other condition, the second result is false.
 func Constant(c policy.Condition) (value, constant bool) {
 	own, ok := c.(*condition)
 	if !ok || !own.constant {

@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// TypeOf returns the resource type of a scope, a rule or a limit. The parameter written is the
-// text of the field Type. If this text is empty, the type is repository.
+// TypeOf returns the resource type of a scope, a rule or a limit. If the text of the field
+// Type is empty, the type is repository.
 func TypeOf(written string) string {
 	if written == "" {
 		return scope.TypeRepository

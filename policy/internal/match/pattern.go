@@ -78,8 +78,8 @@ func (e *SyntaxError) Suggest(suggestion string) *SyntaxError {
 	return e
 }
 
-// Parse appends the parts of text to the pattern in the parameter into. It allocates nothing if
-// that pattern has enough capacity.
+// Parse appends the parts of text to the given pattern. It allocates nothing if that pattern
+// has enough capacity.
 func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	switch {
 	case text == "":
@@ -112,9 +112,8 @@ func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	return into, nil
 }
 
-// nextPart parses the first part of the parameter rest, which is the end of text that is not
-// parsed yet. The result after is the text after the part. The result more is true if a slash
-// follows the part.
+// nextPart parses the first part of rest, the end of text that is not parsed yet. It also
+// returns the text after the part, and reports whether a slash follows the part.
 func nextPart(text, rest string) (p Part, after string, more bool, bad *SyntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
@@ -186,8 +185,8 @@ func withoutEmptyParts(text string) string {
 	return strings.Trim(collapse(text, "//", "/"), "/")
 }
 
-// collapse puts the replacement in place of the old text, repeatedly, until the parameter text no
-// longer contains the old text.
+// collapse puts the replacement in place of the old text, repeatedly, until the text no longer
+// contains the old text.
 func collapse(text, old, replacement string) string {
 	for strings.Contains(text, old) {
 		text = strings.ReplaceAll(text, old, replacement)
@@ -286,8 +285,8 @@ func CutGlob(glob string) (before, after, middle string) {
 	return glob[:first], glob[last+1:], middle
 }
 
-// FindAll reports whether text contains all pieces in their order, without overlaps. The
-// parameter pieces has a * between the pieces: a*b.
+// FindAll reports whether text contains all pieces in their order, without overlaps. The pieces
+// are written with a * between them: a*b.
 func FindAll(pieces, text string) bool {
 	for pieces != "" {
 		var piece string
