@@ -52,8 +52,8 @@ type response struct {
 }
 
 // sendAs sends a request like a client: first without a token, then with a token for the scope in
-// the registry's challenge. The token is for the given user, or anonymous if the parameter name is
-// "". sendAs returns the last response.
+// the registry's challenge. The token is for the named user, or anonymous if the name is "".
+// sendAs returns the last response.
 func (p pair) sendAs(t testing.TB, name string, r request) response {
 	t.Helper()
 	first := p.send(t, "", r)
@@ -73,7 +73,7 @@ func (p pair) sendAs(t testing.TB, name string, r request) response {
 	return p.send(t, answer.Token, r)
 }
 
-// send sends a request with a token, or without one if the parameter token is "".
+// send sends a request with a token. A token of "" means a request without a token.
 func (p pair) send(t testing.TB, token string, r request) response {
 	t.Helper()
 	url := r.path

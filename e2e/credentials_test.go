@@ -247,8 +247,8 @@ func (s credentialSuite) awaitRevocation(t *testing.T, k client.Kind, revoked ..
 	}
 }
 
-// awaitRejection waits until Tidewaiter rejects a credential. If the parameter name is "", the
-// secret is a refresh token.
+// awaitRejection waits until Tidewaiter rejects a credential. If the name is "", the secret is
+// a refresh token.
 func (s credentialSuite) awaitRejection(t *testing.T, c *clientCredential, name, secret string) {
 	t.Helper()
 	process.Await(t, "the end of "+string(c.credential), func(context.Context) error {

@@ -141,9 +141,9 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// load reads the config. It calls the function seen for each file that it reads.
-func (s *Standalone) load(seen func(folder, name string)) (*config.Config, error) {
-	return config.Load(s.setup.Path(setup.Config), config.Options{Seen: seen})
+// load reads the config. It calls the function onRead for each file that it reads.
+func (s *Standalone) load(onRead func(folder, name string)) (*config.Config, error) {
+	return config.Load(s.setup.Path(setup.Config), config.Options{Seen: onRead})
 }
 
 // Serve answers requests until ctx ends. After that, it stops listening for clients, and waits for

@@ -62,9 +62,8 @@ func (m *measurement) measureStarts(ctx context.Context) error {
 }
 
 // startOf measures how long it takes to start the server of a deployment. The first start creates
-// the database, so it is not part of the median. The bar shows it separately, labeled with the
-// text in the parameter first.
-func (m *measurement) startOf(ctx context.Context, d deployment, what string, most float64, first string) error {
+// the database, so it is not part of the median. The bar shows it separately, with a label.
+func (m *measurement) startOf(ctx context.Context, d deployment, what string, most float64, firstLabel string) error {
 	fmt.Fprintf(m.progress, "starting with %s, %d times …\n", what, m.starts)
 	var took []float64
 	for range m.starts + 1 {
@@ -81,7 +80,7 @@ func (m *measurement) startOf(ctx context.Context, d deployment, what string, mo
 	m.add(bar{
 		What: "start to listening, " + what, Unit: "ms",
 		Value: spread.Median, Spread: spread, AtMost: number(most), decimals: 0,
-		Beside: fmt.Sprintf("%s: %.0f ms", first, took[0]),
+		Beside: fmt.Sprintf("%s: %.0f ms", firstLabel, took[0]),
 	})
 	return nil
 }

@@ -25,19 +25,19 @@ type programs struct {
 	tidewaiter, limit string
 }
 
-// build compiles a program as for a release: static and stripped. The parameter from is the
-// program's folder in the repository. The go.mod file for that folder defines the versions of the
-// dependencies. The parameter more has options of go build.
-func build(ctx context.Context, from, to string, more ...string) error {
+// build compiles the program in a folder of the repository as for a release: static and stripped.
+// The go.mod file for that folder defines the versions of the dependencies. The options are those
+// of go build.
+func build(ctx context.Context, folder, to string, options ...string) error {
 	main, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/tidewaiter/tidewaiter").Output()
 	if err != nil {
 		return fmt.Errorf("finding the main module: %w", err)
 	}
-	command := exec.CommandContext(ctx, "go", append(append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", to}, more...), ".")...)
-	command.Dir = filepath.Join(strings.TrimSpace(string(main)), from)
+	command := exec.CommandContext(ctx, "go", append(append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", to}, options...), ".")...)
+	command.Dir = filepath.Join(strings.TrimSpace(string(main)), folder)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", from, err, said)
+		return fmt.Errorf("building %s: %w\n%s", folder, err, said)
 	}
 	return nil
 }

@@ -24,17 +24,17 @@ func newVisitor(from netip.Addr) *visitor {
 	}}
 }
 
-// signIn requests a token and returns the status and the time it took. The parameter forwarded is
-// the client address in the header X-Forwarded-For. If it is the zero value, the request does not
-// have this header.
-func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwarded netip.Addr) (status int, took time.Duration, err error) {
+// signIn requests a token and returns the status and the time it took. The header X-Forwarded-For
+// has the client's address. If the address is the zero value, the request does not have this
+// header.
+func (v *visitor) signIn(ctx context.Context, server, name, secret string, client netip.Addr) (status int, took time.Duration, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+asked, nil)
 	if err != nil {
 		return 0, 0, err
 	}
 	request.SetBasicAuth(name, secret)
-	if forwarded.IsValid() {
-		request.Header.Set("X-Forwarded-For", forwarded.String())
+	if client.IsValid() {
+		request.Header.Set("X-Forwarded-For", client.String())
 	}
 	began := time.Now()
 	answer, err := v.client.Do(request)

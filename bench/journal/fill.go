@@ -30,8 +30,8 @@ func (m *measurement) fill(ctx context.Context) error {
 	return m.size(ctx)
 }
 
-// write writes the missing entries. The parameter existing is the number of entries that exist.
-// During this, it merges their blocks. It also builds the index, except for the last entries.
+// write writes the missing entries, after the given number of existing entries. During this, it
+// merges their blocks. It also builds the index, except for the last entries.
 func (m *measurement) write(ctx context.Context, existing int) error {
 	const (
 		atOnce    = 512

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// accountCommands returns the commands that users and robots have in common. The parameter sample
-// is a name for examples.
+// accountCommands returns the commands that users and robots have in common. The examples use the
+// sample name.
 func accountCommands(kind policy.Kind, sample string) []command {
 	before := userOnly
 	if kind == policy.Robot {
@@ -153,18 +153,18 @@ func state(a *accounts.Account) string {
 // formatExpiry formats the time at which an account or a token expires.
 func formatExpiry(t time.Time) string { return cmp.Or(formatMinute(t), "never") }
 
-// printAccount prints the result of a change to an account, such as "disabled user ann". The
-// parameter result is the verb. If the call changed nothing, printAccount prints the text of the
-// parameter unchanged instead, as in "user ann is already disabled". If err is not nil, it prints
-// nothing and returns err.
-func (s *session) printAccount(a *accounts.Account, err error, result, unchanged string) error {
+// printAccount prints the result of a change to an account: the verb and the account, as in
+// "disabled user ann". If the call changed nothing, printAccount prints the account and its state
+// instead, as in "user ann is already disabled". If err is not nil, it prints nothing and returns
+// err.
+func (s *session) printAccount(a *accounts.Account, err error, verb, state string) error {
 	if err != nil {
 		return err
 	}
 	if a.Unchanged {
-		return s.print(api.NewAccount(a), "%s %s %s", a.Kind, a.Name, unchanged)
+		return s.print(api.NewAccount(a), "%s %s %s", a.Kind, a.Name, state)
 	}
-	return s.print(api.NewAccount(a), "%s %s %s", result, a.Kind, a.Name)
+	return s.print(api.NewAccount(a), "%s %s %s", verb, a.Kind, a.Name)
 }
 
 // warnUnchecked prints a warning for each identity source that was unavailable during the check

@@ -118,8 +118,8 @@ func (s *session) readCatalog(read func(*catalog.Reader) error) error {
 	return err
 }
 
-// readPages reads pages until it has the given number of items. The result more is true if there
-// are further items.
+// readPages reads pages until it has the given number of items. It reports whether more items
+// follow.
 func readPages[T any](limit int, read func(admin.Page) ([]T, string, error)) (items []T, more bool, err error) {
 	items = []T{} // never null in JSON
 	for page := (admin.Page{}); ; {

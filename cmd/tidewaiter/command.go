@@ -91,10 +91,9 @@ func (f *flags) oneOf(names ...string) {
 	})
 }
 
-// choose adds a flag whose value must be one of the given words. The parameter standard is the
-// default.
-func choose[T ~string](f *flags, name, short string, standard T, usage string, words ...T) *T {
-	to := &standard
+// choose adds a flag whose value must be one of the given words.
+func choose[T ~string](f *flags, name, short string, byDefault T, usage string, words ...T) *T {
+	to := &byDefault
 	texts := make([]string, len(words))
 	for i, word := range words {
 		texts[i] = string(word)
@@ -111,10 +110,9 @@ func choose[T ~string](f *flags, name, short string, standard T, usage string, w
 	return to
 }
 
-// text adds a flag that accepts any text. The parameter kind is the name of the flag's value in
-// the help.
-func (f *flags) text(to *string, kind, name, usage string) {
-	f.Var(flagValue{kind, func() string { return *to }, func(s string) error { *to = s; return nil }}, name, usage)
+// text adds a flag that accepts any text. The help shows the name of the value.
+func (f *flags) text(to *string, valueName, name, usage string) {
+	f.Var(flagValue{valueName, func() string { return *to }, func(s string) error { *to = s; return nil }}, name, usage)
 }
 
 // flagValue is a flag with a function that parses it.
@@ -227,10 +225,10 @@ func fill(text string) string {
 	return b.String()
 }
 
-// arguments returns the names of the arguments in a usage line. The result free is true if the
-// line has alternatives in braces: any number of arguments is then allowed. The result repeated is
-// true if the line ends with "...": the last argument can be repeated.
-func arguments(use string) (names []string, free, repeated bool) {
+// arguments returns the names of the arguments in a usage line. If the line has alternatives in
+// braces, any number of arguments is allowed. If the line ends with "...", the last argument can
+// be repeated.
+func arguments(use string) (names []string, anyNumber, lastRepeats bool) {
 	words := strings.Fields(use)[1:]
 	for i := 0; i < len(words); i++ {
 		if strings.HasPrefix(words[i], "--") {

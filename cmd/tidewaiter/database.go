@@ -124,14 +124,13 @@ func hasPassword(database string) bool {
 	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
-// copy calls the function run to copy a database. The parameters from and to are the URLs of the
-// source and the destination. Then copy prints the number of copied rows. If the journal of the
-// destination is not valid, the copy fails. The parameter result is the beginning of the printed
-// line.
-func (s *session) copy(run func(context.Context, string, string, store.CopyOptions) (store.Copied, error), from, to, result string) error {
+// copy calls the function run to copy a database from one URL to another. Then copy prints the
+// message with the number of copied rows. If the journal of the destination is not valid, the
+// copy fails.
+func (s *session) copy(run func(context.Context, string, string, store.CopyOptions) (store.Copied, error), source, destination, message string) error {
 	s.untilStopped()
 	var v journal.Verified
-	copied, err := run(s.ctx, from, to, store.CopyOptions{
+	copied, err := run(s.ctx, source, destination, store.CopyOptions{
 		Progress: progress(s.errs, clock.Now),
 		Verify: func(ctx context.Context, db *store.DB) (err error) {
 			v, err = verifyJournal(ctx, db)
@@ -145,7 +144,7 @@ func (s *session) copy(run func(context.Context, string, string, store.CopyOptio
 		Tables int   `json:"tables"`
 		Rows   int64 `json:"rows"`
 		journalEnd
-	}{copied.Tables, copied.Rows, newJournalEnd(&v)}, "%s: %s in %s, read back and compared, and %s in the journal, which is intact", result,
+	}{copied.Tables, copied.Rows, newJournalEnd(&v)}, "%s: %s in %s, read back and compared, and %s in the journal, which is intact", message,
 		count(int(copied.Rows), "row", "rows"), count(copied.Tables, "table", "tables"), count(int(v.Entries), "entry", "entries"))
 }
 

@@ -105,8 +105,8 @@ type userReader struct {
 	left      map[string]int // for each htpasswd source: the number of users that are not imported
 }
 
-// readUsers reads the users of an htpasswd file, with the groups from the config and from the file
-// in the parameter groupFile. The result bad has a problem for each line that cannot be imported.
+// readUsers reads the users of an htpasswd file, with the groups from the config and from the
+// group file. It also returns a problem for each line that cannot be imported.
 func (r *userReader) readUsers(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad strictyaml.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -187,7 +187,7 @@ func (r *userReader) findSource(e htpasswd.Line) (who *policy.Principal, users i
 }
 
 // readGroups reads a file with lines such as "dev: ann bob", and returns the groups of each
-// name. The result bad has a problem for each invalid line.
+// name. It also returns a problem for each invalid line.
 func readGroups(file string) (memberOf map[string][]string, bad strictyaml.Problems, err error) {
 	memberOf = make(map[string][]string)
 	if file == "" {

@@ -126,12 +126,12 @@ it can run while the service runs, and can verify a copy on a read-only disk.`,
 // exampleID is the beginning of an id, for messages.
 const exampleID = "019aa1b2-c3d4-7e5f"
 
-// findEntry returns the entry whose id begins with the parameter id. If there is no such entry, or
+// findEntry returns the entry whose id begins with the given text. If there is no such entry, or
 // more than one, it returns an error.
-func (s *session) findEntry(id string) (journal.Entry, error) {
-	e, err := s.journal.FindOne(s.ctx, id)
+func (s *session) findEntry(prefix string) (journal.Entry, error) {
+	e, err := s.journal.FindOne(s.ctx, prefix)
 	if errors.Is(err, journal.ErrNotFound) {
-		err = fmt.Errorf("the journal has no entry %s; tidewaiter journal list prints the ids", text.Escape(id))
+		err = fmt.Errorf("the journal has no entry %s; tidewaiter journal list prints the ids", text.Escape(prefix))
 	}
 	return e, err
 }

@@ -160,12 +160,12 @@ func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next jo
 	return printed, 0, nil
 }
 
-// search calls the function found for the entries that the query selects, the newest first. It
-// searches the positions between the parameters from and before. It ends when it has found as many
-// entries as the parameter limit allows. The result next is the position before which the next
-// search continues, or 0 if the search is complete. On a terminal, search prints the time of the
-// oldest entry that it has searched.
-func (s *session) search(q journal.Query, from, before journal.Position, limit int, found func(journal.Entry) error) (next journal.Position, err error) {
+// search calls the function print for the entries that the query selects, the newest first. It
+// searches from the position before the end back to the first position, but only until it has
+// found as many entries as the limit allows. It returns the end for the next search, or 0 if this
+// search is complete. On a terminal, search prints the time of the oldest entry that it has
+// searched.
+func (s *session) search(q journal.Query, first, end journal.Position, limit int, print func(journal.Entry) error) (next journal.Position, err error) {
 	const atOnce = 20_000 // entries that are searched in one step
 	const every = 500 * time.Millisecond
 	terminal, printed := isTerminal(s.errs), false
@@ -175,25 +175,25 @@ func (s *session) search(q journal.Query, from, before journal.Position, limit i
 		}
 	}
 	defer func() { clear() }()
-	for next = before; limit > 0; {
+	for next = end; limit > 0; {
 		began := clock.Now()
 		page, err := s.journal.Search(s.ctx, q, next, limit, func(searched int) bool {
-			return from > 0 && searched >= atOnce || terminal && clock.Now().Sub(began) >= every
+			return first > 0 && searched >= atOnce || terminal && clock.Now().Sub(began) >= every
 		})
 		if err != nil {
 			return 0, err
 		}
 		clear()
 		for _, e := range page.Entries {
-			if e.Position < from {
+			if e.Position < first {
 				return 0, nil
 			}
-			if err := found(e); err != nil {
+			if err := print(e); err != nil {
 				return 0, err
 			}
 		}
 		limit -= len(page.Entries)
-		if next = page.Next; next <= from {
+		if next = page.Next; next <= first {
 			return 0, nil
 		}
 		if printed = terminal && !page.Searched.IsZero(); printed && limit > 0 {

@@ -68,9 +68,8 @@ func (s *session) verifyProgress() (report func(done, all int64), clear func()) 
 	}
 }
 
-// printVerified prints the result of a verification. The parameter err is the error of
-// VerifyRange. The parameter part is true if only a part of the journal was verified.
-func (s *session) printVerified(v journal.Verified, err error, part bool) error {
+// printVerified prints the results of VerifyRange for the whole journal or a part of it.
+func (s *session) printVerified(v journal.Verified, err error, isPartial bool) error {
 	broken, isBroken := errors.AsType[*journal.BrokenError](err)
 	if err != nil && (!isBroken || !s.printsJSON()) {
 		return err
@@ -93,13 +92,13 @@ func (s *session) printVerified(v journal.Verified, err error, part bool) error 
 		return s.writeJSON(result)
 	}
 	if v.Blocks == 0 {
-		if part {
+		if isPartial {
 			return s.print(nil, "the journal has no entries in this range")
 		}
 		return s.print(nil, "the journal is empty")
 	}
 	what := "the journal is intact"
-	if part {
+	if isPartial {
 		what = "this part of the journal is intact"
 	}
 	var without string

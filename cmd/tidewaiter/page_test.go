@@ -20,9 +20,9 @@ func TestThePageOfAccountsCanBeFollowed(t *testing.T) {
 // The commands of docs/namespaces.md work in the order of the page, with the configs of the page.
 func TestThePageOfNamespacesCanBeFollowed(t *testing.T) { runPage(t, "../../docs/namespaces.md", 18) }
 
-// runPage runs the commands of a page in a new folder. The parameter least is the minimum
-// number of commands on the page.
-func runPage(t *testing.T, file string, least int) {
+// runPage runs the commands of a page in a new folder. The page must have at least the given
+// number of commands.
+func runPage(t *testing.T, file string, minimum int) {
 	t.Helper()
 	page, err := os.ReadFile(file)
 	if err != nil {
@@ -47,7 +47,7 @@ func runPage(t *testing.T, file string, least int) {
 			t.Errorf("a block of the page is neither yaml nor sh: %s", b.text)
 		}
 	}
-	if n := strings.Count(script, "tidewaiter "); n < least {
+	if n := strings.Count(script, "tidewaiter "); n < minimum {
 		t.Fatalf("the page has only %d commands", n)
 	}
 	if err := os.WriteFile("tidewaiter.yaml", []byte(text), 0o600); err != nil {

@@ -92,7 +92,7 @@ func findProgram(ts *testscript.TestScript, name string) string {
 type contextKey struct{}
 
 // killAtEnd kills the process when the context under contextKey ends. So a wait for the process
-// ends, too. Call the result stop after the wait.
+// ends, too. Call the returned function after the wait.
 func (p *process) killAtEnd(ts *testscript.TestScript) (stop func() bool) {
 	return context.AfterFunc(ts.Value(contextKey{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
 }

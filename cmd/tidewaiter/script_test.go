@@ -43,9 +43,9 @@ func TestMain(m *testing.M) {
 //	soon STATUS METHOD URL           repeat the request until the response has the status
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
 
-// runScripts runs the scripts of a folder. The function own adds setup and commands for these
-// scripts only.
-func runScripts(t *testing.T, folder string, own func(*testscript.Params)) {
+// runScripts runs the scripts of a folder. The function customize adds setup and commands for
+// these scripts only.
+func runScripts(t *testing.T, folder string, customize func(*testscript.Params)) {
 	p := testscript.Params{
 		Dir:                 folder,
 		RequireExplicitExec: true,
@@ -73,8 +73,8 @@ func runScripts(t *testing.T, folder string, own func(*testscript.Params)) {
 			"damage":      damage,
 		},
 	}
-	if own != nil {
-		own(&p)
+	if customize != nil {
+		customize(&p)
 	}
 	testscript.Run(t, p)
 }

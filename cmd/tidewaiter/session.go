@@ -115,10 +115,9 @@ func loadConfig(s *session) (err error) {
 }
 
 // reloadConfig reads the config for a running service. It uses at most half of the cores, so that
-// requests get the other half. It calls the function in the parameter seen for each file that it
-// reads.
-func (s *session) reloadConfig(seen func(folder, name string)) (*config.Config, error) {
-	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, password.Processors()/2)})
+// requests get the other half. It calls the function onRead for each file that it reads.
+func (s *session) reloadConfig(onRead func(folder, name string)) (*config.Config, error) {
+	return config.Load(s.file, config.Options{Keys: s.keys, Seen: onRead, Parallel: max(1, password.Processors()/2)})
 }
 
 // untilStopped makes Ctrl-C and SIGTERM end the session's context. Service managers and container

@@ -124,19 +124,19 @@ func (p *Process) Text() string {
 	return string(text)
 }
 
-// Await waits until the function ready returns nil. Await fails the test if the program ends
+// Await waits until the function check returns nil. Await fails the test if the program ends
 // before that.
-func (p *Process) Await(t testing.TB, what string, ready func(context.Context) error) {
+func (p *Process) Await(t testing.TB, what string, check func(context.Context) error) {
 	t.Helper()
 	Await(t, what, func(ctx context.Context) error {
 		if ended, err := p.Ended(); ended {
 			t.Fatalf("waiting for %s: it ended: %v", what, err)
 		}
-		return ready(ctx)
+		return check(ctx)
 	})
 }
 
-// Await calls the function ready until it returns nil. Its only time limit is that of go test,
+// Await calls the function check until it returns nil. Its only time limit is that of go test,
 // because the machine can be slow.
 func Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()

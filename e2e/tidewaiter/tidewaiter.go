@@ -89,9 +89,9 @@ func StartWith(t testing.TB, end string, services ...string) *Tidewaiter {
 	return start(t, end, "", services)
 }
 
-// start starts a Tidewaiter. Its config ends with the text end. The parameter more has
-// additional keys for each registry.
-func start(t testing.TB, end, more string, services []string) *Tidewaiter {
+// start starts a Tidewaiter, with the last lines of its config, and with additional keys for each
+// registry.
+func start(t testing.TB, lastLines, registryKeys string, services []string) *Tidewaiter {
 	t.Helper()
 	folder := t.TempDir()
 	port := process.Port(t)
@@ -111,7 +111,7 @@ func start(t testing.TB, end, more string, services []string) *Tidewaiter {
 
 	var registries strings.Builder
 	for _, s := range services {
-		fmt.Fprintf(&registries, "  - { service: %q, notifications: { secret: %q }%s }\n", s, secret(s), more)
+		fmt.Fprintf(&registries, "  - { service: %q, notifications: { secret: %q }%s }\n", s, secret(s), registryKeys)
 	}
 	write(t, config, fmt.Appendf(nil, `public_url: %q
 listen: [{ address: "127.0.0.1:%d" }]
@@ -120,7 +120,7 @@ signing: { root: { folder: "." } }
 token: { issuer: %q }
 limits: { throttle: false } # all clients have the same address, and several have the same wrong password
 registries:
-%s%s`, url, port, Issuer, registries.String(), end))
+%s%s`, url, port, Issuer, registries.String(), lastLines))
 
 	tw := Serve(t, config, url)
 	tw.Roots = roots
