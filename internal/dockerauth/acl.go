@@ -26,8 +26,8 @@ type match struct {
 
 // conditions translates all conditions of an entry to literals, except the condition on the name.
 // The variant has the values for the variables in the conditions. If no request can meet all
-// conditions, the result impossible is true. If a condition has no translation, the result unclear
-// has the reason.
+// conditions, impossible is true. If a condition has no translation, the last result is the
+// reason.
 func (m *match) conditions(v variant) (all []literal, impossible bool, unclear string) {
 	add := func(f filled, a atom) {
 		l, always, no, why := translateText(f, a)
@@ -76,10 +76,9 @@ func parseNetwork(text string) (netip.Prefix, error) {
 }
 
 // translateText returns a literal that is true for the texts that the given pattern matches. The
-// parameter a names the text, such as the account, and translateText sets its fields form and
-// text. If the pattern matches every text, the result matchesAll is true. If the pattern matches
-// no text, the result matchesNone is true. If the pattern has no translation, the result unclear
-// has the reason.
+// atom names the text, such as the account, and translateText sets the fields form and text of
+// the atom. It also reports whether the pattern matches every text, and whether the pattern
+// matches no text. If the pattern has no translation, translateText returns the reason.
 func translateText(f filled, a atom) (l literal, matchesAll, matchesNone bool, unclear string) {
 	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
@@ -251,8 +250,8 @@ func anyChar(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL
 }
 
-// stripAnchors returns a regular expression without the groups and anchors around it. The result
-// anchored is true if there was an anchor.
+// stripAnchors returns a regular expression without the groups and anchors around it. It also
+// reports whether there was an anchor.
 func stripAnchors(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 	for {
 		subs := re.Sub
@@ -272,8 +271,8 @@ func stripAnchors(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 }
 
 // matchesType reports whether the variant's pattern for the resource type matches the given type.
-// Without a pattern for the type, matchesType returns true. If the pattern has no translation, the
-// result unclear has the reason.
+// Without a pattern for the type, matchesType returns true. If the pattern has no translation,
+// matchesType returns the reason.
 func (v variant) matchesType(kind string) (takes bool, unclear string) {
 	if v.kind == nil {
 		return true, ""
@@ -307,8 +306,8 @@ func namesOf(kind string) pattern {
 }
 
 // findAreas returns the names of resources of the given type that a variant matches. If there is
-// no exact translation, the result unclear has the reason, and the result areas includes all names
-// that the variant matches.
+// no exact translation, findAreas also returns the reason, and its areas include all names that
+// the variant matches.
 func (v variant) findAreas(kind string) (areas []area, unclear string) {
 	takes, unclear := v.matchesType(kind)
 	if !takes {

@@ -92,8 +92,8 @@ func subjects(l literal, labels map[string]labelForm) ([]string, bool) {
 	return names, true
 }
 
-// cel translates a literal to CEL. If the parameter nested is true, there are other terms before
-// or after the result, so cel adds parentheses if necessary.
+// cel translates a literal to CEL. If the literal is nested, there are other terms before or
+// after the result, so cel adds parentheses if necessary.
 func cel(l literal, labels map[string]labelForm, nested bool) string {
 	var expression string
 	switch l.kind {
@@ -118,9 +118,8 @@ func cel(l literal, labels map[string]labelForm, nested bool) string {
 	return expression
 }
 
-// celText returns a CEL expression for a literal that compares a text. The parameter name is the
-// CEL variable with the text.
-func celText(name string, l literal) string {
+// celText returns a CEL expression for a literal that compares the text in a CEL variable.
+func celText(variable string, l literal) string {
 	equals, notTo := " == ", ""
 	if l.not {
 		equals, notTo = " != ", "!"
@@ -128,32 +127,32 @@ func celText(name string, l literal) string {
 	switch l.form {
 	case present:
 		if l.not {
-			return name + ` == ""`
+			return variable + ` == ""`
 		}
-		return name + ` != ""`
+		return variable + ` != ""`
 	case like:
-		return notTo + name + ".matches(" + text.Quote(l.text) + ")"
+		return notTo + variable + ".matches(" + text.Quote(l.text) + ")"
 	case accounts:
-		return name + equals + "user"
+		return variable + equals + "user"
 	}
 	values := l.values()
 	// In a condition, == accepts every spelling of a distinguished name. docker_auth compares
 	// text.
-	if name == "user" && slices.ContainsFunc(values, isDistinguishedName) {
+	if variable == "user" && slices.ContainsFunc(values, isDistinguishedName) {
 		var exact []string
 		for _, v := range values {
 			exact = append(exact, regexp.QuoteMeta(v))
 		}
-		return notTo + name + ".matches(" + text.Quote(`\A(?:`+strings.Join(exact, "|")+`)\z`) + ")"
+		return notTo + variable + ".matches(" + text.Quote(`\A(?:`+strings.Join(exact, "|")+`)\z`) + ")"
 	}
 	if len(values) == 1 {
-		return name + equals + text.Quote(l.text)
+		return variable + equals + text.Quote(l.text)
 	}
 	list := make([]string, len(values))
 	for k, v := range values {
 		list[k] = text.Quote(v)
 	}
-	expression := name + " in [" + strings.Join(list, ", ") + "]"
+	expression := variable + " in [" + strings.Join(list, ", ") + "]"
 	if l.not {
 		return "!(" + expression + ")"
 	}

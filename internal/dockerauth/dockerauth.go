@@ -78,9 +78,9 @@ type Result struct {
 	Rules int
 }
 
-// Import translates a docker_auth configuration into a Tidewaiter configuration. The parameter
-// file is the name of docker_auth's file, for messages. The error is a strictyaml.Problems. It
-// lists all parts without an exact translation.
+// Import translates a docker_auth configuration into a Tidewaiter configuration. Messages
+// contain the given name of docker_auth's file. The error is a strictyaml.Problems. It lists
+// all parts without an exact translation.
 func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Read == nil {
 		o.Read = os.ReadFile

@@ -134,12 +134,12 @@ func (i *importer) outsideSource() string {
 	return cmp.Or(i.sources...)
 }
 
-// variants lists the variants of an entry's match. If the parameter out is false and rules can
-// have placeholders for all variables, there is only one variant, with the variables. Otherwise
-// there are variants for the users of the file, with the values of the users' labels. If a label
-// comes from outside the file, the result from has the source of the label. If the match has no
-// translation, the result unclear has the reason.
-func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
+// variants lists the variants of an entry's match. If writeOut is false and rules can have
+// placeholders for all variables, there is only one variant, with the variables. Otherwise there
+// are variants for the users of the file, with the values of the users' labels. If a label comes
+// from outside the file, variants returns the source of the label. If the match has no
+// translation, variants returns the reason.
+func (i *importer) variants(m match, writeOut bool) (all []variant, source, unclear string) {
 	plainly := func(open bool) (v variant) {
 		for k, p := range m.patterns() {
 			if p != nil {
@@ -154,16 +154,16 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 		return []variant{plainly(false)}, "", "" // mark reports untranslatable captures
 	}
 	for _, key := range keys {
-		from = cmp.Or(from, i.labelFrom(key))
+		source = cmp.Or(source, i.labelFrom(key))
 	}
 	keep, why := i.mayUsePlaceholders(m)
 	switch {
-	case from != "" && !keep:
+	case source != "" && !keep:
 		key := keys[slices.IndexFunc(keys, func(k string) bool { return i.labelFrom(k) != "" })]
-		return []variant{plainly(true)}, from, fmt.Sprintf("the values of the label %s come from %s, so they cannot be written out, and %s, such as {name: \"red/*\", labels: {%s: red}}", key, from, why, quote(key))
-	case from != "":
+		return []variant{plainly(true)}, source, fmt.Sprintf("the values of the label %s come from %s, so they cannot be written out, and %s, such as {name: \"red/*\", labels: {%s: red}}", key, source, why, quote(key))
+	case source != "":
 		all = append(all, plainly(true))
-	case keep && !out && !captures && i.allPlain(m):
+	case keep && !writeOut && !captures && i.allPlain(m):
 		return []variant{plainly(true)}, "", ""
 	}
 	known := map[string]int{}
@@ -181,7 +181,7 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 		all = append(all, v)
 		return len(all) <= maxVariants
 	}
-	if from == "" && !captures {
+	if source == "" && !captures {
 		add(plainly(false), anyAccount)
 	}
 	names := slices.Sorted(maps.Keys(i.statics))
@@ -189,13 +189,13 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 		names = append(names, "") // requests without a sign-in
 	}
 	for _, name := range names {
-		for _, v := range i.variantsFor(m, name, from != "") {
+		for _, v := range i.variantsFor(m, name, source != "") {
 			if !add(v, name) {
-				return []variant{plainly(true)}, from, fmt.Sprintf("written out for the users of the file, it becomes more than %d entries: write entries for the values that are needed", maxVariants)
+				return []variant{plainly(true)}, source, fmt.Sprintf("written out for the users of the file, it becomes more than %d entries: write entries for the values that are needed", maxVariants)
 			}
 		}
 	}
-	return all, from, ""
+	return all, source, ""
 }
 
 // anyAccount is a name that no account has.

@@ -203,9 +203,9 @@ type translation struct {
 	closed            bool           // every request matches an entry
 }
 
-// translateEntries translates the list into rules. If the parameter out is true, labels of the
-// file's users are replaced by their values wherever possible.
-func (i *importer) translateEntries(all []fileEntry, out bool) translation {
+// translateEntries translates the list into rules. If writeOut is true, labels of the file's
+// users are replaced by their values wherever possible.
+func (i *importer) translateEntries(all []fileEntry, writeOut bool) translation {
 	m := translation{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
 	for _, kind := range []string{scope.TypeRepository, scope.TypeRegistry} {
 		entries := make([]entry, len(all))
@@ -214,7 +214,7 @@ func (i *importer) translateEntries(all []fileEntry, out bool) translation {
 			of = scope.All
 		}
 		for k, w := range all {
-			entries[k] = i.entryForType(w, kind, out)
+			entries[k] = i.entryForType(w, kind, writeOut)
 			m.matching[k] = m.matching[k] || len(entries[k].areas) > 0
 		}
 		rules, problems, decide := order(entries, of)
@@ -347,9 +347,8 @@ func (i *importer) entryForType(w fileEntry, kind string, out bool) entry {
 }
 
 // translateLowered translates a literal about a label that docker_auth converts to lower case
-// before the comparison. Tidewaiter compares the label without a conversion. If no value can
-// match, the result matchesNone is true. If the literal has no translation, the result unclear has
-// the reason.
+// before the comparison. Tidewaiter compares the label without a conversion. It also reports
+// whether no value can match. If the literal has no translation, it returns the reason.
 func (i *importer) translateLowered(l literal) (lower literal, matchesNone bool, unclear string) {
 	known := i.labels[l.key]
 	if l.kind != label || known == (labelForm{}) {

@@ -42,8 +42,8 @@ func replaceMarks(text string, replacement rune) string {
 func isReserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
 // markVariables replaces the variables of a pattern by their values, or by marks if they become
-// placeholders. If a variable has no counterpart in rules, the result unclear has the reason. The
-// parameter resource is the requested type. If the pattern is not for a name, resource is "".
+// placeholders. If a variable has no counterpart in rules, markVariables returns the reason. The
+// resource is the requested type, or "" if the pattern is not for a name.
 func markVariables(f filled, resource string) (m markedPattern, unclear string) {
 	if strings.ContainsFunc(f.substitute(), isReserved) {
 		return m, fmt.Sprintf("%q has a character that no name can have: remove it, or write another name", f.substitute())
@@ -94,7 +94,7 @@ func expression(text string) (string, bool) {
 const maxNames = 64
 
 // nameAreas returns the areas of all names that the given pattern matches. If there is no exact
-// translation, the result unclear has the reason, and the result areas includes other names, too.
+// translation, nameAreas also returns the reason, and its areas include other names, too.
 func nameAreas(f filled, kind string) (areas []area, unclear string) {
 	m, unclear := markVariables(f, kind)
 	all := []area{{pattern: everything}}
@@ -188,8 +188,8 @@ func splitsMark(re *syntax.Regexp) bool {
 }
 
 // pattern parses a text with marks. In the text, * is any text within a segment, and the segment
-// \x00 is any number of segments. If no pattern matches exactly the same names, the result unclear
-// has the reason.
+// \x00 is any number of segments. If no pattern matches exactly the same names, the method returns
+// the reason.
 func (m markedPattern) pattern(text string) (p pattern, unclear string) {
 	words := strings.Split(text, "/")
 	for i, word := range words {

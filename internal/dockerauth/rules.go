@@ -71,7 +71,7 @@ type ordering struct {
 
 // order translates the list into rules for the given actions. For each entry without a
 // translation, the map problems has the reason, with the entry's index as the key. For each entry,
-// the result reached is true if some requests match no earlier entry and so reach this entry.
+// order also reports whether some requests match no earlier entry and so reach this entry.
 func order(entries []entry, actions scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
 	problems = make(map[int]string)
 	regions, reached := reachableRegions(entries)
@@ -98,7 +98,7 @@ func order(entries []entry, actions scope.Actions) (rules []rule, problems map[i
 }
 
 // reachableRegions returns the regions with requests that no earlier entry matches. For each
-// entry, the result reached is true if the entry has such a region.
+// entry, it also reports whether the entry has such a region.
 func reachableRegions(entries []entry) (regions []region, reached []bool) {
 	reached = make([]bool, len(entries))
 	for i, e := range entries {
@@ -301,10 +301,9 @@ type portion struct {
 	when    condition
 }
 
-// split subtracts a region from the portion p. The parameter outside has the areas of p that are
-// not in the region, the parameter inside has the areas that are in both, and the parameter
-// conditions has the region's conditions. The result has the areas in outside, and the areas in
-// inside with the requirement that the conditions do not hold.
+// split subtracts a region from the portion p. It needs the areas of p outside the region, the
+// areas of p inside the region, and the region's conditions. The result has the areas outside,
+// and the areas inside with the requirement that the conditions do not hold.
 func (p portion) split(outside, inside []area, conditions []literal) (parts []portion) {
 	for _, l := range outside {
 		parts = append(parts, portion{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})
@@ -417,18 +416,17 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 	}
 }
 
-// excludeAllow excludes an earlier allow, the region in the parameter earlier, from the deny p,
-// and returns the rest of the deny. The parameter later has the conditions of the later allow that
-// the deny restricts. If these conditions are false for a request, the deny is not necessary for
-// the request.
-func (p portion) excludeAllow(earlier region, later []literal) ([]portion, bool) {
+// excludeAllow excludes the region of an earlier allow from the deny p, and returns the rest of
+// the deny. If the conditions of the later allow that the deny restricts are false for a request,
+// the deny is not necessary for the request.
+func (p portion) excludeAllow(earlier region, laterConditions []literal) ([]portion, bool) {
 	areas, ok := intersect(earlier.pattern, p.pattern)
 	if !ok {
 		switch {
 		case isContradiction(slices.Concat(p.when.all, earlier.when)):
 			return []portion{p}, true
-		case isContradiction(slices.Concat(p.when.all, earlier.when, later)):
-			p.when.all = slices.Concat(p.when.all, later)
+		case isContradiction(slices.Concat(p.when.all, earlier.when, laterConditions)):
+			p.when.all = slices.Concat(p.when.all, laterConditions)
 			return []portion{p}, true
 		}
 		return nil, false
@@ -440,14 +438,14 @@ func (p portion) excludeAllow(earlier region, later []literal) ([]portion, bool)
 		case !(condition{slices.Concat(p.when.all, both), p.when.none}).canHold():
 		case c.pattern.equal(p.pattern):
 			p.when.none = append(slices.Clip(p.when.none), removeRepeated(both))
-		case !(condition{slices.Concat(p.when.all, both, later), p.when.none}).canHold():
+		case !(condition{slices.Concat(p.when.all, both, laterConditions), p.when.none}).canHold():
 			narrowed = true
 		default:
 			partly = true
 		}
 	}
 	if narrowed {
-		p.when.all = slices.Concat(p.when.all, later)
+		p.when.all = slices.Concat(p.when.all, laterConditions)
 	}
 	if !partly {
 		return []portion{p}, true
@@ -476,11 +474,11 @@ func merge(rules []rule) []rule {
 }
 
 // combine adds each rule to an earlier rule of the same entry, if both rules have the same effect
-// and condition, and the function alike returns true for them.
-func combine(rules []rule, alike func(a, b rule) bool, add func(into *rule, r rule)) (combined []rule) {
+// and condition, and the function canCombine returns true for them.
+func combine(rules []rule, canCombine func(a, b rule) bool, add func(into *rule, r rule)) (combined []rule) {
 	for _, r := range rules {
 		same := func(c rule) bool {
-			return c.entry == r.entry && c.deny == r.deny && alike(c, r) && c.when.key() == r.when.key()
+			return c.entry == r.entry && c.deny == r.deny && canCombine(c, r) && c.when.key() == r.when.key()
 		}
 		if i := slices.IndexFunc(combined, same); i >= 0 {
 			add(&combined[i], r)

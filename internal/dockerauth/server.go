@@ -119,8 +119,8 @@ func (i *importer) expiration(n *yaml.Node) {
 	i.out.lifetime = seconds
 }
 
-// checkRoot checks the certificate of the signing key, if this process can read the file. The
-// result refused is true if registries will reject the certificate.
+// checkRoot checks the certificate of the signing key, if this process can read the file. It
+// reports whether registries will reject the certificate.
 func (i *importer) checkRoot(n, legacy *yaml.Node) (refused bool) {
 	certificatePEM, err := i.Read(i.out.rootCertificate)
 	if err != nil {

@@ -73,8 +73,8 @@ func subtract(p, q pattern) ([]area, bool) {
 	return areas, len(areas) <= maxPieces
 }
 
-// splitDeep returns the pattern without a final **; the result open is true if there was a final
-// **. It fails if the pattern has another **.
+// splitDeep returns the pattern without a final **, and reports whether there was a final **. It
+// fails if the pattern has another **.
 func splitDeep(p pattern) (head pattern, open, ok bool) {
 	at := slices.IndexFunc(p, func(x part) bool { return x.kind == deep })
 	switch at {
@@ -92,9 +92,9 @@ func lengthen(p pattern, n int) pattern {
 }
 
 // subtract returns areas for the texts that p matches and q does not match. Both parts must match
-// one segment. The parameter first is true for the first segment of a name. If areas cannot
-// express the texts, subtract fails.
-func (p part) subtract(q part, first bool) ([]area, bool) {
+// one segment. For the first segment of a name, isFirst is true. If areas cannot express the
+// texts, subtract fails.
+func (p part) subtract(q part, isFirst bool) ([]area, bool) {
 	if p.isWithin(q) {
 		return nil, true
 	}
@@ -116,7 +116,7 @@ func (p part) subtract(q part, first bool) ([]area, bool) {
 	case q.kind == user:
 		return nil, false
 	}
-	others, ok := complement(q.text, first)
+	others, ok := complement(q.text, isFirst)
 	if !ok {
 		return nil, false
 	}

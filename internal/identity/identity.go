@@ -181,9 +181,9 @@ func Has(ctx context.Context, f Finder, name string) (bool, error) {
 // the text of ErrRejected, so that clients get the same response for every reason.
 func Rejected(reason string) error { return WithReason(ErrRejected, reason) }
 
-// WithReason returns err with a reason, as Rejected does. The parameter err must be
-// ErrRejected, ErrNeverValid or ErrUnknown. For an ErrUnknown, the reason explains why a source
-// does not know a credential that cannot be guessed.
+// WithReason returns err with a reason, as Rejected does. The error must be ErrRejected,
+// ErrNeverValid or ErrUnknown. For an ErrUnknown, the reason explains why a source does not
+// know a credential that cannot be guessed.
 func WithReason(err error, reason string) error { return &rejectedError{err, reason} }
 
 // Reason returns the reason why a credential was rejected, if the source has given a reason: "the

@@ -46,7 +46,7 @@ func (b *breaker) allow() error {
 	return nil
 }
 
-// recordResult records the result of a call. The parameter err is nil for any answer, even a
+// recordResult records the result of a call. The error is nil for any answer, even a
 // refusal.
 func (b *breaker) recordResult(err error) {
 	b.mu.Lock()

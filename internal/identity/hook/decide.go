@@ -101,14 +101,14 @@ func deniedActions(r *policy.Result) (actions scope.Actions) {
 	return actions
 }
 
-// decide combines the policy's result with the answer. The peer decides only the actions in the
-// parameter open; the other actions keep the policy's cause.
-func (h *Hook) decide(r *policy.Result, open, granted scope.Actions) policy.Result {
-	granted &= open & r.Asked.Actions
+// decide combines the policy's result with the answer. The peer decides only the undecided
+// actions; the other actions keep the policy's cause.
+func (h *Hook) decide(r *policy.Result, undecided, granted scope.Actions) policy.Result {
+	granted &= undecided & r.Asked.Actions
 	decided := policy.Result{Asked: r.Asked, Granted: granted}
-	own := open // actions whose cause is h.rule
+	own := undecided // actions whose cause is h.rule
 	if !h.o.Replace {
-		own = open &^ granted // the actions that remain granted keep their rule
+		own = undecided &^ granted // the actions that remain granted keep their rule
 	}
 	for _, c := range r.Causes {
 		if c.Actions &^= own; c.Actions != 0 {

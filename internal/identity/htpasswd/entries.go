@@ -103,8 +103,8 @@ type position struct {
 	line int
 }
 
-// parse builds the entries of the file and the config. The result unknownMembers has the members
-// of groups that have no entry. At the start of Tidewaiter, such members are an error. Later, they
+// parse builds the entries of the file and the config. It also returns a problem for each member
+// of a group that has no entry. At the start of Tidewaiter, such members are an error. Later, they
 // are only logged, because a user can be removed from the file at any time.
 func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err error) {
 	p := f.parser(text)

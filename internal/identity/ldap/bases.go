@@ -52,13 +52,13 @@ func (c *conn) searchBases(bases []string) ([]string, error) {
 // isWhole reports whether a list of bases contains the empty base.
 func isWhole(bases []string) bool { return slices.Contains(bases, wholeDirectory) }
 
-// checkBases checks a list of search bases. The parameter field is the config key of the list.
-func (s *settings) checkBases(field string, list []string) {
+// checkBases checks a list of search bases. The key is the config key of the list.
+func (s *settings) checkBases(key string, list []string) {
 	for i, base := range list {
 		if _, err := dn.Parse(base); err != nil {
-			s.problems.Add(field, i, "not a DN: %s", err)
+			s.problems.Add(key, i, "not a DN: %s", err)
 		} else if base == wholeDirectory && len(list) > 1 {
-			s.problems.Add(field, i, "the empty base is the whole directory and must be the only one")
+			s.problems.Add(key, i, "the empty base is the whole directory and must be the only one")
 		}
 	}
 }

@@ -530,10 +530,10 @@ func canonicalDN(text string) string {
 	return at.String()
 }
 
-// fill replaces each placeholder of a filter by the result of the function text. It replaces all
-// placeholders in one pass, so a name that contains "{dn}" is not changed.
-func fill(filter string, text func(placeholder string) string) string {
-	return memberPlaceholder.ReplaceAllStringFunc(filter, func(p string) string { return ldap.EscapeFilter(text(p)) })
+// fill replaces each placeholder of a filter by its value. It replaces all placeholders in one
+// pass, so a name that contains "{dn}" is not changed.
+func fill(filter string, valueOf func(placeholder string) string) string {
+	return memberPlaceholder.ReplaceAllStringFunc(filter, func(p string) string { return ldap.EscapeFilter(valueOf(p)) })
 }
 
 // memberCondition matches a condition on the member's DN in a filter, such as (member={dn}).

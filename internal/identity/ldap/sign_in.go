@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// authenticate asks the directory. The result passwordGeneration is "" if Find would not see the
+// authenticate asks the directory. The password generation is "" if Find would not see the
 // entry.
 func (d *Directory) authenticate(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, passwordGeneration string, err error) {
 	if d.bindsFirst() {

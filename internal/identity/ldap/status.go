@@ -39,9 +39,9 @@ func disabledReason(u *user, now time.Time) string {
 	return ""
 }
 
-// statusProblem returns the reason why an attribute value makes the account unusable, or "". The
-// parameter bound means that the directory has just accepted the password.
-func statusProblem(attribute, value string, bound bool, now time.Time) string {
+// statusProblem returns the reason why an attribute value makes the account unusable, or "". If
+// passwordAccepted is true, the directory has accepted the password of this sign-in.
+func statusProblem(attribute, value string, passwordAccepted bool, now time.Time) string {
 	switch attribute {
 	case "userAccountControl":
 		return accountDisabled(value)
@@ -66,7 +66,7 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 		if strings.HasPrefix(value, "0000") {
 			return "is permanent"
 		}
-		if !bound {
+		if !passwordAccepted {
 			return "is set: the account is locked, or has had no sign-in since it was locked"
 		}
 	case "krbPrincipalExpiration", "loginExpirationTime", "pwdEndTime":

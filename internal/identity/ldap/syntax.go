@@ -14,17 +14,17 @@ var (
 	memberPlaceholder = regexp.MustCompile(`\{(?:dn|name|attribute:([^{}]*))\}`)
 )
 
-// checkFilter checks a filter that must contain at least one placeholder. The parameter wanted
-// names the placeholders for the error.
-func (s *settings) checkFilter(field, text, wanted string, placeholder *regexp.Regexp) {
+// checkFilter checks a filter that must contain at least one placeholder. The error contains
+// the names of the placeholders.
+func (s *settings) checkFilter(field, text, placeholderNames string, placeholder *regexp.Regexp) {
 	plain := placeholder.ReplaceAllLiteralString(text, "x")
 	switch _, err := ldap.CompileFilter(plain); {
 	case err != nil:
 		s.problem(field, "not a filter: %s", reason(err))
 	case strings.ContainsAny(plain, "{}"):
-		s.problem(field, "braces may only be part of %s", wanted)
+		s.problem(field, "braces may only be part of %s", placeholderNames)
 	case plain == text:
-		s.problem(field, "%s is missing: the result would be the same for all users", wanted)
+		s.problem(field, "%s is missing: the result would be the same for all users", placeholderNames)
 	}
 }
 

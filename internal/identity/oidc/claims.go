@@ -185,8 +185,8 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 
 // identify returns an id that is never reused. The id consists of issuer, subject, and the number
 // that the issuer assigns to an object if the object's name can be reused. If the number is
-// present but unreadable, the result problem has the reason, because an id without the number
-// could be the id of another user.
+// present but unreadable, identify returns the reason, because an id without the number could be
+// the id of another user.
 func (p *Provider) identify(claims map[string]any, subject string) (id, problem string) {
 	id = p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
 	if p.number.text == "" {
@@ -207,9 +207,9 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, problem 
 }
 
 // keptClaims returns the claims that rules can use. Each claim keeps its type from the token, so
-// that a rule can distinguish 1 from "1". If a claim cannot be kept, the result problem says
-// which, and the token is refused. Without the claim, a deny rule that tests has(claims.x) would
-// not apply, and users can choose some values, such as branch names.
+// that a rule can distinguish 1 from "1". If a claim cannot be kept, the second result explains
+// which claim, and the token is refused. Without the claim, a deny rule that tests has(claims.x)
+// would not apply, and users can choose some values, such as branch names.
 func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, problem string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {

@@ -247,19 +247,19 @@ func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.
 	return identity.Verified{}, p.checkSignature(ctx, t, t.refuse("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
 }
 
-// checkSignature verifies the signature of a token. The parameter known is the refusal of the
-// token for a known reason, or nil. If the signature is valid, this refusal is marked, so that the
-// client gets the reason. If the signature is wrong or cannot be checked, the token is refused
-// with the known reason, without the mark.
-func (p *Provider) checkSignature(ctx context.Context, t *unverified, known error) error {
+// checkSignature verifies the signature of a token. If the token is already refused for a known
+// problem, a valid signature marks this refusal, so that the client gets the reason. If the
+// signature is wrong or cannot be checked, the token is refused with the known reason, without
+// the mark.
+func (p *Provider) checkSignature(ctx context.Context, t *unverified, knownProblem error) error {
 	err := p.signature(ctx, t)
-	switch r, ok := errors.AsType[*refusal](known); {
+	switch r, ok := errors.AsType[*refusal](knownProblem); {
 	case !ok:
 		return err
 	case err == nil:
 		r.signed = true
 	}
-	return known
+	return knownProblem
 }
 
 // refusal is the reason why a token is not valid. It never contains the token.

@@ -73,20 +73,20 @@ func (c ownClaim) wildcardName(pattern string) string {
 	return ""
 }
 
-// matchesPrefix reports whether the pattern matches at least one text that begins with the
-// parameter text.
-func matchesPrefix(pattern, text string) bool {
+// matchesPrefix reports whether the pattern matches at least one text with the given
+// prefix.
+func matchesPrefix(pattern, prefix string) bool {
 	switch {
-	case text == "":
+	case prefix == "":
 		return true
 	case pattern == "":
 		return false
 	case strings.HasPrefix(pattern, "**"):
-		return matchesPrefix(pattern[2:], text) || matchesPrefix(pattern, text[1:])
+		return matchesPrefix(pattern[2:], prefix) || matchesPrefix(pattern, prefix[1:])
 	case pattern[0] == '*':
-		return matchesPrefix(pattern[1:], text) || text[0] != '/' && matchesPrefix(pattern, text[1:])
+		return matchesPrefix(pattern[1:], prefix) || prefix[0] != '/' && matchesPrefix(pattern, prefix[1:])
 	}
-	return pattern[0] == text[0] && matchesPrefix(pattern[1:], text[1:])
+	return pattern[0] == prefix[0] && matchesPrefix(pattern[1:], prefix[1:])
 }
 
 // checkRestricted returns a problem if every customer of a shared issuer meets the requirements.

@@ -50,7 +50,7 @@ func parseTemplate(text string) (template, error) {
 
 // expand replaces each claim by its texts, which come from the given function. A claim with a list
 // yields one text for each element. More than one list is not supported. If a claim is absent or
-// not supported, the result missing is this claim.
+// not supported, expand returns this claim.
 //
 // A value must not contain the character that follows the claim in the template. Otherwise {a}/{b}
 // would yield the same text for "x/y" and "z" as for "x" and "y/z". This does not apply to the
