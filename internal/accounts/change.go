@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// change is like Credentials.Change. The parameter revokes is true for a change that can make a
-// credential invalid. In this case, change also checks that an administrator remains.
+// change is like Credentials.Change. If revokes is true, change also checks that an
+// administrator remains.
 func (a *Accounts) change(ctx context.Context, by admin.Actor, revokes bool, f func(*sql.Tx) (*journal.Change, error)) error {
 	return a.Credentials.Change(ctx, by, revokes, func(tx *sql.Tx) (*journal.Change, error) {
 		if revokes {

@@ -52,10 +52,10 @@ func (a *Accounts) recordOwner(ctx context.Context, tx *sql.Tx, by admin.Actor, 
 }
 
 // wouldPromote returns ErrSetByDelegate if a delegate has set the password or secret of the
-// account r, and a change would make r an administrator. The parameter after is r's principal
-// after the change.
-func (a *Accounts) wouldPromote(by admin.Actor, r *record, after *policy.Principal) error {
-	if r.SetByDelegate && a.rights.Administers(after, by.Remote) && !a.rights.Administers(r.principal(), by.Remote) {
+// account r, and a change would make r an administrator. The changed principal is r's
+// principal after the change.
+func (a *Accounts) wouldPromote(by admin.Actor, r *record, changed *policy.Principal) error {
+	if r.SetByDelegate && a.rights.Administers(changed, by.Remote) && !a.rights.Administers(r.principal(), by.Remote) {
 		return ErrSetByDelegate
 	}
 	return nil

@@ -44,8 +44,8 @@ func (a *Accounts) Group(ctx context.Context, by admin.Actor, name string) (_ Gr
 	return findGroup(ctx, a.writer.DB.Read(), name)
 }
 
-// Groups returns a page of groups, sorted by name. The result next is Page.After for the next
-// page, or "" if there is no next page.
+// Groups returns a page of groups, sorted by name. The second result is Page.After for the
+// next page, or "" if there is no next page.
 func (a *Accounts) Groups(ctx context.Context, by admin.Actor, page admin.Page) (list []Group, next string, err error) {
 	defer admin.Wrap(&err, "listing groups")
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -55,8 +55,8 @@ func (a *Accounts) Groups(ctx context.Context, by admin.Actor, page admin.Page) 
 		groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2")
 }
 
-// Members returns a page of the logins of a group's members, sorted by name. The result next is
-// Page.After for the next page, or "" if there is no next page.
+// Members returns a page of the logins of a group's members, sorted by name. The second result
+// is Page.After for the next page, or "" if there is no next page.
 func (a *Accounts) Members(ctx context.Context, by admin.Actor, group string, page admin.Page) (logins []string, next string, err error) {
 	defer admin.Wrap(&err, "listing the members of %.80q", group)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {

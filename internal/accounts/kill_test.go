@@ -326,14 +326,14 @@ func (s *projection) revoke(id string) {
 	}
 }
 
-// expire limits the expiry of a token and its descendants to the time in the parameter when.
-func (s *projection) expire(id, when string) {
-	if p := s.tokens[id]; p.expires == "never" || p.expires > when {
-		p.expires = when
+// expire limits the expiry of a token and its descendants to the given time.
+func (s *projection) expire(id, expiry string) {
+	if p := s.tokens[id]; p.expires == "never" || p.expires > expiry {
+		p.expires = expiry
 	}
 	for child, p := range s.tokens {
 		if p.parent == id {
-			s.expire(child, when)
+			s.expire(child, expiry)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 // robot, and the robot is deleted together with the namespace. To change any other robot, an actor
 // needs accounts:write.
 
-// Robots returns a page of the robots of a namespace, sorted by name. The result next is
+// Robots returns a page of the robots of a namespace, sorted by name. The second result is
 // Page.After for the next page, or "" if there is no next page.
 func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing the robots of %.130q", namespace)

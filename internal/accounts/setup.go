@@ -52,13 +52,12 @@ func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires 
 
 // SetUp creates the first administrator, who must have a password. It returns ErrForbidden if the
 // secret is wrong, expired or used. A wrong secret counts like a wrong token at sign-in. After too
-// many guesses, SetUp returns a ratelimit.Error. SetUp uses only the addresses of the parameter
-// from.
-func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser, from identity.Presented) (_ Account, err error) {
+// many guesses, SetUp returns a ratelimit.Error. SetUp uses only the addresses of the caller.
+func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser, caller identity.Presented) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting up")
 	letter, d, ok := secret.Parse(offered.Reveal())
 	// Check before hashing, which is expensive. The transaction checks again.
-	presented := identity.Presented{Kind: identity.AccessToken, Secret: offered, Remote: from.Remote, Peer: from.Peer}
+	presented := identity.Presented{Kind: identity.AccessToken, Secret: offered, Remote: caller.Remote, Peer: caller.Peer}
 	err = chain.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, _ identity.Presented) error {
 		if !ok || letter != secret.Setup {
 			return identity.ErrRejected
@@ -89,7 +88,7 @@ func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser
 		Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(append(u.Groups, admin.Administrators)), Unchecked: unchecked,
 	}, hash: hash}
 	by := admin.Operator("setup")
-	by.Remote = from.Remote
+	by.Remote = caller.Remote
 	err = a.change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := consumeSetupSecret(ctx, tx, d, a.writer.Time()); err != nil {
 			return nil, err

@@ -115,8 +115,8 @@ func (a *Accounts) Account(ctx context.Context, by admin.Actor, login string) (_
 	return r.Account, err
 }
 
-// List returns a page of accounts of one kind, users or robots, sorted by name. The result next is
-// Page.After for the next page, or "" if there is no next page.
+// List returns a page of accounts of one kind, users or robots, sorted by name. The second result
+// is Page.After for the next page, or "" if there is no next page.
 func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing accounts")
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -125,11 +125,11 @@ func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, p
 	return a.list(ctx, page, "kind = $3", kind.String())
 }
 
-// list returns a page of the accounts that match an SQL condition. The parameter where is the
-// condition, and the parameter args has the values for its placeholders.
-func (a *Accounts) list(ctx context.Context, page admin.Page, where string, args ...any) (list []Account, next string, err error) {
+// list returns a page of the accounts that match an SQL condition. The arguments are the
+// values for the placeholders of the condition.
+func (a *Accounts) list(ctx context.Context, page admin.Page, condition string, args ...any) (list []Account, next string, err error) {
 	records, next, err := admin.List(ctx, a.writer.DB.Read(), page, scanAccount, func(r *record) string { return r.Name },
-		"SELECT "+accountColumns+" FROM accounts WHERE name > $1 AND "+where+" ORDER BY name LIMIT $2", args...)
+		"SELECT "+accountColumns+" FROM accounts WHERE name > $1 AND "+condition+" ORDER BY name LIMIT $2", args...)
 	for _, r := range records {
 		if r, err = withGroups(ctx, a.writer.DB.Read())(r, err); err != nil {
 			return nil, "", err

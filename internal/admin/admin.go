@@ -85,9 +85,9 @@ func (by Actor) Forces() bool { return by.forces }
 func (by Actor) Restricted() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
 
 // CheckSeen returns ErrChanged if the object's id or version is not the one that the actor has
-// seen. The parameter seen is the version that the actor has seen; 0 matches any version.
-func (by Actor) CheckSeen(id string, version, seen int64) error {
-	if by.Seen != "" && by.Seen != id || seen != 0 && seen != version {
+// seen. A seen version of 0 matches any version.
+func (by Actor) CheckSeen(id string, version, seenVersion int64) error {
+	if by.Seen != "" && by.Seen != id || seenVersion != 0 && seenVersion != version {
 		return ErrChanged
 	}
 	return nil

@@ -20,16 +20,16 @@ const (
 )
 
 // WithIdempotency creates an object in a transaction. If the actor has created the object with the
-// same Actor.Key before, WithIdempotency calls the function created instead, with the id of the
-// object. The function created returns the object's current state. So a caller that lost the
-// response to a creation can repeat the call with the same key, and only one object is created.
-// Concurrent calls with the same key wait for each other.
+// same Actor.Key before, WithIdempotency calls the function reload instead, with the id of the
+// object. This function returns the object's current state. So a caller that lost the response to
+// a creation can repeat the call with the same key, and only one object is created. Concurrent
+// calls with the same key wait for each other.
 //
 // A key belongs to one caller and is stored as a hash for the time keepKeys. A key identifies one
 // creation, which is an action and a target. If the caller uses the key for another action or
 // target, the error is ErrOtherCreation.
 func (w *Writer) WithIdempotency(ctx context.Context, tx *sql.Tx, by Actor, action, target string,
-	create func() (id string, _ *journal.Change, _ error), created func(id string) (*journal.Change, error),
+	create func() (id string, _ *journal.Change, _ error), reload func(id string) (*journal.Change, error),
 ) (*journal.Change, error) {
 	if by.Key == "" {
 		_, change, err := create()
@@ -62,7 +62,7 @@ func (w *Writer) WithIdempotency(ctx context.Context, tx *sql.Tx, by Actor, acti
 	if firstAction != action || firstTarget != target {
 		return nil, ErrOtherCreation
 	}
-	change, err := created(id)
+	change, err := reload(id)
 	if errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: it was created with this key and then deleted", ErrExists)
 	}

@@ -23,10 +23,10 @@ type Page struct {
 // defaultPage otherwise, but never more than maxPage.
 func (p Page) Size() int { return min(max(cmp.Or(p.Limit, defaultPage), 1), maxPage) }
 
-// List reads one page of the rows of a query. The result next is Page.After for the next page,
-// or "" if there is no next page. In the query, $1 is the key after which this page starts, $2
-// is the maximum number of rows, and $3 and the following parameters are args. The query must
-// sort its rows by key.
+// List reads one page of the rows of a query. The second result is Page.After for the next
+// page, or "" if there is no next page. In the query, $1 is the key after which this page
+// starts, $2 is the maximum number of rows, and $3 and the following parameters are args. The
+// query must sort its rows by key.
 func List[T any](ctx context.Context, q store.Querier, page Page, scan func(store.Row) (T, error), key func(*T) string, query string, args ...any) (items []T, next string, err error) {
 	items, err = store.Collect(ctx, q, scan, query, append([]any{page.After, page.Size() + 1}, args...)...)
 	if err != nil {

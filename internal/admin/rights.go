@@ -66,8 +66,8 @@ func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Tim
 	return &Rights{decide, p, clock.Wall(now)}, nil
 }
 
-// May reports whether the actor has a right, such as write on tidewaiter:accounts. The parameter
-// right is the part after the colon, such as "accounts".
+// May reports whether the actor has a right, such as write on tidewaiter:accounts. The right is
+// given as the part after the colon, such as "accounts".
 func (r *Rights) May(by Actor, right string, actions scope.Actions) bool {
 	w := r.evaluate(by, right, actions)
 	return (w.granted &^ w.denied).Has(actions)
@@ -87,8 +87,8 @@ func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
 }
 
 // MayChange checks that the actor may change accounts and their tokens, and may change this
-// account. Only administrators may create and change administrators. The parameter account is the
-// account's principal before or after the change.
+// account. Only administrators may create and change administrators. The account is given as its
+// principal before or after the change.
 func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 	if err := r.Require(by, RightAccounts, scope.Write); err != nil {
 		return err

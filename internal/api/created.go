@@ -24,8 +24,8 @@ type created[T any] struct {
 	Body     T
 }
 
-// newCreated returns the response with a new object. The parameter collection is the path of its
-// collection.
+// newCreated returns the response with a new object. The collection of the object is given as a
+// path.
 func newCreated[T object](collection string, body T, err error) (*created[T], error) {
 	if err != nil {
 		return nil, err

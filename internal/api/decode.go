@@ -80,8 +80,7 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// checkValue checks the value of a JSON key. For each value inside claims, the parameter key is
-// "claims".
+// checkValue checks the value of a JSON key. For each value inside claims, the key is "claims".
 func checkValue(key string, value any) (err error) {
 	switch value := value.(type) {
 	case nil:

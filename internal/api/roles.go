@@ -25,8 +25,8 @@ type role struct {
 	Version   int64     `json:"version" doc:"Increases with each change" example:"1"`
 }
 
-// NewRole returns the JSON form of a role. If all namespaces can use the role, the parameter
-// namespace is "".
+// NewRole returns the JSON form of a role. If all namespaces can use the role, the namespace
+// is "".
 func NewRole(r *rulebook.Role, namespace string) role {
 	j := role{r.ID, r.Name, namespace, explain.ActionNames(r.Actions), "", r.Created, r.Changed, r.Version}
 	if r.Lifetime > 0 {

@@ -150,8 +150,8 @@ func registry(r *config.Registry) *issuer.Registry {
 }
 
 // PredictLifetime returns the lifetime of a token for a request, with a given config and policy.
-// It also returns the setting that limits this lifetime. The result ok is false if the request
-// would get no token.
+// It also returns the setting that limits this lifetime. If the request would get no token,
+// PredictLifetime returns false.
 func PredictLifetime(cfg *config.Config, p *policy.Policy, r *policy.Request) (life issuer.Lifetime, ok bool) {
 	if r.Principal.Kind == policy.Anonymous && !cfg.Token.Anonymous {
 		return issuer.Lifetime{}, false

@@ -38,14 +38,14 @@ type cachedCheck struct {
 }
 
 // ask returns the result of the previous check if this result is recent. Otherwise it calls the
-// function try. Concurrent callers wait for the same result.
-func (a *cachedCheck) ask(now func() time.Time, try func() error) error {
+// function check. Concurrent callers wait for the same result.
+func (a *cachedCheck) ask(now func() time.Time, check func() error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.at.IsZero() && now().Sub(a.at).Abs() < tryWriting {
 		return a.err
 	}
-	a.err = try()
+	a.err = check()
 	a.at = now()
 	return a.err
 }

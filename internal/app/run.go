@@ -22,9 +22,8 @@ import (
 const grace = 15 * time.Second
 
 // Run listens on all addresses and serves until ctx ends or a listener fails. Then it closes
-// everything in order. If the function ready is not nil, Run calls this function when all
-// listeners are open.
-func (a *App) Run(ctx context.Context, ready func()) (err error) {
+// everything in order. If onReady is not nil, Run calls it when all listeners are open.
+func (a *App) Run(ctx context.Context, onReady func()) (err error) {
 	defer func() {
 		closing, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer done()
@@ -58,8 +57,8 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	root := a.keys().Root() // the root before any reload
 	start := a.recordStart(ctx)
 	defer a.record(journal.Service{Action: "service.stop", Target: a.version})
-	if ready != nil {
-		ready()
+	if onReady != nil {
+		onReady()
 	}
 
 	failed := make(chan error, len(servers))

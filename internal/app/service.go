@@ -47,10 +47,10 @@ func (a *App) recordStart(ctx context.Context) journal.ID {
 const maxStart = 5 * time.Second
 
 // lastRoot returns the fingerprint of the root that signed tokens before the service started. The
-// parameter start is the entry of this start. If it finds no fingerprint, it returns "". It
-// searches only the newest entries of the journal, because the entry of each start contains the
+// id is that of the entry of this start. If it finds no fingerprint, it returns "". It searches
+// only the newest entries of the journal, because the entry of each start contains the
 // fingerprint, too.
-func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
+func (a *App) lastRoot(ctx context.Context, id journal.ID) (root string) {
 	// The search continues even if the service stops at once.
 	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), maxStart)
 	defer end()
@@ -63,7 +63,7 @@ func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
 			return ""
 		}
 		for _, e := range page.Entries {
-			if bytes.Compare(e.ID[:], start[:]) >= 0 || bytes.Compare(e.ID[:], last[:]) <= 0 {
+			if bytes.Compare(e.ID[:], id[:]) >= 0 || bytes.Compare(e.ID[:], last[:]) <= 0 {
 				continue // the entry of this process
 			}
 			last = e.ID
@@ -75,13 +75,13 @@ func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
 	return root
 }
 
-// recordRoot records a change of the root that signs. The parameter before is the fingerprint of
-// the earlier root. If it is "", the earlier root is unknown, and recordRoot does nothing.
-func (a *App) recordRoot(before string, root *token.Root) {
+// recordRoot records a change of the root that signs. If the fingerprint of the former root is
+// "", that root is unknown, and recordRoot does nothing.
+func (a *App) recordRoot(former string, root *token.Root) {
 	c := root.Certificate()
-	if now := fingerprint(c); before != "" && now != before {
+	if now := fingerprint(c); former != "" && now != former {
 		a.record(journal.Service{Action: "key.root", Target: now, Details: map[string]any{
-			"before": before, "subject": c.Subject.String(), "until": until(c),
+			"before": former, "subject": c.Subject.String(), "until": until(c),
 		}})
 	}
 }

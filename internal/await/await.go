@@ -30,15 +30,15 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// Until calls the function ready again and again until it returns nil. If the context of Context
+// Until calls the function check again and again until it returns nil. If the context of Context
 // ends first, the test fails with the last error.
-func Until(t testing.TB, what string, ready func(context.Context) error) {
+func Until(t testing.TB, what string, check func(context.Context) error) {
 	t.Helper()
 	ctx := Context(t)
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := ready(ctx)
+		err := check(ctx)
 		if err == nil {
 			return
 		}

@@ -34,11 +34,10 @@ type entry[V any] struct {
 	holds clock.Span
 }
 
-// New returns a Cache. The parameter limit is the maximum number of values. The Cache keeps at
-// least half of this number: the values that were used most recently. The function now is the
-// clock.
-func New[K comparable, V any](limit int, now func() time.Time) *Cache[K, V] {
-	return &Cache[K, V]{half: max(1, limit/2), now: now}
+// New returns a Cache. The limit is the maximum number of values. The Cache keeps at least
+// half of this number: the values that were used most recently.
+func New[K comparable, V any](limit int, clock func() time.Time) *Cache[K, V] {
+	return &Cache[K, V]{half: max(1, limit/2), now: clock}
 }
 
 // Get returns the value of a key if there is one and it has not expired.

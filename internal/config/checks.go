@@ -26,9 +26,9 @@ func checkTLS(d *strictyaml.Decoder, n *yaml.Node, t *TLS) {
 		"certificate and key are required, or self_signed: true")
 }
 
-// checkPair checks that a section has either a certificate and its key, or the setting that the
-// parameter alternative names. If the section has both, checkPair reports the text conflict. If the
-// section has nothing of this, checkPair reports the text missing.
+// checkPair checks that a section has either a certificate and its key, or the alternative
+// setting. If the section has both, checkPair reports the text conflict. If the section has
+// nothing of this, checkPair reports the text missing.
 func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, alternative, conflict, missing string) {
 	switch replaced := strictyaml.Has(n, alternative); {
 	case replaced && certificate+key != "":

@@ -56,9 +56,9 @@ func variableName() strictyaml.Type[string] {
 var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // hook returns the type of a webhook or exec section. The section has the keys that both kinds
-// have, and the keys in the parameters. The parameter kind has the keys of webhook or exec. The
-// parameter use has the keys of a source or of the authorizer.
-func hook(kind []*strictyaml.Key[Hook], use ...*strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
+// have, and the given keys: those of webhook or exec, and those of a source or of the
+// authorizer.
+func hook(kindKeys []*strictyaml.Key[Hook], useKeys ...*strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
 	keys := []*strictyaml.Key[Hook]{
 		strictyaml.On("name", sourceName(), func(h *Hook, v string) { h.Name = v }).Must().
 			Says("The name in the log and the journal, after `webhook:` or `exec:`. A webhook and an exec source cannot have the same name."),
@@ -67,7 +67,7 @@ func hook(kind []*strictyaml.Key[Hook], use ...*strictyaml.Key[Hook]) strictyaml
 		strictyaml.On("max_concurrent", count(1, 1000), func(h *Hook, v int) { h.MaxConcurrent = v }).Or("16").Formerly("most").
 			Says("The maximum number of concurrent requests."),
 	}
-	keys = append(append(keys[:1:1], kind...), append(keys[1:], use...)...)
+	keys = append(append(keys[:1:1], kindKeys...), append(keys[1:], useKeys...)...)
 	return pointer(strictyaml.Section(keys, func(_ *strictyaml.Decoder, n *yaml.Node, h *Hook) { h.node = n }))
 }
 

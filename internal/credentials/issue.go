@@ -23,9 +23,9 @@ func (c *Credentials) Change(ctx context.Context, by admin.Actor, revokes bool, 
 	return c.writer.Change(ctx, admin.AccountsTopic, by, f)
 }
 
-// Issue is like Change, for a function f that issues a secret. Usually f revokes nothing: Issue
-// passes false as the parameter revokes. If f returns errRevokes because it has to revoke another
-// secret, Issue calls f again and passes true.
+// Issue is like Change, for a function f that issues a secret. Usually f revokes nothing, so
+// Issue passes false. If f returns errRevokes because it has to revoke another secret, Issue
+// calls f again and passes true.
 func (c *Credentials) Issue(ctx context.Context, by admin.Actor, f func(tx *sql.Tx, revokes bool) (*journal.Change, error)) error {
 	err := errRevokes
 	for _, revokes := range []bool{false, true} {

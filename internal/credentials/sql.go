@@ -117,9 +117,9 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	return err
 }
 
-// DeleteTokens deletes an owner's tokens that have the given purpose. If the parameter purpose is
-// "", it deletes all tokens of the owner. It also deletes the descendants of these tokens. The
-// result is the number of deleted tokens without descendants.
+// DeleteTokens deletes an owner's tokens that have the given purpose. If the purpose is "", it
+// deletes all tokens of the owner. It also deletes the descendants of these tokens. The result is
+// the number of deleted tokens without descendants.
 func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",

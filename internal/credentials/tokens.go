@@ -235,9 +235,9 @@ func (c *Credentials) Token(ctx context.Context, by admin.Actor, id string) (_ T
 	return t, err
 }
 
-// Tokens returns a page of the tokens of an owner, or of all owners if the parameter owner is
-// zero. The tokens are sorted by their time of creation, with a precision of one millisecond. The
-// second result is Page.After for the next page, or "" if there is no next page.
+// Tokens returns a page of the tokens of an owner, or of all owners for the zero owner. The
+// tokens are sorted by their time of creation, with a precision of one millisecond. The second
+// result is Page.After for the next page, or "" if there is no next page.
 func (c *Credentials) Tokens(ctx context.Context, by admin.Actor, owner Owner, page admin.Page) (list []Token, next string, err error) {
 	defer admin.Wrap(&err, "listing tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Read); err != nil && (by.Restricted() || !owner.Is(by)) {
@@ -315,8 +315,8 @@ func (c *Credentials) mayRevoke(ctx context.Context, tx *sql.Tx, by admin.Actor,
 	return nil
 }
 
-// RevokeAll revokes an owner's tokens that have the given purpose. If the parameter purpose is "",
-// it revokes all tokens of the owner. It returns the number of revoked tokens, without their
+// RevokeAll revokes an owner's tokens that have the given purpose. If the purpose is "", it
+// revokes all tokens of the owner. It returns the number of revoked tokens, without their
 // descendants.
 func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner, purpose Purpose) (n int, err error) {
 	defer admin.Wrap(&err, "revoking tokens")

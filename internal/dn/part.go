@@ -6,8 +6,8 @@ import (
 )
 
 // CanonicalPart returns the canonical form of a text that is certainly a part of a name, such as
-// "CN=Ops" or "Team,OU=Groups,". For any other text, the result sure is false. The part can begin
-// and end inside a value, because a search text can be any substring.
+// "CN=Ops" or "Team,OU=Groups,". For any other text, CanonicalPart returns false. The part can
+// begin and end inside a value, because a search text can be any substring.
 func CanonicalPart(text string) (canonical string, sure bool) {
 	head, tail := "", text
 	if end := indexUnescaped(text, ",;+="); end >= 0 && text[end] != '=' {

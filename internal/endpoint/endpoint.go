@@ -72,15 +72,15 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return Read(f, limit, path)
 }
 
-// Read reads r to its end. It fails if r has more than limit bytes. The parameter what is the name
-// of the service or file in errors.
-func Read(r io.Reader, limit int64, what string) ([]byte, error) {
+// Read reads r to its end. It fails if r has more than limit bytes. Errors contain the given name
+// of the service or file.
+func Read(r io.Reader, limit int64, name string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("reading %s: %w", what, err)
+		return nil, fmt.Errorf("reading %s: %w", name, err)
 	case int64(len(text)) > limit:
-		return nil, fmt.Errorf("reading %s: it is larger than %d KiB", what, limit>>10)
+		return nil, fmt.Errorf("reading %s: it is larger than %d KiB", name, limit>>10)
 	}
 	return text, nil
 }

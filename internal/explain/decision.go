@@ -48,7 +48,7 @@ func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (
 }
 
 // policies returns the policy with the given id and the current policy. If the policy with the
-// given id is not stored, the result decided is nil.
+// given id is not stored, the first result is nil.
 func policies(ctx context.Context, b *rulebook.Rulebook, id string) (decided, today *policy.Policy, err error) {
 	today = b.Policy()
 	if id == today.ID() {

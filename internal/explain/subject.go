@@ -23,12 +23,12 @@ const AnonymousBlocked = "anonymous clients get no token and have to sign in (to
 
 // ResolvePrincipal looks up a principal by its kind and name. The given groups and claims are
 // added to those that the identity source knows. Unknown users and robots, and all workloads, have
-// only the given groups and claims. The parameter anonymous is false if anonymous clients get no
-// token. The function find returns identity.ErrUnknown for an unknown login. If a principal cannot
-// sign in, find returns an identity.DisabledError, and the principal is blocked.
-func ResolvePrincipal(ctx context.Context, given *policy.Principal, anonymous bool, find func(ctx context.Context, login string) (*policy.Principal, error)) (Subject, error) {
+// only the given groups and claims. If allowAnonymous is false, anonymous clients get no token.
+// The function find returns identity.ErrUnknown for an unknown login. If a principal cannot sign
+// in, find returns an identity.DisabledError, and the principal is blocked.
+func ResolvePrincipal(ctx context.Context, given *policy.Principal, allowAnonymous bool, find func(ctx context.Context, login string) (*policy.Principal, error)) (Subject, error) {
 	switch {
-	case given.Kind == policy.Anonymous && anonymous:
+	case given.Kind == policy.Anonymous && allowAnonymous:
 		return Subject{given, true, ""}, nil
 	case given.Kind == policy.Anonymous:
 		return Subject{given, true, AnonymousBlocked}, nil

@@ -104,7 +104,7 @@ func (l *Limiter) Enter(ctx context.Context, who Requester, n Need) error {
 	return err
 }
 
-// EnterDummy is Enter for a dummy. If the result work is false, the caller must do nothing, and
+// EnterDummy is Enter for a dummy. If EnterDummy returns false, the caller must do nothing, and
 // must not call Leave.
 func (l *Limiter) EnterDummy(ctx context.Context, who Requester, n Need) (work bool, err error) {
 	return l.await(ctx, who, n, true)
@@ -226,8 +226,8 @@ func (l *Limiter) giveUp(p *place, err error) error {
 	return err
 }
 
-// Leave releases the capacity that Enter took. The parameter took is how long the request ran.
-func (l *Limiter) Leave(n Need, took time.Duration) {
+// Leave releases the capacity that Enter took. The duration is how long the request ran.
+func (l *Limiter) Leave(n Need, duration time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n = l.fit(n)
@@ -235,9 +235,9 @@ func (l *Limiter) Leave(n Need, took time.Duration) {
 	if l.o.All.Memory > 0 {
 		part = max(part, float64(n.Memory)/float64(l.o.All.Memory))
 	}
-	took = time.Duration(part * float64(took))
+	duration = time.Duration(part * float64(duration))
 	l.ended = min(l.ended+1, turnWeight)
-	l.turn += (took - l.turn) / time.Duration(l.ended)
+	l.turn += (duration - l.turn) / time.Duration(l.ended)
 	l.releaseLocked(n)
 }
 

@@ -428,13 +428,13 @@ func checkQueue(t *rapid.T, q *queue) {
 	}
 }
 
-// floodedLimiter returns a limiter whose only slot is occupied. The parameter sources is the
-// number of waiting sources, and places is the number of waiting requests of each source.
-func floodedLimiter(t *testing.T, sources, places int) *arrivals {
+// floodedLimiter returns a limiter whose only slot is occupied. The given number of sources
+// wait, each with the given number of requests.
+func floodedLimiter(t *testing.T, sources, requests int) *arrivals {
 	a := &arrivals{t, New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: pickFirst}), make(chan string, 1000)}
 	a.limiter.turn = 50 * time.Millisecond
 	a.come("in the limiter", at("first", "192.0.2.255"))
-	for i := range sources * places {
+	for i := range sources * requests {
 		label := fmt.Sprint("flood ", i)
 		a.come(label, at(label, fmt.Sprintf("192.0.2.%d", i%sources)))
 	}

@@ -108,10 +108,10 @@ func (q *queue) remove(p *place) {
 }
 
 // removeAt removes element i of a list: the last element moves to index i. Before that, removeAt
-// calls the function moved with the last element.
-func removeAt[E any](list []*E, i int, moved func(*E)) []*E {
+// calls the function beforeMove with the last element.
+func removeAt[E any](list []*E, i int, beforeMove func(*E)) []*E {
 	last := len(list) - 1
-	moved(list[last])
+	beforeMove(list[last])
 	list[i], list[last] = list[last], nil
 	return list[:last]
 }

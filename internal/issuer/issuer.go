@@ -268,19 +268,19 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	return answer, nil
 }
 
-// record writes the entry for a token or a refusal to the journal, and returns the id of the entry.
-// For a refusal, this can be the id of an earlier, equal entry. The parameter known is true if the
-// journal already has an equal entry; then the refusal is only counted. If the config has audit:
+// record writes the entry for a token or a refusal to the journal, and returns the id of the
+// entry. For a refusal, this can be the id of an earlier, equal entry. If isRecorded is true, the
+// journal already has an equal entry, and the refusal is only counted. If the config has audit:
 // strict, record returns when a new entry is on disk. If record returns ErrNotRecorded, the token
 // or refusal must not be sent.
-func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Entry, known bool) (journal.ID, error) {
+func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Entry, isRecorded bool) (journal.ID, error) {
 	switch {
-	case live.Strict && !known:
+	case live.Strict && !isRecorded:
 		if err := i.journal.Append(ctx, entry); err != nil {
 			return journal.ID{}, fmt.Errorf("%w: %w", ErrNotRecorded, err)
 		}
-	case known || entry.Service != nil || entry.Outcome() == journal.Refused:
-		id, _ := i.journal.RecordRefusal(entry, known) // the journal counts and logs losses
+	case isRecorded || entry.Service != nil || entry.Outcome() == journal.Refused:
+		id, _ := i.journal.RecordRefusal(entry, isRecorded) // the journal counts and logs losses
 		return id, nil
 	default:
 		_ = i.journal.Record(entry)

@@ -91,9 +91,9 @@ func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *L
 }
 
 // PredictLifetime returns the lifetime that Issue would choose for a request under a policy. If a
-// rule decides the lifetime, the result names the rule. The parameter expiry is the time at which
-// the credential expires, or the zero time if the credential never expires. The result ok is false
-// if the registry would grant nothing.
+// rule decides the lifetime, the result names the rule. The expiry is that of the credential, or
+// the zero time if the credential never expires. If the registry would grant nothing,
+// PredictLifetime returns false.
 func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, expiry time.Time, limits *Limits) (life Lifetime, ok bool) {
 	request := *q
 	request.Scopes, _ = splitReserved(q.Scopes)

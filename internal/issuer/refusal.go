@@ -14,12 +14,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// refuse records that no token was issued, and why. The parameter known is true if the journal
-// already has an equal entry. refuse returns the given error, or ErrNotRecorded if the refusal
-// could not be recorded. If the config has audit: strict, a refusal is sent only after its journal
-// entry is stored. Otherwise an attacker could guess passwords without a trace while the disk is
-// full.
-func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refusal error, known bool) error {
+// refuse records that no token was issued, and why. If isRecorded is true, the journal already has
+// an equal entry. refuse returns the given error, or ErrNotRecorded if the refusal could not be
+// recorded. If the config has audit: strict, a refusal is sent only after its journal entry is
+// stored. Otherwise an attacker could guess passwords without a trace while the disk is full.
+func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refusal error, isRecorded bool) error {
 	_, err := i.record(ctx, live, journal.Entry{
 		Time:     now,
 		Registry: r.Credentials.Registry,
@@ -30,7 +29,7 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 			Ignored: r.Ignored,
 			Refused: reason(refusal),
 		},
-	}, known)
+	}, isRecorded)
 	if err != nil {
 		return err
 	}

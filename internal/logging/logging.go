@@ -24,9 +24,9 @@ type Log struct {
 	block bytes.Buffer // lines of a block of entries; only the journal's writer uses it
 }
 
-// New returns a log that writes to w. The parameter format is "text", "json" or "plain" (for a
-// terminal). The parameter level is "debug", "info", "warn" or "error". If w is nil, the log
-// discards everything. Each line is written with a single call.
+// New returns a log that writes to w. The format is "text", "json" or "plain" (for a
+// terminal). The level is "debug", "info", "warn" or "error". If w is nil, the log discards
+// everything. Each line is written with a single call.
 func New(w io.Writer, format, level string) *Log {
 	if w == nil {
 		return &Log{Logger: slog.New(slog.DiscardHandler), lines: slog.DiscardHandler, out: io.Discard}

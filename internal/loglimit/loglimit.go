@@ -28,7 +28,7 @@ type Limit struct {
 	missed int // lines left out since the last logged line
 }
 
-// Allow reports whether a line may be logged now. If it may, the result missed is the number of
+// Allow reports whether a line may be logged now. If it may, Allow also returns the number of
 // lines that were left out since the last logged line. If it may not, the line is counted as left
 // out.
 func (l *Limit) Allow(now time.Time) (missed int, ok bool) {

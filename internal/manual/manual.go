@@ -16,15 +16,15 @@ type Page struct {
 	begun bool // the section is not empty
 }
 
-// New begins a page in a section of the manual (1: commands, 5: files). The parameter program has
-// the program with its version, and the parameter about is a description in one line.
-func New(name string, section int, program, about string) *Page {
+// New begins a page in a section of the manual (1: commands, 5: files). The page names the
+// program with its version, and has a description in one line.
+func New(name string, section int, program, description string) *Page {
 	p := new(Page)
 	p.b.WriteString(".\\\" Written by tidewaiter man.\n")
 	p.macro("TH", strings.ToUpper(name), fmt.Sprint(section), "", program, "Tidewaiter")
 	p.b.WriteString(".nh\n.ad l\n") // no hyphenation, because users copy names and paths
 	p.Section("Name")
-	p.line(escape(name) + ` \- ` + escape(about))
+	p.line(escape(name) + ` \- ` + escape(description))
 	return p
 }
 

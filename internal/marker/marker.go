@@ -36,7 +36,7 @@ type usedDatabase struct {
 }
 
 // Open opens the database of a config. It creates a missing database if the config never had a
-// database, or if the parameter create is true.
+// database, or if create is true.
 func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger) (*store.DB, error) {
 	if store.InMemory(cfg.Database) {
 		return store.Open(ctx, cfg.Database)

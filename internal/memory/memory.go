@@ -36,9 +36,9 @@ func Run(ctx context.Context, log *slog.Logger) {
 	})
 }
 
-// run calls the function free after each burst. The function busy reports whether there was a
-// burst since its last call.
-func run(ctx context.Context, busy func() bool, free func()) {
+// run calls the function freeMemory after each burst. The function wasBusy reports whether
+// there was a burst since its last call.
+func run(ctx context.Context, wasBusy func() bool, freeMemory func()) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for burst := true; ; {
@@ -48,8 +48,8 @@ func run(ctx context.Context, busy func() bool, free func()) {
 		case <-ticker.C:
 		}
 		was := burst
-		if burst = busy(); was && !burst {
-			free()
+		if burst = wasBusy(); was && !burst {
+			freeMemory()
 		}
 	}
 }

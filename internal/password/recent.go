@@ -31,8 +31,8 @@ func (r *recentDurations) note(c cost, took time.Duration) {
 	}
 }
 
-// durationsOf returns the durations of a cost, or nil. If the parameter add is true and the cost
-// is new, durationsOf adds the cost.
+// durationsOf returns the durations of a cost, or nil. If add is true and the cost is new,
+// durationsOf adds the cost.
 func (r *recentDurations) durationsOf(c cost, add bool) *clock.Durations {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 
 // ParseTime parses a time: 2026-11-28T23:00:00Z, 2026-11-28 23:00 or 2026-11-28. In the last two
 // forms, a time zone can follow: 2026-11-28 23:00 Europe/Paris. If the text has no zone, the
-// parameter zone is the zone of the time.
+// time is in the given zone.
 func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil

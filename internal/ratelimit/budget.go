@@ -133,8 +133,8 @@ func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace b
 	return b.spend(ctx, account, knownPlace, b.key(classProven, account), check)
 }
 
-// spend implements Spend and SpendUnproven. The parameter proven is the key that records a sign-in
-// to the account, or "" if no record is needed.
+// spend implements Spend and SpendUnproven. The key in proven records a sign-in to the account. It
+// is "" if no record is needed.
 func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, proven string, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		_, err := check(func() error { return nil })
@@ -162,8 +162,8 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	return err
 }
 
-// spendOf spends a slot of one class. If an attempt may be counted only in memory, the parameter
-// unproven equals proven. Otherwise unproven is "".
+// spendOf spends a slot of one class. The key in unproven equals the key in proven if an attempt
+// may be counted only in memory. Otherwise it is "".
 func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven string, tries int, check func(more func() error) (Verdict, error)) error {
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)
@@ -299,7 +299,7 @@ func (s *accountSlots) blockedLocked(now int64) time.Duration {
 }
 
 // claim takes a slot in the store. While the store is down, it takes a slot only in this process,
-// and the result slot is -1. The result local is the index in s.until.
+// and the second result is -1. The first result is the index in s.until.
 func (b *Budget) claim(ctx context.Context, key, unproven string, s *accountSlots, tries int) (local, slot int, until time.Time, err error) {
 	now := b.o.Now()
 	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
@@ -331,8 +331,8 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *accountSlot
 	return local, slot, until, nil
 }
 
-// claimOnce takes a slot in the store. If the store did not answer, the result ok is false. For an
-// unknown name, this process gives the answer that the store would give for an existing name.
+// claimOnce takes a slot in the store. If the store did not answer, claimOnce returns false. For
+// an unknown name, this process gives the answer that the store would give for an existing name.
 func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *accountSlots, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	switch {
 	case b.o.Store != nil:
@@ -355,11 +355,11 @@ func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *account
 	return -1, 0, false
 }
 
-// countLocally decides where to count an attempt for an account that may not exist. If the result
-// enough is true, the attempt is counted in memory, and the result wait is the time until a slot
-// is free. Otherwise countLocally has written the earlier attempts from memory to the store, and
-// the new attempt must also be counted in the store.
-func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *accountSlots, now time.Time) (enough bool, wait time.Duration, err error) {
+// countLocally decides where to count an attempt for an account that may not exist. If it returns
+// true, the attempt is counted in memory, and the returned duration is the time until a slot is
+// free. Otherwise countLocally has written the earlier attempts from memory to the store, and the
+// new attempt must also be counted in the store.
+func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *accountSlots, now time.Time) (counted bool, wait time.Duration, err error) {
 	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
 	if err != nil || written {
 		return false, 0, err
@@ -388,7 +388,7 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *acco
 	return false, 0, nil
 }
 
-// claimShared takes a slot in the store. If the store did not answer, the result ok is false.
+// claimShared takes a slot in the store. If the store did not answer, claimShared returns false.
 // claimShared tries several times for unknown names, too. Otherwise the duration of an attempt on
 // a recently used-up budget would reveal which names exist.
 func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *accountSlots, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {

@@ -28,8 +28,8 @@ type LevelLimits struct {
 	Slow  int64 // between two attempts on a full bucket; 0: no attempt is allowed
 }
 
-// limitsOf returns the limits of a name at unknown places. If the parameter refuse is true, the
-// limits allow no attempt on a full bucket.
+// limitsOf returns the limits of a name at unknown places. If refuse is true, the limits allow
+// no attempt on a full bucket.
 func limitsOf(refuse bool) LevelLimits {
 	l := LevelLimits{Drain: drain.Milliseconds(), Full: (maxNameFailures - 1) * drain.Milliseconds(), Slow: slowAttempts.Milliseconds()}
 	if refuse {
@@ -96,8 +96,8 @@ func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
 	return shared.Wait(now, t.limits)
 }
 
-// charge counts a failure if the name need not wait. The result share is the number of failures to
-// count in the store. It is 0 while the name has fewer than sharedFrom failures.
+// charge counts a failure if the name need not wait. It also returns the number of failures to
+// count in the store, which is 0 while the name has fewer than sharedFrom failures.
 func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration, share int) {
 	mu, found := t.place(key, lower)
 	defer mu.Unlock()

@@ -7,8 +7,8 @@ import (
 )
 
 // Dismissed reports whether a secret that can never become valid was refused less than dismissFor
-// ago. Such a secret need not be verified again. The parameter scope identifies the check that
-// refused the secret: the kind of credential and the configuration.
+// ago. Such a secret need not be verified again. The scope identifies the check that refused the
+// secret: the kind of credential and the configuration.
 func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 	if l == nil {
 		return false
@@ -16,11 +16,11 @@ func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 	return l.dismissed.contains(l.tokenKey(scope, secret), l.o.Now().UnixNano(), dismissFor)
 }
 
-// Refuse counts a secret that was verified and is invalid. The parameter forGood means that the
-// secret can never become valid. In this case, Refuse dismisses it for the time dismissFor. The
-// result limited is nil if the source address still has free failures. The result reported means
-// that the journal already has this refusal.
-func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood bool) (limited *Error, reported bool) {
+// Refuse counts a secret that was verified and is invalid. If neverValid is true, the secret can
+// never become valid, and Refuse dismisses it for the time dismissFor. If the source address
+// still has free failures, the Error is nil. Refuse also reports whether the journal already has
+// this refusal.
+func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, neverValid bool) (limited *Error, reported bool) {
 	if l == nil {
 		return nil, false
 	}
@@ -28,7 +28,7 @@ func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood b
 	key := l.tokenKey(scope, secret)
 	l.failed.Add(1)
 	l.proved.forget(l.tokenKey(keyProved, secret))
-	if forGood {
+	if neverValid {
 		l.dismissed.set(key, now, dismissFor)
 	}
 	reported = !l.reported.set(key, now, time.Minute)

@@ -26,13 +26,13 @@ const maxAttempts = 5
 // the actor could have lost a right in the meantime. If f returns no change, nothing was changed.
 //
 // A topic is a counter of changes in the database. If the transaction also raises the counters of
-// other topics (the parameter locked), commitChange locks those topics first. Every transaction
-// that raises several counters uses this order.
-func (b *Rulebook) commitChange(ctx context.Context, by admin.Actor, f func(*sql.Tx) (*journal.Change, error), locked ...string) error {
+// other topics, commitChange locks those topics first. Every transaction that raises several
+// counters uses this order.
+func (b *Rulebook) commitChange(ctx context.Context, by admin.Actor, f func(*sql.Tx) (*journal.Change, error), otherTopics ...string) error {
 	if by.Restricted() {
 		return admin.ErrRestricted
 	}
-	topics := append(locked, topic)
+	topics := append(otherTopics, topic)
 	for try := 1; ; try++ {
 		var changes int64 // the value of the counter after this change
 		err := b.writer.Change(ctx, topics[0], by, func(tx *sql.Tx) (*journal.Change, error) {

@@ -130,8 +130,8 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	})
 }
 
-// filesChange returns the journal entry for a change of the rules of files. The parameter before
-// has the rules that were in force. The parameter after has the new rules.
+// filesChange returns the journal entry for a change of the rules of files, from the rules that
+// were in force to the new rules.
 func filesChange(before, after storedSource) *journal.Change {
 	to := map[string]any{"rules": len(after.Rules)}
 	name := func(key string, names []string) {

@@ -192,13 +192,12 @@ func (b *Rulebook) restore(ctx context.Context, p Period) (_ Period, err error) 
 	return p, err
 }
 
-// period returns the first period of the history that matches the SQL condition in the
-// parameter where. The error is ErrNotFound if no
-// period matches.
-func (b *Rulebook) period(ctx context.Context, where string, arg any) (p Period, err error) {
+// period returns the first period of the history that matches the SQL condition. The error is
+// ErrNotFound if no period matches.
+func (b *Rulebook) period(ctx context.Context, condition string, arg any) (p Period, err error) {
 	defer admin.Wrap(&err, "reading the history of the policy")
 	q := b.o.DB.Read()
-	p, err = admin.OrNotFound(scanPeriod(q.QueryRowContext(ctx, "SELECT since, policy, files FROM rulebook_history WHERE "+where+" LIMIT 1", arg)))
+	p, err = admin.OrNotFound(scanPeriod(q.QueryRowContext(ctx, "SELECT since, policy, files FROM rulebook_history WHERE "+condition+" LIMIT 1", arg)))
 	if err != nil {
 		return p, err
 	}

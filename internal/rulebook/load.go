@@ -104,9 +104,9 @@ func (b *Rulebook) Run(ctx context.Context) error {
 	})
 }
 
-// refresh compiles a new policy if the policy in force was compiled before the database's
-// counter of changes reached the value of the parameter changes. The error is from the
-// database. A policy that does not compile is reported in Status.
+// refresh compiles a new policy if the policy in force was compiled before the database's counter
+// of changes reached the given value. The error is from the database. A policy that does not
+// compile is reported in Status.
 func (b *Rulebook) refresh(ctx context.Context, changes int64) error {
 	if err := b.limiter.acquire(ctx); err != nil {
 		return err

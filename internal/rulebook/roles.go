@@ -207,12 +207,11 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 	return nil
 }
 
-// roleUsers returns up to ten rules and members that use a role, for an error text. The
-// parameter in is the role's namespace.
-func roleUsers(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (users []string, err error) {
-	if in.ID != "" {
+// roleUsers returns up to ten rules and members that use a role of a namespace, for an error text.
+func roleUsers(ctx context.Context, tx *sql.Tx, namespace *Namespace, role string) (users []string, err error) {
+	if namespace.ID != "" {
 		// Without this check, members would silently get a shared role of the same name.
-		return store.Texts(ctx, tx, "SELECT subject FROM namespace_members WHERE namespace_id = $1 AND role = $2 ORDER BY subject LIMIT 5", in.ID, role)
+		return store.Texts(ctx, tx, "SELECT subject FROM namespace_members WHERE namespace_id = $1 AND role = $2 ORDER BY subject LIMIT 5", namespace.ID, role)
 	}
 	rules, err := store.Texts(ctx, tx, "SELECT name FROM rulebook_rules WHERE role = $1 ORDER BY name LIMIT 5", role)
 	if err != nil {

@@ -48,9 +48,9 @@ func (c *collector) addMissing(field, text string) {
 	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: text, Missing: true})
 }
 
-// Policy checks a rule and converts it to a rule of a policy. The parameter compile is a function
-// that compiles conditions, such as the method Compile of a when.Compiler. If compile is nil,
-// conditions are not allowed. The error is Problems with all problems.
+// Policy checks a rule and converts it to a rule of a policy. The function compile compiles
+// conditions, like the method Compile of a when.Compiler. If compile is nil, conditions are not
+// allowed. The error is Problems with all problems.
 func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Rule, error) {
 	if r == nil {
 		r = new(Rule)

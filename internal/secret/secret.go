@@ -133,10 +133,10 @@ func markJoined(text string, valid bool) string {
 	return text
 }
 
-// mark puts the constant Mark in place of each secret that the scanner finds. If the parameter
-// valid is true, mark replaces only secrets whose field Valid is true. The scanner reads the text,
-// or the text without its white space.
-func mark(s *scanner[string], text string, valid bool) string {
+// mark puts the constant Mark in place of each secret that the scanner finds. If onlyValid is
+// true, mark replaces only secrets whose field Valid is true. The scanner reads the text, or the
+// text without its white space.
+func mark(s *scanner[string], text string, onlyValid bool) string {
 	f, ok := s.next()
 	if !ok {
 		return text
@@ -162,7 +162,7 @@ func mark(s *scanner[string], text string, valid bool) string {
 	}
 	for ; ok; f, ok = s.next() {
 		s.at = f.End
-		if valid && !f.Valid {
+		if onlyValid && !f.Valid {
 			continue
 		}
 		if whole && f.Kind != Own {

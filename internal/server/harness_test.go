@@ -148,7 +148,7 @@ type reply struct {
 // String returns the reply for the message of a failed test.
 func (r reply) String() string { return fmt.Sprintf("%d %s", r.Status, texttest.Readable(r.Body)) }
 
-// ask sends a request. The parameter header is a list of names and values in turn.
+// ask sends a request. The header is a list of names and values in turn.
 func (h *harness) ask(method, target, body string, header ...string) reply {
 	h.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))

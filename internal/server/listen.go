@@ -21,8 +21,8 @@ const (
 	maxStreams = 100
 )
 
-// HTTP returns a server for h with these limits. If the parameter certificates is nil, the server
-// uses plain HTTP.
+// HTTP returns a server for h with these limits. If certificates is nil, the server uses plain
+// HTTP.
 func HTTP(h http.Handler, certificates *tls.Config, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,

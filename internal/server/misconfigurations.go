@@ -72,8 +72,8 @@ func NewMisconfigurations() *Misconfigurations {
 }
 
 // note counts a request, and logs it unless a line of the same kind was logged less than a minute
-// ago. The parameter attrs describes the request. The caller must first make text from the client
-// safe to print.
+// ago. The attributes describe the request. The caller must first make text from the client safe
+// to print.
 func (r *Misconfigurations) note(log *slog.Logger, now time.Time, kind misconfiguration, attrs ...any) {
 	missed, ok := r.kinds[kind].Allow(now)
 	if !ok {

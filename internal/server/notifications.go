@@ -84,11 +84,11 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 }
 
 // recordRefusedEvents records that events were refused. Anyone can post, so equal refusals from an
-// address are only counted. The parameter why must not contain text from the request.
-func (s *Server) recordRefusedEvents(r *http.Request, registry, why string) {
+// address are only counted. The reason must not contain text from the request.
+func (s *Server) recordRefusedEvents(r *http.Request, registry, reason string) {
 	remote, _ := s.findClient(r)
 	_, _ = s.Journal.RecordRefusal(journal.Entry{Time: s.Now(), Registry: registry, Service: &journal.Service{
-		Action: "notification.refuse", Remote: remote, Client: tokenserver.ClientName(r.UserAgent()), Refused: why,
+		Action: "notification.refuse", Remote: remote, Client: tokenserver.ClientName(r.UserAgent()), Refused: reason,
 	}}, false) // the journal counts and logs losses
 }
 

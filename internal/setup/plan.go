@@ -209,9 +209,9 @@ func publicURL(s string) (*url.URL, error) {
 
 // listenAddress returns the default address to listen on. If the public URL is on this machine,
 // the result is the address in the URL. With a TLS certificate, the result is the URL's port on
-// all addresses. Otherwise the result is the parameter here, which is an address for a proxy on
-// this machine. So other machines can connect only if there is a TLS certificate.
-func listenAddress(u *url.URL, certificate bool, here string) string {
+// all addresses. Otherwise the result is the given address for a proxy on this machine. So
+// other machines can connect only if there is a TLS certificate.
+func listenAddress(u *url.URL, certificate bool, proxyAddress string) string {
 	switch {
 	case certificate && u.Scheme == "https" && endpoint.Local(u.Hostname()):
 		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
@@ -220,7 +220,7 @@ func listenAddress(u *url.URL, certificate bool, here string) string {
 	case u.Scheme == "http" && u.Port() != "" && endpoint.Local(u.Hostname()):
 		return u.Host
 	}
-	return here
+	return proxyAddress
 }
 
 // registryListen returns the address on which a registry listens. If the service is on this

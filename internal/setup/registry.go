@@ -68,9 +68,9 @@ func readRegistry(path string) (*registry, error) {
 }
 
 // service returns the service name: the name in the existing section auth.token, or the address
-// at which clients reach the registry. If the parameter here is true, all clients are on this
-// machine, and a config without a host but with a port is enough.
-func (r *registry) service(here bool) (string, error) {
+// at which clients reach the registry. If onlyLocal is true, all clients are on this machine,
+// and a config without a host but with a port is enough.
+func (r *registry) service(onlyLocal bool) (string, error) {
 	if t, ok := r.Auth["token"].(map[string]any); ok {
 		if name, ok := t["service"].(string); ok && name != "" {
 			return name, nil
@@ -79,7 +79,7 @@ func (r *registry) service(here bool) (string, error) {
 	if host := r.host(); host != "" {
 		return host, nil
 	}
-	if len(r.HTTP.TLS) > 0 || !here {
+	if len(r.HTTP.TLS) > 0 || !onlyLocal {
 		return "", fmt.Errorf("%s does not name the registry's host (http.host): give the host that clients type, such as --service registry.example.com", r.path)
 	}
 	_, port, err := net.SplitHostPort(r.HTTP.Addr)

@@ -150,7 +150,7 @@ func (s *Set) Named(name string) *Source {
 
 // MayHave reports whether a principal can match the subject of a rule, such as "group:dev". If the
 // settings of the sources do not determine this, the result is true. If no principal can match,
-// the result meant is the likely correction, or "".
+// the second result is the likely correction, or "".
 func (s *Set) MayHave(subject string) (ok bool, meant string) {
 	prefix, name, _ := strings.Cut(subject, ":")
 	if len(s.Sources) == 0 || prefix != "group" && prefix != "workload" && prefix != "robot" {
@@ -169,8 +169,8 @@ func (s *Set) MayHave(subject string) (ok bool, meant string) {
 	return false, meant
 }
 
-// Claim returns the types that a claim can have, or 0 if no source provides the claim. The
-// result known is false if the settings of the sources do not determine the types.
+// Claim returns the types that a claim can have, or 0 if no source provides the claim. If
+// the settings of the sources do not determine the types, Claim returns false.
 func (s *Set) Claim(name string) (types when.Kinds, known bool) {
 	for _, source := range s.Sources {
 		if source.err != nil {

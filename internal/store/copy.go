@@ -124,15 +124,15 @@ func duplicate(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// Copy copies the first database to the second, which must be empty or missing. The parameters
-// from and to are the URLs of the databases. Both must not be in use. The source is not changed,
-// but should not be used after the copy.
-func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, err error) {
-	source, err := parse(from)
+// Copy copies the first database to the second, which must be empty or missing. Both are given
+// as URLs and must not be in use. The source is not changed, but should not be used after the
+// copy.
+func Copy(ctx context.Context, sourceURL, targetURL string, o CopyOptions) (copied Copied, err error) {
+	source, err := parse(sourceURL)
 	if err != nil {
 		return Copied{}, err
 	}
-	target, err := parse(to)
+	target, err := parse(targetURL)
 	if err != nil {
 		return Copied{}, err
 	}
@@ -144,7 +144,7 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 			return Copied{}, fmt.Errorf("opening database %s: %w", source, err)
 		}
 	}
-	db, err := opened(ctx, from, location.openExclusive)
+	db, err := opened(ctx, sourceURL, location.openExclusive)
 	if err != nil {
 		return Copied{}, err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // Space returns how many bytes the database can still use on its disk, and the size of the disk.
-// The result ok is false if both are unknown, for example for a database on another machine or in
+// Space returns false if both are unknown, for example for a database on another machine or in
 // memory.
 func (db *DB) Space() (free, size uint64, ok bool) {
 	at, isFile := db.at.(sqliteLocation)

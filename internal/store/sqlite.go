@@ -140,12 +140,12 @@ func (p sqliteLocation) openReadOnly(ctx context.Context) (_ *DB, err error) {
 	return p.read(ctx, before)
 }
 
-// read opens the file for reading. If the parameter before is not nil, it is the known state of
-// the file. Then read takes no locks, and Close checks that the file is still in this state.
-func (p sqliteLocation) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) {
-	db := &DB{at: p, before: before}
+// read opens the file for reading. If the state of the file is known, read takes no locks, and
+// Close checks that the file is still in this state.
+func (p sqliteLocation) read(ctx context.Context, known fs.FileInfo) (_ *DB, err error) {
+	db := &DB{at: p, before: known}
 	options := forReading()
-	if before != nil {
+	if known != nil {
 		options.Set("immutable", "1")
 	}
 	if db.reader, err = p.connect(readers, options, nil); err != nil {

@@ -24,13 +24,13 @@ func (p sqliteLocation) String() string { return p.name }
 // InMemory reports whether a URL names a database in the memory of this process.
 func InMemory(url string) bool { return strings.HasPrefix(url, "sqlite::memory:") }
 
-// parseSQLite parses a SQLite URL. The parameter rest is the part of text after the scheme.
-func parseSQLite(text, rest string) (location, error) {
-	if rest == ":memory:" {
+// parseSQLite parses a SQLite URL, and needs the part after the scheme, too.
+func parseSQLite(text, afterScheme string) (location, error) {
+	if afterScheme == ":memory:" {
 		// Connections share a database in memory by its name, so each database gets its own name.
-		return sqliteLocation{name: rest, dsn: "file:/tidewaiter-" + rand.Text() + "?vfs=memdb"}, nil
+		return sqliteLocation{name: afterScheme, dsn: "file:/tidewaiter-" + rand.Text() + "?vfs=memdb"}, nil
 	}
-	path, slashes := strings.CutPrefix(rest, "//")
+	path, slashes := strings.CutPrefix(afterScheme, "//")
 	switch {
 	case slashes && !strings.HasPrefix(path, "/"):
 		return nil, fmt.Errorf("reading database URL %q: SQLite URLs have no host (did you mean %q or %q?)",

@@ -9,13 +9,13 @@ import (
 // change within two seconds.
 const lookEvery = time.Second
 
-// Watch calls the function changed once for each topic, and again within two seconds after a Write
-// of any process has incremented the topic's counter. Several writes can cause a single call. All
-// calls are made from the caller's goroutine.
+// Watch calls the function onChange once for each topic, and again within two seconds after a
+// Write of any process has incremented the topic's counter. Several writes can cause a single
+// call. All calls are made from the caller's goroutine.
 //
 // If the database cannot be read, changes are reported after the next successful read. Watch
 // returns ctx's error when ctx ends.
-func (db *DB) Watch(ctx context.Context, topics []string, changed func(topic string)) error {
+func (db *DB) Watch(ctx context.Context, topics []string, onChange func(topic string)) error {
 	known := make(map[string]int64)
 	for _, topic := range topics {
 		known[topic] = -1
@@ -29,7 +29,7 @@ func (db *DB) Watch(ctx context.Context, topics []string, changed func(topic str
 		for _, topic := range topics {
 			if counter := found[topic]; err == nil && counter != known[topic] {
 				known[topic] = counter
-				changed(topic)
+				onChange(topic)
 			}
 		}
 		select {

@@ -40,8 +40,8 @@ func (p Problem) String() string {
 }
 
 // Snippet returns the text of String, followed by the line of the file with a caret below the
-// column. It is for terminals. The parameter src is the content of the file. Secrets in the
-// line are replaced.
+// column. It is for terminals. The source is the content of the file. Secrets in the line are
+// replaced.
 func (p Problem) Snippet(src []byte) string {
 	line, ok := lineOf(src, p.Line)
 	if !ok {

@@ -12,10 +12,9 @@ import (
 const minPiece = 32 << 10
 
 // parseSplit parses a text that ends with a long list of rules. It parses the list in pieces,
-// with several goroutines, because parsing is most of the cost of loading a large policy. The
-// parameter parallel is the maximum number of goroutines. For any other text, and for a text
-// with an error, parseSplit returns nil. The caller then uses parseWhole, which also finds the
-// error.
+// with at most the given number of goroutines, because parsing is most of the cost of loading
+// a large policy. For any other text, and for a text with an error, parseSplit returns nil.
+// The caller then uses parseWhole, which also finds the error.
 //
 // Pieces are small, so that other goroutines can run between two pieces. Go preempts a goroutine
 // only after 10 ms. With large pieces, a request that arrives during a reload would wait longer.
@@ -24,7 +23,7 @@ const minPiece = 32 << 10
 // gives the same nodes as parsing the whole list. If a quoted text or a bracket is open at a cut,
 // the piece has an error, and parseSplit returns nil. All other parts of YAML end at a line with
 // less indentation.
-func parseSplit(src []byte, parallel, least int) *yaml.Node {
+func parseSplit(src []byte, goroutines, least int) *yaml.Node {
 	begin, indent, ok := findRules(src)
 	if !ok || len(src)-begin < 2*least {
 		return nil
@@ -44,7 +43,7 @@ func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	cuts, counts = append(cuts, len(src)), append(counts, len(starts)-first)
 
 	roots := make([]*yaml.Node, len(cuts))
-	slots := make(chan struct{}, parallel)
+	slots := make(chan struct{}, goroutines)
 	var wait sync.WaitGroup
 	from, lines := 0, 0
 	for i, to := range cuts {

@@ -27,11 +27,10 @@ var (
 	})
 )
 
-// Scalar is the type of a single value. The parameter kind is the type's name in references and
-// problems.
-func Scalar[T any](kind string, convert func(d *Decoder, n *yaml.Node, s string) (T, bool)) Type[T] {
-	wanted := indefinite(kind)
-	return Type[T]{Kind: kind, Read: func(d *Decoder, n *yaml.Node) (T, bool) {
+// Scalar is the type of a single value. References and problems contain its name.
+func Scalar[T any](name string, convert func(d *Decoder, n *yaml.Node, s string) (T, bool)) Type[T] {
+	wanted := indefinite(name)
+	return Type[T]{Kind: name, Read: func(d *Decoder, n *yaml.Node) (T, bool) {
 		if !d.Is(n, yaml.ScalarNode, wanted) {
 			var none T
 			return none, false

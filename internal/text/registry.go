@@ -4,9 +4,9 @@ import "strings"
 
 // WithoutRegistry splits the address of an image, such as localhost:5000/team/app, into the
 // registry and the repository. Users write this address in commands, but registries request only
-// the repository. If the first part of a name cannot be a part of a repository, the result sure is
-// true. A first part with a dot can be a registry, or a part of a mirror's repository. In this
-// case, the result sure is false. If the name has no registry, the result host is "".
+// the repository. WithoutRegistry returns true if the first part of a name cannot be a part of a
+// repository. A first part with a dot can be a registry, or a part of a mirror's repository. In
+// this case, WithoutRegistry returns false. If the name has no registry, the host is "".
 func WithoutRegistry(name string) (host, repository string, sure bool) {
 	host, repository, ok := strings.Cut(name, "/")
 	colon := strings.Contains(host, ":")

@@ -101,14 +101,13 @@ func appendEscaped(dst []byte, s string, quoted bool) []byte {
 
 const mark = "…"
 
-// Shorten limits the length of s. The limit is the parameter most, in bytes. A longer s is cut
-// after a whole character, and "…" is added. Different names can have the same shortened form, so
-// do not compare shortened names.
-func Shorten(s string, most int) string {
-	if len(s) <= most {
+// Shorten limits the length of s in bytes. A longer s is cut after a whole character, and "…" is
+// added. Different names can have the same shortened form, so do not compare shortened names.
+func Shorten(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	return s[:cut(s, max(0, most-len(mark)))] + mark
+	return s[:cut(s, max(0, limit-len(mark)))] + mark
 }
 
 // cut returns the greatest index up to end that does not split a character of s.
@@ -122,12 +121,11 @@ func cut(s string, end int) int {
 }
 
 // AppendWord appends s as one word. It quotes s if s is empty, not Printable, or has spaces,
-// quotes or backslashes. The parameter most is a limit in bytes. If s is longer, "…" replaces
-// the rest.
-func AppendWord(dst []byte, s string, most int) []byte {
+// quotes or backslashes. If s is longer than the limit, in bytes, "…" replaces the rest.
+func AppendWord(dst []byte, s string, limit int) []byte {
 	more := ""
-	if len(s) > most {
-		s, more = s[:cut(s, most)], mark
+	if len(s) > limit {
+		s, more = s[:cut(s, limit)], mark
 	}
 	if s == "" || strings.ContainsAny(s, ` "\`) || !Printable(s) {
 		dst = AppendQuote(dst, s)

@@ -186,8 +186,7 @@ func (h *Harness) AddTestRobot(name string) (accounts.Account, string) {
 // Registry is the service name of the registry to which clients present credentials.
 const Registry = "registry.example.com"
 
-// NewSecret returns a new secret. The parameter letter selects the kind of the secret (package
-// secret).
+// NewSecret returns a new secret. The letter selects the kind of the secret (package secret).
 func NewSecret(letter byte) identity.Secret {
 	text, _ := secret.New(letter)
 	return identity.NewSecret(text)

@@ -37,8 +37,8 @@ type Check struct {
 	Want, Tables func() []string                       // the contents of the tables
 }
 
-// Run reports each difference as a test error that begins with the parameter when.
-func (c Check) Run(t testing.TB, when string) {
+// Run reports each difference as a test error that begins with the given text.
+func (c Check) Run(t testing.TB, prefix string) {
 	t.Helper()
 	journaled := make(map[string][]string)
 	for entry, err := range c.Journal.Read(t.Context(), 0) {
@@ -54,12 +54,12 @@ func (c Check) Run(t testing.TB, when string) {
 		}
 		c.Apply(t, change)
 	}
-	c.Acknowledged.Compare(t, when, journaled)
+	c.Acknowledged.Compare(t, prefix, journaled)
 	if diff := cmp.Diff(c.Want(), c.Tables()); diff != "" {
-		t.Errorf("%s: the tables differ from the journal (-journal +tables):\n%s", when, diff)
+		t.Errorf("%s: the tables differ from the journal (-journal +tables):\n%s", prefix, diff)
 	}
 	if _, err := c.Journal.Verify(t.Context(), 0); err != nil {
-		t.Errorf("%s: %v", when, err)
+		t.Errorf("%s: %v", prefix, err)
 	}
 }
 

@@ -100,8 +100,8 @@ func placeOf(secret []byte, p ratelimit.Place) mac {
 	return sum(secret, ofPlace, p.Name, p.Prefix.String())
 }
 
-// open returns the database and the key. If the database has no key and the parameter create is
-// true, open creates a key. A database without a key has empty tables.
+// open returns the database and the key. If the database has no key and create is true, open
+// creates a key. A database without a key has empty tables.
 func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error) {
 	db := s.db()
 	if db == nil {

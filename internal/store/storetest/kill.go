@@ -93,13 +93,12 @@ type Acknowledged map[string][]string
 
 // Kill starts the test binary again. The TestMain of the binary must call Killed. Kill kills the
 // process a moment after a worker has begun a write of the kind. It records the acknowledged
-// writes. The parameter life is the number of the process. Each call in a test needs a new number,
-// so that the names of workers are unique.
-func (a Acknowledged) Kill(t testing.TB, url, during string, life int) {
+// writes. Each call in a test needs a new number, so that the names of workers are unique.
+func (a Acknowledged) Kill(t testing.TB, url, during string, number int) {
 	t.Helper()
 	// Kill at the first or second write of this kind by any worker.
 	begun, killed := 1+rand.IntN(2), false
-	RunChild(t, []string{killedURL + "=" + url, fmt.Sprintf("%s=%d", killedLife, life)}, func(line string, kill func()) {
+	RunChild(t, []string{killedURL + "=" + url, fmt.Sprintf("%s=%d", killedLife, number)}, func(line string, kill func()) {
 		sign, rest, _ := strings.Cut(line, " ")
 		worker, kind, ok := strings.Cut(rest, " ")
 		switch {
