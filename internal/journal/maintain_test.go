@@ -332,6 +332,58 @@ func TestTheSizeOfAKindIsLimited(t *testing.T) {
 	})
 }
 
+// A block can have old entries that are kept forever, and none that are beyond their limits. Such
+// a block does not stop the removal of entries of later blocks.
+func TestABlockWithNothingToRemoveDoesNotStopRemoval(t *testing.T) {
+	const day = 24 * time.Hour
+	clock := clocktest.New(noon)
+	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+	k := journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 30 * day}, Changes: retention.Limit{Age: 100 * day}})
+	fill(t, j, clock, 3*day, journal.Entry{Service: &journal.Service{Action: "service.start"}})
+	change := journal.Entry{Change: &journal.Change{Actor: "user:ann", Action: "user.add", Target: "bob"}}
+	fill(t, j, clock, 0, slices.Repeat([]journal.Entry{change}, 254)...)
+	clock.Pass(40 * day)
+	runSteps(t, k) // merges the restart and the changes, and finds no event among them
+	fill(t, j, clock, 59*day, push("e"))
+	runSteps(t, k)
+	for _, e := range read(t, j, 0) {
+		if e.Event != nil {
+			t.Errorf("event %s is still there after %s", e.Event.ID, clock.Now().Sub(e.Time))
+		}
+	}
+}
+
+// If a removal fails, the next step tries it again.
+func TestARemovalThatFailedIsRepeated(t *testing.T) {
+	const day = 24 * time.Hour
+	clock := clocktest.New(noon)
+	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+	fill(t, j, clock, 10*day, push("old"))
+	fill(t, j, clock, 0, pushes(0, 254)...)
+	clock.Pass(time.Hour)
+	runSteps(t, journal.NewMaintainer(j, retention.Limits{}))
+	fails := true
+	j.SetWrite(func(real journal.Write) journal.Write {
+		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+			if fails {
+				return errors.New("on purpose")
+			}
+			return real(ctx, topic, f)
+		}
+	})
+	k := journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 5 * day}})
+	if _, err := k.Remove(t.Context()); err == nil {
+		t.Fatal("a removal that cannot write succeeded")
+	}
+	fails = false
+	if did, err := k.Remove(t.Context()); !did || err != nil {
+		t.Fatalf("the second removal: %t, %v", did, err)
+	}
+	if entries := read(t, j, 0); len(entries) != 254 || entries[0].Event.ID != "e0" {
+		t.Errorf("%d entries are left, want 254", len(entries))
+	}
+}
+
 // decisionOf returns a decision about a user.
 func decisionOf(name string) journal.Entry {
 	return journal.Entry{Decision: decision(&policy.Principal{Kind: policy.User, Name: name, ID: name, Source: "test"})}

@@ -24,16 +24,35 @@ func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (
 	if err != nil {
 		return false, err
 	}
-	x, err := m.nextExpired(ctx, head, state, cutoffs)
-	if err != nil || x == nil {
-		return false, err
+	for {
+		x, err := m.nextExpired(ctx, head, state, cutoffs)
+		if err != nil || x == nil {
+			return false, err
+		}
+		m.trimmed[x.first] = true
+		r, err := m.removeFrom(ctx, head, state, x, cutoffs)
+		if err != nil {
+			return false, err
+		}
+		if r == nil {
+			continue // all old entries of the block are kept: another block can have expired entries
+		}
+		if err := m.rewrite(ctx, r); err != nil {
+			delete(m.trimmed, x.first) // the next step tries again
+			return false, err
+		}
+		return true, nil
 	}
+}
+
+// removeFrom returns a rewrite that removes the entries beyond the limits from a block, or nil if
+// the block has none.
+func (m *maintainer) removeFrom(ctx context.Context, head head, state maintenance, x *expiredBlock, cutoffs map[retentionKind]int64) (*rewrite, error) {
 	b := x.block
-	m.trimmed[b.first] = true
-	r := rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[retentionKind]int64), removedTo: x.removedTo}
+	r := &rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[retentionKind]int64), removedTo: x.removedTo}
 	packed := newPacker(head.base, b.first)
 	var leaf []byte
-	err = m.visitItems(ctx, r.blocks, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
+	err := m.visitItems(ctx, r.blocks, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
 		if e == nil {
 			packed.remove(removed.level, removed.hash)
 			return nil
@@ -58,17 +77,17 @@ func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (
 		return nil
 	})
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	if len(r.removed) == 0 && len(r.removedTo) == 0 {
-		return false, nil
+		return nil, nil
 	}
 	var compress *deflater
 	if b.isCompressed() {
 		compress = &m.deflate
 	}
 	r.add(packed, b.previous, b.hash, compress)
-	return true, m.rewrite(ctx, &r)
+	return r, nil
 }
 
 // expiredBlock is a block with entries beyond their limits.
