@@ -43,10 +43,10 @@
 // tests Tidewaiter with real registries and clients. bench measures performance. standalone, e2e
 // and bench are separate modules.
 //
-// internal/secret recognizes secrets in text, so that no secret is forwarded or stored by
-// mistake. internal/loglimit limits how often the same line is logged. internal/cache
-// remembers results for a short time. internal/durable writes files that are complete even after a
-// crash. internal/notekey has the keys that sign checkpoints, and internal/witness cosigns the
+// internal/secret recognizes secrets in text, so that no secret is forwarded or stored.
+// internal/loglimit limits how often the same line is logged. internal/cache remembers results for
+// a short time. internal/durable writes files that are complete even after a crash.
+// internal/notekey has the keys that sign checkpoints, and internal/witness cosigns the
 // checkpoints of another machine. internal/endpoint checks the addresses and files of connections
 // to other services. internal/memory returns memory to the system after a burst of work.
 // internal/leak identifies leaked credentials, and internal/policydiff compares two policies.

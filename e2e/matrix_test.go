@@ -236,22 +236,22 @@ func (j journey) recordRefusal(t *testing.T, o operation, err error, untouched c
 // refusal matches the error of each client for a refusal. It does not match errors for outages.
 var refusal = regexp.MustCompile(`(?i)unauthorized|denied|invalid username/password`)
 
-// awaitEvent waits until the journal has an event e with this action for which wanted(e) returns
-// true.
-func (j journey) awaitEvent(t *testing.T, action string, wanted func(notification.Event) bool) {
+// awaitEvent waits until the journal has an event with this action for which the function
+// matches returns true.
+func (j journey) awaitEvent(t *testing.T, action string, matches func(notification.Event) bool) {
 	t.Helper()
 	process.Await(t, "a "+action+" event in the journal", func(context.Context) error {
-		if !j.hasEvent(func(e notification.Event) bool { return e.Action == action && wanted(e) }) {
+		if !j.hasEvent(func(e notification.Event) bool { return e.Action == action && matches(e) }) {
 			return errors.New("no such event")
 		}
 		return nil
 	})
 }
 
-// hasEvent reports whether the journal has an event e of this registry for which wanted(e) returns
-// true.
-func (j journey) hasEvent(wanted func(notification.Event) bool) bool {
+// hasEvent reports whether the journal has an event of this registry for which the function
+// matches returns true.
+func (j journey) hasEvent(matches func(notification.Event) bool) bool {
 	return slices.ContainsFunc(j.journal.Entries(), func(e tidewaiter.Entry) bool {
-		return e.Registry == j.service && e.Event != nil && wanted(*e.Event)
+		return e.Registry == j.service && e.Event != nil && matches(*e.Event)
 	})
 }

@@ -118,8 +118,9 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 	})
 }
 
-// awaitDecision waits until the journal has a decision d for which wanted(d) returns true.
-func (p pair) awaitDecision(t *testing.T, journal *tidewaiter.Journal, what string, wanted func(*tidewaiter.Decision) bool) {
+// awaitDecision waits until the journal has a decision for which the function matches returns
+// true.
+func (p pair) awaitDecision(t *testing.T, journal *tidewaiter.Journal, what string, matches func(*tidewaiter.Decision) bool) {
 	t.Helper()
 	process.Await(t, what+" in the journal", func(context.Context) error {
 		var others []string
@@ -127,7 +128,7 @@ func (p pair) awaitDecision(t *testing.T, journal *tidewaiter.Journal, what stri
 			if e.Registry != p.service || e.Decision == nil {
 				continue
 			}
-			if wanted(e.Decision) {
+			if matches(e.Decision) {
 				return nil
 			}
 			others = append(others, fmt.Sprintf("%s by %s: %v", e.Decision.Principal.Name, e.Decision.Client, e.Decision.Results))

@@ -49,9 +49,9 @@ type evaluator struct {
 
 	denies bool // only deny rules are applied
 
-	// These fields have the subjects of the field who. They are set when the first rule needs the
+	// These fields have the principal's subjects. They are set when the first rule needs the
 	// subjects. If the principal is indexed, or if the subjects do not fit into the array hashes,
-	// known has the subjects. Otherwise hashes and slots have them.
+	// the field known has the subjects. Otherwise hashes and slots have them.
 	known  *subjectSet
 	count  int
 	hashes [48]uint32
@@ -105,8 +105,7 @@ func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = false
 }
 
-// state is a node that matches the beginning of the name. The field at is the number of matched
-// parts.
+// state is a node that matches the beginning of the name, and the number of matched parts.
 type state struct {
 	node *node
 	at   int

@@ -7,7 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Grant returns the claims of a token that is issued at the time now because of the decision d.
+// Grant returns the claims of a token that is issued at the given time because of the decision d.
 // The result is a copy of c, with the granted scopes in Access and the times of the token. The
 // token's lifetime is the shorter one of the given lifetime and the decision's lifetime, but at
 // least MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is valid

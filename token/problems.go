@@ -28,9 +28,9 @@ var everyRegistry = []string{"2.8", "3.0", "3.1"}
 // time to add the next root to all registries and to restart them.
 const expiryNotice = 30 * 24 * time.Hour
 
-// Problems returns the reasons why registries would refuse the tokens of this root at the time
-// now, if the root signed tokens in the given form. It also returns warnings. The results are
-// based on the behavior of registries 2.8.3, 3.0.0 and 3.1.2.
+// Problems returns the reasons why registries would refuse the tokens of this root at the
+// given time, if the root signed tokens in the given form. It also returns warnings. The
+// results are based on the behavior of registries 2.8.3, 3.0.0 and 3.1.2.
 func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 	if r.empty() {
 		return []Problem{{Kind: "empty", Text: "there is no certificate", Hint: "create a root: tidewaiter init", Refuse: everyRegistry}}

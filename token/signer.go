@@ -116,7 +116,7 @@ func (s *Signer) Until() time.Time {
 }
 
 // Limit reduces the expiry of the claims to Until, because no token may outlive the root. If Until
-// is less than MinLifetime after the time now, Limit changes nothing, and Append refuses the
+// is less than MinLifetime after the given time, Limit changes nothing, and Append refuses the
 // token. With Limit, tokens can be signed until shortly before a root expires.
 func (s *Signer) Limit(c *Claims, now time.Time) {
 	if until := s.Until(); !until.IsZero() && c.Expires.After(until) && until.Sub(now) >= MinLifetime {

@@ -176,10 +176,10 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	return nil
 }
 
-// Verify checks a token at the time now and returns its claims. In the result, Claims.Audience is
-// the Verifier's audience, even if the token also has other audiences. Claims.Access has one entry
-// for each entry of the token's access claim, without the actions that package scope does not
-// know. Use Claims.Allows to check whether the token is sufficient for a request.
+// Verify checks a token at the given time and returns its claims. In the result, Claims.Audience
+// is the Verifier's audience, even if the token also has other audiences. Claims.Access has one
+// entry for each entry of the token's access claim, without the actions that package scope does
+// not know. Use Claims.Allows to check whether the token is sufficient for a request.
 //
 // The signature is checked before the claims. So if the error is about claims, the issuer has
 // signed these claims.

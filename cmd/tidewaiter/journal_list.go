@@ -129,7 +129,7 @@ type entryList struct {
 }
 
 // listNewest prints the entries of l, the newest first, and returns their number. To continue the
-// list, search before the position next. If the list is complete, next is 0.
+// list, search before the returned position. This position is 0 if the list is complete.
 func (s *session) listNewest(l entryList, p *entryPrinter) (printed int, next journal.Position, err error) {
 	var before journal.Position
 	if l.to > 0 {
@@ -143,7 +143,7 @@ func (s *session) listNewest(l entryList, p *entryPrinter) (printed int, next jo
 }
 
 // listOldest prints the entries of l, the oldest first, and returns their number. To continue the
-// list, search from the position next. If the list is complete, next is 0.
+// list, search from the returned position. This position is 0 if the list is complete.
 func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next journal.Position, err error) {
 	for e, err := range s.journal.Select(s.ctx, l.query, l.from, l.to) {
 		if err != nil {

@@ -47,9 +47,9 @@ func journalVerify(f *flags) action {
 	}
 }
 
-// verifyProgress returns two functions: report prints the progress on a terminal, and clear
-// removes this line.
-func (s *session) verifyProgress() (report func(done, all int64), clear func()) {
+// verifyProgress returns two functions. The first prints the progress on a terminal, and
+// the second removes this line.
+func (s *session) verifyProgress() (report func(done, all int64), clearLine func()) {
 	const every = 500 * time.Millisecond
 	if !isTerminal(s.errs) {
 		return nil, func() {}
@@ -80,7 +80,7 @@ func (s *session) printVerified(v journal.Verified, err error, isPartial bool) e
 			First      journal.Position `json:"first"`
 			journalEnd                  // of the part that is intact
 			Blocks     int64            `json:"blocks"`
-			Removed    int64            `json:"removed,omitempty"` // entries that are no longer stored
+			Removed    int64            `json:"removed,omitempty"` // entries that are not stored
 			Erased     int64            `json:"erased,omitempty"`  // entries without personal data
 			Broken     journal.Position `json:"broken,omitempty"`
 			Why        string           `json:"reason,omitempty"`

@@ -100,7 +100,8 @@ func TestTheCatalogShowsWhatTheCallerMayPull(t *testing.T) {
 				t.Errorf("%s: %s, %s", path, hidden.Body, none.Body)
 			}
 			h.requireStatus(404, secret("ann", push), "GET", fmt.Sprintf(path, "team/a"), nil)
-			h.requireStatus(422, secret("carol"), "GET", fmt.Sprintf(path, "team/a"), nil) // two registries have it
+			// Two registries have the repository.
+			h.requireStatus(422, secret("carol"), "GET", fmt.Sprintf(path, "team/a"), nil)
 			h.requireStatus(200, secret("carol"), "GET", fmt.Sprintf(path, "team/a")+"&registry=former.example.com", nil)
 		}
 	})

@@ -114,8 +114,8 @@ func serveUntilKilled(file string) error {
 	return <-failed
 }
 
-// killedEvent returns the i-th event of a worker: pushes of several manifests with a tag each, pulls
-// of a tag, and deletes of manifests.
+// killedEvent returns the i-th event of a worker: pushes of several manifests with a tag each,
+// pulls of a tag, and deletes of manifests.
 func killedEvent(id string, i int, at time.Time) string {
 	action, tag := []string{"push", "push", "pull", "delete"}[i%4], fmt.Sprintf(`"tag":%q,`, id)
 	if action == "delete" {
@@ -143,8 +143,8 @@ func jti(answer []byte) string {
 // The test kills the service at random moments. The service records events and decisions, merges,
 // removes and indexes entries, and signs checkpoints. Every acknowledged event and decision must
 // be in the journal exactly once. The journal must be valid, and the index must find the same
-// entries as a scan. Each published checkpoint must be consistent with the tree. The projections must
-// equal their rebuild.
+// entries as a scan. Each published checkpoint must be consistent with the tree. The projections
+// must equal their rebuild.
 func TestNothingAcknowledgedIsLostWhenTheServiceIsKilled(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := newFolder(t)

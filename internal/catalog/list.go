@@ -170,7 +170,7 @@ type listing struct {
 
 	found    []place
 	last     place // all rows up to this place were examined
-	more     bool  // there can be more rows after last
+	more     bool  // there can be more rows after that place
 	examined int
 }
 

@@ -14,12 +14,12 @@ package clock
 
 import "time"
 
-// Wall returns a clock without monotonic readings. A nil now means time.Now.
-func Wall(now func() time.Time) func() time.Time {
-	if now == nil {
+// Wall returns the given clock without monotonic readings. Instead of nil, it uses time.Now.
+func Wall(clock func() time.Time) func() time.Time {
+	if clock == nil {
 		return Now
 	}
-	return func() time.Time { return now().Round(0) }
+	return func() time.Time { return clock().Round(0) }
 }
 
 // Now returns the wall time.
@@ -42,7 +42,7 @@ func For(now time.Time, length time.Duration) Span {
 	return Span{from, until}
 }
 
-// Holds reports whether now is in the span. The zero Span is empty.
+// Holds reports whether the time is in the span. The zero Span is empty.
 func (s Span) Holds(now time.Time) bool {
 	at := now.UnixNano()
 	return s.from <= at && at < s.until

@@ -27,15 +27,15 @@ func checkTLS(d *strictyaml.Decoder, n *yaml.Node, t *TLS) {
 }
 
 // checkPair checks that a section has either a certificate and its key, or the alternative
-// setting. If the section has both, checkPair reports the text conflict. If the section has
-// nothing of this, checkPair reports the text missing.
-func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, alternative, conflict, missing string) {
+// setting. If the section has both, checkPair reports the text ifBoth. If the section has
+// nothing of this, checkPair reports the text ifNeither.
+func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, alternative, ifBoth, ifNeither string) {
 	switch replaced := strictyaml.Has(n, alternative); {
 	case replaced && certificate+key != "":
-		d.Problem(strictyaml.At(n, alternative), "%s", conflict)
+		d.Problem(strictyaml.At(n, alternative), "%s", ifBoth)
 	case replaced:
 	case certificate+key == "":
-		d.Problem(n, "%s", missing)
+		d.Problem(n, "%s", ifNeither)
 	case certificate == "":
 		d.Problem(n, "certificate is missing")
 	case key == "":

@@ -26,7 +26,7 @@ func (c *Credentials) Maintain(ctx context.Context) func() {
 // FlushLastUsed writes the newest uses of tokens.
 func (c *Credentials) FlushLastUsed(ctx context.Context) error { return c.flushLastUsed(ctx) }
 
-// Covers reports whether the pattern wide matches everything that the pattern narrow matches.
+// Covers reports whether the wide pattern matches everything that the narrow pattern matches.
 func Covers(wide, narrow string) bool { return covers(wide, narrow) }
 
 // PurgeQuery selects expired tokens.

@@ -42,9 +42,10 @@ func allowPattern(p *policy.Principal, kind, pattern string, actions scope.Actio
 	return left.Has(actions)
 }
 
-// covers reports whether the pattern wide matches everything that the pattern narrow matches. It
-// knows three cases: both patterns are equal; the pattern wide is a prefix of the other pattern,
-// followed by "**"; or the pattern wide has "*" where the other pattern has another component.
+// covers reports whether the wide pattern matches everything that the narrow pattern matches. It
+// knows three cases: both patterns are equal; the wide pattern is a prefix of the narrow
+// pattern, followed by "**"; or the wide pattern has "*" where the narrow pattern has another
+// component.
 func covers(wide, narrow string) bool {
 	if wide == "**" || wide == narrow {
 		return true

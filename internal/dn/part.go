@@ -57,15 +57,15 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 
 const typeBytes = "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// canonicalPiece returns the canonical form of a value. If last is true, the value can continue
-// after the text. It returns false for rare and invalid spellings.
-func canonicalPiece(text string, fold, last bool) (string, bool) {
+// canonicalPiece returns the canonical form of a value. If isLast is true, the value can
+// continue after the text. canonicalPiece returns false for rare and invalid spellings.
+func canonicalPiece(text string, fold, isLast bool) (string, bool) {
 	plain := strings.TrimRight(text, " ")
 	if n := len(plain); n < len(text) && (n-len(strings.TrimRight(plain, `\`)))%2 == 1 {
 		plain += " " // it is escaped, so it belongs to the value
 	}
 	space := ""
-	if last && plain != text {
+	if isLast && plain != text {
 		space = " "
 	}
 	if !fold {

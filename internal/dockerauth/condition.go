@@ -92,11 +92,10 @@ func (a atom) matches(s string) bool {
 	return false
 }
 
-// condition is a combination of literals. The field all has the literals that must be true. The
-// field none has lists of literals; in each list, at least one literal must be false.
+// condition is a combination of literals.
 type condition struct {
-	all  []literal
-	none [][]literal
+	all  []literal   // all of these must be true
+	none [][]literal // in each list, at least one must be false
 }
 
 // isContradiction reports whether the literals can never be true together. If isContradiction

@@ -236,8 +236,8 @@ func (i *importer) translateEntries(all []fileEntry, writeOut bool) translation 
 }
 
 // dependencies returns descriptions of the values that affect decisions but come from outside the
-// file, such as "the label team of ldap_auth (line 12)". It considers only entries for which
-// reached is true.
+// file, such as "the label team of ldap_auth (line 12)". It considers only entries that some
+// requests reach.
 func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies []string) {
 	add := func(format string, args ...any) { dependencies = append(dependencies, fmt.Sprintf(format, args...)) }
 	for k, w := range all {

@@ -174,15 +174,15 @@ func widen(regions []region) []region {
 }
 
 // coverConditions compares the given regions. The result has lists of conditions. If all
-// conditions of one list are true for a request in r, the request is also in wide.
-func coverConditions(wide, r region) (conditions [][]literal) {
-	areas, ok := intersect(wide.pattern, r.pattern)
+// conditions of one list are true for a request in r, the request is also in the outer region.
+func coverConditions(outer, r region) (conditions [][]literal) {
+	areas, ok := intersect(outer.pattern, r.pattern)
 	if !ok {
 		return nil
 	}
 	for _, a := range areas {
 		if a.pattern.equal(r.pattern) {
-			conditions = append(conditions, removeRepeated(slices.Concat(wide.when, a.when)))
+			conditions = append(conditions, removeRepeated(slices.Concat(outer.when, a.when)))
 		}
 	}
 	return conditions

@@ -428,13 +428,13 @@ func (e *encoder) event(b []byte, event *notification.Event) []byte {
 	return append(b, '}')
 }
 
-// endObject turns the fields in b into a JSON object. The first field begins at the index at. Each
-// field begins with a comma.
-func endObject(b []byte, at int) []byte {
-	if len(b) == at {
+// endObject turns the fields in b into a JSON object. The first field begins at the index start.
+// Each field begins with a comma.
+func endObject(b []byte, start int) []byte {
+	if len(b) == start {
 		return append(b, "{}"...)
 	}
-	b[at] = '{'
+	b[start] = '{'
 	return append(b, '}')
 }
 

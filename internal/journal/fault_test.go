@@ -191,12 +191,12 @@ func testALongOutageIsLoggedRarely(t *testing.T, d storetest.Database) {
 	}
 }
 
-// stallWrites makes each write send a value to the channel waiting, and then wait until it
-// receives a value from the channel release.
-func stallWrites(waiting chan<- struct{}, release <-chan struct{}) func(journal.Write) journal.Write {
+// stallWrites makes each write send a value to the first channel, and then wait until it
+// receives a value from the second channel.
+func stallWrites(begun chan<- struct{}, release <-chan struct{}) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
-			waiting <- struct{}{}
+			begun <- struct{}{}
 			select {
 			case <-release:
 			case <-ctx.Done():

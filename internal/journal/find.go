@@ -90,7 +90,7 @@ const maxGroupsAtOnce = 16
 
 // find searches the candidates from a position. It returns the position from which the next search
 // continues.
-func (s *search) find(ctx context.Context, c index.Candidates, from Position, enough func(int) bool) (Position, error) {
+func (s *search) find(ctx context.Context, c index.Candidates, from Position, stop func(int) bool) (Position, error) {
 	// The first groups often fill the page, so the number of groups begins low.
 	for groups := 1; from > s.after; groups = min(2*groups, maxGroupsAtOnce) {
 		positions, next, err := s.positions(ctx, c, from, groups)
@@ -100,7 +100,7 @@ func (s *search) find(ctx context.Context, c index.Candidates, from Position, en
 		if err := s.entries(ctx, positions); err != nil || s.page.Next != 0 {
 			return from, err
 		}
-		if from = next; from > s.after && enough(s.searched) {
+		if from = next; from > s.after && stop(s.searched) {
 			s.page.Next = from + 1
 			if at, err := selectTimeAt(ctx, s.decoder.q, from+1); err == nil {
 				s.page.Searched = time.UnixMilli(at).UTC()

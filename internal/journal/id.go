@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// NewID returns an id whose first 48 bits are the time now, in milliseconds since 1970. The
-// other bits are random, except version and variant (RFC 9562, section 5.7).
+// NewID returns an id whose first 48 bits are the given time, in milliseconds since 1970.
+// The other bits are random, except version and variant (RFC 9562, section 5.7).
 func NewID(now time.Time) ID {
 	var id ID
 	binary.BigEndian.PutUint64(id[:8], uint64(max(now.UnixMilli(), 0))<<16)

@@ -79,8 +79,8 @@ func newMaintainer(j *Journal, limits retention.Limits) *maintainer {
 	return &maintainer{Journal: j, limits: limitsByKind(limits), decoder: newDecoder(j.db.Read())}
 }
 
-// task is one kind of the work of a maintainer. The function do does a piece of the work, and
-// reports whether there was work to do.
+// task is one kind of the work of a maintainer. Its function completes a piece of the work,
+// and reports whether there was work to do.
 type task struct {
 	doing string // "merging blocks"
 	do    func(context.Context, head, maintenance) (did bool, err error)

@@ -73,8 +73,8 @@ func testProofsOfMergedAndRemovedEntries(t *testing.T, d storetest.Database) {
 	}
 }
 
-// proofsOf returns the proofs of those entries that can be proved. It tries every tenth entry, which
-// includes all changes, because a proof reads a whole group.
+// proofsOf returns the proofs of those entries that can be proved. A proof reads a whole group, so
+// proofsOf tries only every tenth entry. These entries include all changes.
 func proofsOf(t *testing.T, j *journal.Journal, signed []byte, key note.Verifier, to journal.Position) map[journal.Position]string {
 	t.Helper()
 	all := make(map[journal.Position]string)

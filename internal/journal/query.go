@@ -285,9 +285,9 @@ func (s *search) run(ctx context.Context, before Position, enough func(searched 
 	return err
 }
 
-// scan searches the entries backward, from the position begin to the entry that follows the
-// position after. It returns the position from which the next search continues.
-func (s *search) scan(ctx context.Context, begin, after Position, enough func(int) bool) (Position, error) {
+// scan searches the entries backward, from one position to the entry that follows another
+// position. It returns the position from which the next search continues.
+func (s *search) scan(ctx context.Context, begin, after Position, stop func(int) bool) (Position, error) {
 	since, until := s.milliseconds()
 	from, upTo, end := begin, begin, after
 	if (!s.Since.IsZero() || !s.Until.IsZero()) && after == s.after {
@@ -315,7 +315,7 @@ func (s *search) scan(ctx context.Context, begin, after Position, enough func(in
 		}
 		from = b.first - 1
 		upTo = from // if the block was merged a moment ago, it has later entries, too
-		if from > end && enough(s.searched) {
+		if from > end && stop(s.searched) {
 			s.page.Next = from + 1
 			return from, nil
 		}
@@ -344,8 +344,8 @@ func (s *search) blockBack(ctx context.Context, position Position) (*block, erro
 	return s.ahead[0], nil
 }
 
-// searchBlock searches the entries of a block backward, from the position upTo to the entry that
-// follows the position after.
+// searchBlock searches the entries of a block backward, from one position to the entry that
+// follows another position.
 func (s *search) searchBlock(ctx context.Context, b *block, upTo, after Position) error {
 	s.searched += int(b.entries)
 	s.page.Searched = time.UnixMilli(b.earliest).UTC()

@@ -68,8 +68,8 @@ func (q *queue) record(entry *Entry) error {
 	return nil
 }
 
-// append queues entries and waits while the queue is full. The channel done receives the result of
-// the write.
+// append queues entries and waits while the queue is full. The returned channel receives the
+// result of the write.
 func (q *queue) append(ctx context.Context, entries []Entry) (done <-chan error, err error) {
 	size := 0
 	for i := range entries {
@@ -116,7 +116,7 @@ func (q *queue) fitsLocked(entries, bytes int) error {
 	return nil
 }
 
-// take returns all queued entries. It reuses the slices of the batch spare.
+// take returns all queued entries. It reuses the slices of the given batch.
 func (q *queue) take(spare batch) batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()

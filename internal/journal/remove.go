@@ -35,7 +35,7 @@ func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (
 			return false, err
 		}
 		if r == nil {
-			continue // all old entries of the block are kept: another block can have expired entries
+			continue // all old entries of this block are kept; try the next block
 		}
 		if err := m.rewrite(ctx, r); err != nil {
 			delete(m.trimmed, x.first) // the next step tries again
@@ -93,8 +93,9 @@ func (m *maintainer) removeFrom(ctx context.Context, head head, state maintenanc
 // expiredBlock is a block with entries beyond their limits.
 type expiredBlock struct {
 	*block
-	written   writeTimes
-	removedTo map[retentionKind]Position // the end of the block, for kinds of which no older entry is left
+	written writeTimes
+	// removedTo has the end of the block, for kinds of which no older entry is left.
+	removedTo map[retentionKind]Position
 }
 
 // timeOf returns the time of an entry's id. If the clock of the id was wrong, it returns the

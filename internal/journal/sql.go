@@ -18,7 +18,7 @@ const insertAtOnce = 256
 type head struct {
 	next      Position // of the next entry
 	principal int64    // number of the next new principal
-	floor     int64    // new blocks refer to no principal with a smaller number; see maintainer.sweep
+	floor     int64    // smallest number of a principal in new blocks; see maintainer.sweep
 	hash      hash     // of the last block
 	base      Position // of the last entry of format 1; leaf 0 stands for the entries up to base
 	chain     hash     // of the last block of format 1

@@ -12,7 +12,7 @@ import (
 
 // begunSweep is a sweep that has begun.
 type begunSweep struct {
-	from, floor int64 // the sweep continues after from and ends before floor
+	from, floor int64 // numbers: the sweep continues after the first and ends before the second
 	// usedPrincipals has the principals of the blocks that were not merged when the sweep began.
 	// The principals of merged blocks are in the database.
 	usedPrincipals map[int64]bool

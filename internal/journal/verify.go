@@ -84,19 +84,18 @@ type verifier struct {
 	decoder *decoder
 	head    head
 
-	// The function progress is called with the number of verified entries from the position begun
-	// to before the position end.
+	// progress is called with the numbers of verified entries and of all entries to verify. Those
+	// are the entries from the position begun to before the position end.
 	progress   func(done, all int64)
 	begun, end Position
 
 	tree      tree.Frontier
 	nodes     nodeReader
 	known     *cache[principalRef, struct{}] // principals that were checked
-	completed []tree.Node                    // subtrees that are not yet compared with the stored ones
-	// The field checkpoints has the stored checkpoints of larger trees. The field wrong has the
-	// size of a checkpoint whose root differs from the root of the tree.
-	checkpoints []storedCheckpoint
-	wrong       int64
+	completed []tree.Node                    // subtrees to compare with the stored ones
+
+	checkpoints []storedCheckpoint // of larger trees
+	wrong       int64              // size of a checkpoint whose root differs from the tree's root
 	keys        checkpoint.Keys
 	signed      []storedCheckpoint // the checkpoints of the verified part
 	replaced    []string           // keys that were replaced, according to the entries

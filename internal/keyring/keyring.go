@@ -85,8 +85,8 @@ type Keyring struct {
 type leaves struct {
 	signers map[token.Algorithm]*token.Signer
 	made    time.Time
-	// The leaves become valid at the time from. After the time until, a token of the longest
-	// lifetime would outlive them.
+	// The leaves are valid from the first time on. After the second time, a token of the
+	// longest lifetime would outlive them.
 	from, until time.Time
 	last        bool // they expire with the root, so leaves with a later expiry are impossible
 }

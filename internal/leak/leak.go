@@ -28,8 +28,8 @@ type Finder struct {
 	// Administered reports whether there is an administrator. If so, no secret for the first one is
 	// accepted.
 	Administered func(context.Context) (bool, error)
-	// HasSource and HasRegistry report whether the config has an identity source, by its name, and a
-	// registry, by its service.
+	// HasSource reports whether the config has the identity source with this name. HasRegistry
+	// reports whether the config has the registry with this service.
 	HasSource, HasRegistry func(name string) bool
 
 	Journal *journal.Journal

@@ -39,7 +39,7 @@ type Budget struct {
 	slots   int // of each class
 	outages outages
 	unknown *Budget // for names that do not exist
-	real    *Budget // set if this Budget is the field unknown of another Budget
+	real    *Budget // the Budget for which this Budget counts names that do not exist, or nil
 
 	mu       sync.Mutex
 	accounts map[string]*accountSlots // by class and account; at most maxAccounts
@@ -133,15 +133,15 @@ func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace b
 	return b.spend(ctx, account, knownPlace, b.key(classProven, account), check)
 }
 
-// spend implements Spend and SpendUnproven. The key in proven records a sign-in to the account. It
+// spend implements Spend and SpendUnproven. The key provenKey records a sign-in to the account. It
 // is "" if no record is needed.
-func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, proven string, check func(more func() error) (Verdict, error)) error {
+func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, provenKey string, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		_, err := check(func() error { return nil })
 		return err
 	}
 	if !knownPlace {
-		return b.spendOf(ctx, classUnknown, account, proven, proven, claimTries, check)
+		return b.spendOf(ctx, classUnknown, account, provenKey, provenKey, claimTries, check)
 	}
 	// The name has signed in at this place before, so this attempt may also use slots that
 	// strangers have not used. This does not change the bound for both classes together.
@@ -150,21 +150,21 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 		asked = true
 		return check(more)
 	}
-	err := b.spendOf(ctx, classKnown, account, "", proven, 1, noting)
+	err := b.spendOf(ctx, classKnown, account, "", provenKey, 1, noting)
 	own, limited := errors.AsType[*Error](err)
 	if !limited || asked {
 		return err
 	}
-	err = b.spendOf(ctx, classUnknown, account, "", proven, claimTries, noting)
+	err = b.spendOf(ctx, classUnknown, account, "", provenKey, claimTries, noting)
 	if left, limited := errors.AsType[*Error](err); limited && !asked && own.After < left.After {
 		return own
 	}
 	return err
 }
 
-// spendOf spends a slot of one class. The key in unproven equals the key in proven if an attempt
-// may be counted only in memory. Otherwise it is "".
-func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven string, tries int, check func(more func() error) (Verdict, error)) error {
+// spendOf spends a slot of one class. If an attempt may be counted only in memory, unprovenKey
+// equals provenKey. Otherwise it is "".
+func (b *Budget) spendOf(ctx context.Context, class, account, unprovenKey, provenKey string, tries int, check func(more func() error) (Verdict, error)) error {
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)
 	if err != nil {
@@ -172,21 +172,21 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 	}
 	defer func() { <-s.busy }()
 
-	local, slot, until, err := b.claim(ctx, key, unproven, s, tries)
+	local, slot, until, err := b.claim(ctx, key, unprovenKey, s, tries)
 	if err != nil {
 		return err
 	}
 	// Do not retry the claim here: the caller may hold a connection for which others wait.
 	verdict, err := check(func() (err error) {
-		local, slot, until, err = b.claim(ctx, key, unproven, s, 1)
+		local, slot, until, err = b.claim(ctx, key, unprovenKey, s, 1)
 		return err
 	})
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	switch verdict {
 	case Accepted:
-		if proven != "" && b.o.Store != nil {
-			b.outages.note(b.prove(ending, proven))
+		if provenKey != "" && b.o.Store != nil {
+			b.outages.note(b.prove(ending, provenKey))
 		}
 		for _, class := range []string{classKnown, classUnknown} {
 			b.forget(b.key(class, account))
@@ -210,9 +210,9 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 }
 
 // prove records a sign-in to an account, at most once a day.
-func (b *Budget) prove(ctx context.Context, proven string) error {
+func (b *Budget) prove(ctx context.Context, provenKey string) error {
 	until := b.o.Now().Add(PlaceFor)
-	_, _, err := b.o.Store.Claim(ctx, proven, 1, until.Add(-24*time.Hour), until)
+	_, _, err := b.o.Store.Claim(ctx, provenKey, 1, until.Add(-24*time.Hour), until)
 	return err
 }
 
@@ -300,7 +300,7 @@ func (s *accountSlots) blockedLocked(now int64) time.Duration {
 
 // claim takes a slot in the store. While the store is down, it takes a slot only in this process,
 // and the second result is -1. The first result is the index in s.until.
-func (b *Budget) claim(ctx context.Context, key, unproven string, s *accountSlots, tries int) (local, slot int, until time.Time, err error) {
+func (b *Budget) claim(ctx context.Context, key, unprovenKey string, s *accountSlots, tries int) (local, slot int, until time.Time, err error) {
 	now := b.o.Now()
 	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
 	b.mu.Lock()
@@ -309,7 +309,7 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *accountSlot
 	if wait > 0 {
 		return 0, -1, until, &Error{After: wait, Reported: true}
 	}
-	slot, wait, shared := b.claimShared(ctx, key, unproven, s, now, until, tries)
+	slot, wait, shared := b.claimShared(ctx, key, unprovenKey, s, now, until, tries)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range s.until {
@@ -333,13 +333,13 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *accountSlot
 
 // claimOnce takes a slot in the store. If the store did not answer, claimOnce returns false. For
 // an unknown name, this process gives the answer that the store would give for an existing name.
-func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *accountSlots, now, until time.Time) (slot int, wait time.Duration, ok bool) {
+func (b *Budget) claimOnce(ctx context.Context, key, unprovenKey string, s *accountSlots, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	switch {
 	case b.o.Store != nil:
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
-		if unproven != "" {
-			enough, wait, err := b.countLocally(ctx, key, unproven, s, now)
+		if unprovenKey != "" {
+			enough, wait, err := b.countLocally(ctx, key, unprovenKey, s, now)
 			if err != nil || enough {
 				return -1, wait, !b.outages.note(err)
 			}
@@ -359,8 +359,8 @@ func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *account
 // true, the attempt is counted in memory, and the returned duration is the time until a slot is
 // free. Otherwise countLocally has written the earlier attempts from memory to the store, and the
 // new attempt must also be counted in the store.
-func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *accountSlots, now time.Time) (counted bool, wait time.Duration, err error) {
-	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
+func (b *Budget) countLocally(ctx context.Context, key, unprovenKey string, s *accountSlots, now time.Time) (counted bool, wait time.Duration, err error) {
+	written, err := b.o.Store.Claimed(ctx, now, unprovenKey, key)
 	if err != nil || written {
 		return false, 0, err
 	}
@@ -391,9 +391,9 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *acco
 // claimShared takes a slot in the store. If the store did not answer, claimShared returns false.
 // claimShared tries several times for unknown names, too. Otherwise the duration of an attempt on
 // a recently used-up budget would reveal which names exist.
-func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *accountSlots, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
+func (b *Budget) claimShared(ctx context.Context, key, unprovenKey string, s *accountSlots, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
-		slot, wait, ok := b.claimOnce(ctx, key, unproven, s, now, until)
+		slot, wait, ok := b.claimOnce(ctx, key, unprovenKey, s, now, until)
 		if !ok {
 			return -1, 0, false
 		}

@@ -177,8 +177,8 @@ func filesChange(before, after storedSource) *journal.Change {
 	return &journal.Change{Actor: systemActor, Action: loadAction, Target: target, To: to}
 }
 
-// difference returns three lists: the names that only the map after has, the names whose values
-// differ, and the names that only the map before has.
+// difference returns three lists: the names that only the second map has, the names whose
+// values differ, and the names that only the first map has.
 func difference[T any](before, after map[string]T, equal func(a, b T) bool) (added, changed, removed []string) {
 	for name, now := range after {
 		if then, ok := before[name]; !ok {

@@ -132,8 +132,8 @@ func (b *Rulebook) At(ctx context.Context, at time.Time) (Period, error) {
 }
 
 // inMemory searches the period of the policy in force and the periods that are not stored yet, the
-// newest first, for a match. If found is false, the period can only be in the database. If the
-// rules of the matching policy are lost, found is false, and past has the period.
+// newest first, for a match. If inMemory returns false, the period can only be in the database. If
+// the rules of the matching policy are lost, it returns the period and false.
 func (b *Rulebook) inMemory(matches func(Period) bool) (past Period, found bool, err error) {
 	current := b.current()
 	if matches(current) {

@@ -44,7 +44,7 @@ func (t *compileLimiter) release() { <-t.taken }
 // cooldown waits until the cooldown is over.
 func (t *compileLimiter) cooldown(ctx context.Context) error { return t.wait(ctx, time.Until(t.until)) }
 
-// startCooldown starts the cooldown after a compilation that began at the time since.
+// startCooldown starts the cooldown after a compilation that began at the given time.
 func (t *compileLimiter) startCooldown(since time.Time) {
 	now := time.Now()
 	t.until = now.Add(cooldownAfter(now.Sub(since)))

@@ -140,9 +140,9 @@ type Rulebook struct {
 	status  atomic.Pointer[Status]
 	limiter compileLimiter // taken while a policy is compiled
 
-	// mu is never locked for long. To write files, known and source, a goroutine must have locked
-	// mu and taken the limiter. So a goroutine that has the limiter can read these fields without
-	// mu.
+	// mu is never locked for long. To write the fields files, known and source, a goroutine must
+	// have locked mu and taken the limiter. So a goroutine that has the limiter can read these
+	// fields without mu.
 	mu            sync.Mutex
 	files         Files
 	known         *contents     // the database's content for the policy in force; nil: not read yet

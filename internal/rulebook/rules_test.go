@@ -335,7 +335,8 @@ func TestNoPolicyWithoutTheDatabase(t *testing.T) {
 		if err := fresh.Reload(ctx, file(), func(*policy.Policy) { t.Error("a policy without the database") }); err == nil {
 			t.Error("Reload succeeded although the database was never read")
 		}
-		fresh.requireGrant(user("ann"), "repository:library/app:pull", "") // there is no policy at all
+		// There is no policy at all.
+		fresh.requireGrant(user("ann"), "repository:library/app:pull", "")
 		if err := d.Reload(ctx, file(), func(*policy.Policy) {}); err != nil {
 			t.Error(err)
 		}

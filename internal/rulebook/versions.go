@@ -296,7 +296,8 @@ func (b *Rulebook) unpackSource(packed []byte) (policy.Source, error) {
 			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not supported here", r.Name)
 		}
 		if source.Rules[i].When, err = b.o.When(r.When); err != nil {
-			source.Rules[i].When = &unreadableCondition{r.When, err} // a condition of another version
+			// It is a condition of another version.
+			source.Rules[i].When = &unreadableCondition{r.When, err}
 		}
 	}
 	return source, nil

@@ -11,7 +11,8 @@ func TestWithoutRegistry(t *testing.T) {
 		{"localhost/app", "localhost", "app", true},
 		{"registry.example.com:443/team/**", "registry.example.com:443", "team/**", true},
 		{"[::1]:5000/team", "[::1]:5000", "team", true},
-		{"registry.example.com/team/app", "registry.example.com", "team/app", false}, // or a mirror's repository
+		// This can also be a mirror's repository.
+		{"registry.example.com/team/app", "registry.example.com", "team/app", false},
 		{"team/app", "", "team/app", false},
 		{"app", "", "app", false},
 		{"app:v1", "", "app:v1", false},

@@ -145,7 +145,8 @@ func TestProtocol(t *testing.T) {
 	}
 	forged := honest.request(7, 9)
 	forged = strings.Replace(forged, "\n9\n", "\n8\n", 1)
-	impossible, err := tree.Checkpoint{Origin: key.Name(), Size: 1<<62 + 1}.Sign(key) // honest keys sign no such tree
+	// No honest log has a tree of this size.
+	impossible, err := tree.Checkpoint{Origin: key.Name(), Size: 1<<62 + 1}.Sign(key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (b *denyIndex) findCovering(g *Grantee) *policy.Rule {
 	return nil
 }
 
-// contains reports whether g includes all principals of the grantee other.
+// contains reports whether g includes all principals of the other grantee.
 func (g *Grantee) contains(other *Grantee) bool {
 	for _, s := range g.subjects {
 		if !other.implies(s) {
@@ -62,7 +62,7 @@ func (g *Grantee) implies(s match.Subject) bool {
 // granteeSummary records which kinds of principals, and which named principals, a list of grantees
 // includes. With it, mayOverlap need not read the whole list.
 type granteeSummary struct {
-	anonymous, signedIn bool // the list may have principals of this kind that named does not list
+	anonymous, signedIn bool // the list may have principals of this kind that are not in the map
 	named               map[match.Subject]bool
 }
 

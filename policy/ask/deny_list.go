@@ -65,9 +65,9 @@ func (a *Right) appliesWherever(b *Right, registry string) bool {
 	return len(b.Rule.Registries) > 0 && !slices.ContainsFunc(b.Rule.Registries, missing)
 }
 
-// contains reports whether the right a covers each name that the right other covers. If it returns
+// contains reports whether the right a covers each name that the other right covers. If it returns
 // true, this is always correct. If it returns false, this can be wrong, because several patterns
-// of a can together cover one pattern of other.
+// of a can together cover one pattern of the other right.
 func (a *Right) contains(other *Right) bool {
 	var buf, otherBuf [match.MaxParts]match.Part
 	for _, text := range other.Names {

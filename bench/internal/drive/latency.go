@@ -18,7 +18,8 @@ func newLatencies() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(m
 // record adds a request that took the given time. It does not allocate.
 func (r *Result) record(took time.Duration) {
 	r.Requests++
-	_ = r.latencies.RecordValue(int64(min(took, maxLatency))) // only a value above longest is an error
+	// Only a value above maxLatency would be an error.
+	_ = r.latencies.RecordValue(int64(min(took, maxLatency)))
 }
 
 // Latency returns the latency at the nearest rank of a share (0 to 1) of all requests: 0.99 is

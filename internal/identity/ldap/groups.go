@@ -440,8 +440,8 @@ func (d *Directory) readGroups(c *conn, groups []group, attribute string) ([]*ld
 // too.
 var byDN = [...]string{"entryDN", "distinguishedName"}
 
-// readTogether reads groups in one search and adds their entries to the map found. The keys of the
-// map are canonical DNs.
+// readTogether reads groups in one search and adds their entries to the map. The keys of the map
+// are canonical DNs.
 func (d *Directory) readTogether(c *conn, groups []group, attribute string, found map[string]*ldap.Entry) error {
 	if len(groups) < 2 {
 		return nil

@@ -31,11 +31,11 @@ type preset struct {
 	maxAge  time.Duration
 	number  string // claim with the issuer's own number for the principal
 
-	// The field shared is the URL of an issuer that issues tokens to anyone, with any
-	// audience. The value "*" means any issuer. If the field is set, the config must require a
-	// claim of the field own.
-	shared string
-	own    []ownClaim
+	// sharedIssuer is the URL of an issuer that issues tokens to anyone, with any audience.
+	// The value "*" means any issuer. If the field is set, the config must require one of the
+	// claims in own.
+	sharedIssuer string
+	own          []ownClaim
 }
 
 // Paths in a pod for requests to the API server.
@@ -56,7 +56,7 @@ func presetOf(name Preset) (preset, bool) {
 	case GitHubActions:
 		const issuer = "https://token.actions.githubusercontent.com"
 		return preset{
-			issuer: issuer, shared: issuer,
+			issuer: issuer, sharedIssuer: issuer,
 			principal: "github:{repository}",
 			groups: []string{
 				"github:{repository_owner}",
@@ -83,7 +83,7 @@ func presetOf(name Preset) (preset, bool) {
 	case GitLabCI:
 		const issuer = "https://gitlab.com"
 		return preset{
-			issuer: issuer, shared: issuer,
+			issuer: issuer, sharedIssuer: issuer,
 			principal: "gitlab:{project_path}",
 			groups: []string{
 				"gitlab:{namespace_path}",
@@ -106,7 +106,7 @@ func presetOf(name Preset) (preset, bool) {
 	case Buildkite:
 		const issuer = "https://agent.buildkite.com"
 		return preset{
-			issuer: issuer, shared: issuer,
+			issuer: issuer, sharedIssuer: issuer,
 			principal: "buildkite:{organization_slug}/{pipeline_slug}",
 			groups: []string{
 				"buildkite:{organization_slug}",
@@ -142,9 +142,9 @@ func presetOf(name Preset) (preset, bool) {
 		}, true
 	case SPIFFE:
 		return preset{
-			principal: "{sub}", // spiffe://TRUST-DOMAIN/PATH
-			shared:    "*",
-			own:       []ownClaim{{"sub", []string{"spiffe://?/…"}}},
+			principal:    "{sub}", // spiffe://TRUST-DOMAIN/PATH
+			sharedIssuer: "*",
+			own:          []ownClaim{{"sub", []string{"spiffe://?/…"}}},
 		}, true
 	}
 	return preset{}, false

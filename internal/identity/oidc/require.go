@@ -93,7 +93,7 @@ func matchesPrefix(pattern, prefix string) bool {
 // If a new customer could meet them, it adds a warning.
 func (s *settings) checkRestricted() {
 	name, known := sharedPreset(&s.o)
-	if known.shared == "" {
+	if known.sharedIssuer == "" {
 		return // no other customers
 	}
 	ok, wide := known.excludesOthers(&s.o)
@@ -120,7 +120,7 @@ func (s *settings) checkRestricted() {
 func sharedPreset(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)
-		if known.shared == o.Issuer && o.Issuer != "" || known.shared == "*" && o.Preset == name {
+		if known.sharedIssuer == o.Issuer && o.Issuer != "" || known.sharedIssuer == "*" && o.Preset == name {
 			return name, known
 		}
 	}

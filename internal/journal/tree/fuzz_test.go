@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 )
 
-// Whoever has the key of a journal can sign any numbers. A proof with them must fail at once: it
-// must not panic, and must not keep a witness or an auditor busy.
+// A thief of a journal's key can sign any numbers. A proof with such numbers must fail at once:
+// it must not panic, and must not keep a witness or an auditor busy.
 func FuzzProofsWithAnyNumbers(f *testing.F) {
 	const name = "auth.example.com/journal"
 	private, public := testKey(f, name)

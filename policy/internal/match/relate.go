@@ -59,7 +59,7 @@ func (p Pattern) Overlaps(other Pattern) bool {
 // canSpanParts reports whether the part can match several parts of a name.
 func (p Part) canSpanParts() bool { return p.Kind == DoubleStar || p.Kind == ClaimPlaceholder }
 
-// Contains reports whether the part p matches all texts that the part other matches.
+// Contains reports whether the part p matches all texts that the other part matches.
 func (p Part) Contains(other Part) bool {
 	switch {
 	case other.Kind == DoubleStar:

@@ -152,8 +152,8 @@ var otherKinds = map[string]string{
 	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
 }
 
-// issuers are words with which names of workloads often begin. By mistake, the author of a rule
-// can use such a word as a kind: github:team/app instead of workload:github:team/app.
+// issuers are words with which names of workloads often begin. The author of a rule may write
+// such a word as a kind: github:team/app instead of workload:github:team/app.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
 func unknownSubject(written, word, name string, named bool) *SyntaxError {
