@@ -196,28 +196,6 @@ func TestOldBlocksAreMergedAndCompressed(t *testing.T) {
 	})
 }
 
-func TestABlockFromWhichEntriesAreRemovedStaysCompressed(t *testing.T) {
-	clock := clocktest.New(noon)
-	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
-	for i, e := range pushes(0, 255) {
-		if i%2 == 0 {
-			e = journal.Entry{Change: &journal.Change{Actor: "user:ann", Action: "rule.add", Target: fmt.Sprint(i)}}
-		}
-		fill(t, j, clock, 0, e)
-	}
-	clock.Pass(time.Hour)
-	runSteps(t, journal.NewMaintainer(j, retention.Limits{}))
-	_, merged := blocks(t, db)
-	clock.Pass(24 * time.Hour)
-	if did, err := journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: time.Hour}}).Remove(t.Context()); !did || err != nil {
-		t.Fatal(did, err)
-	}
-	// A hash for each removed entry is left, which cannot be compressed.
-	if _, left := blocks(t, db); left > 2*merged {
-		t.Errorf("half of the entries take %d bytes, and all of them took %d", left, merged)
-	}
-}
-
 // A block that is not merged yet can have entries of two groups.
 func TestABlockOfTwoGroupsIsSplit(t *testing.T) {
 	clock := clocktest.New(noon)
