@@ -31,11 +31,11 @@ func newMetrics(a *App) *prometheus.Registry {
 		gauge("tidewaiter_database_disk_free_bytes", "Free space on the disk of the database.",
 			func() float64 { free, _, _ := a.disk.space(); return float64(free) })
 	}
-	for _, p := range a.derived.Status() {
+	for i, p := range a.derived.Status() {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tidewaiter_projection_behind", Help: "Entries of the journal that a projection has not read yet.",
 			ConstLabels: prometheus.Labels{"projection": p.Name},
-		}, func() float64 { return float64(a.derived.Behind(p.Name)) }))
+		}, func() float64 { return float64(a.derived.Status()[i].Behind) }))
 	}
 	counter("tidewaiter_password_hashes_total", "Passwords that were hashed.",
 		func() float64 { return float64(a.hashing.Stats().Hashed) })

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -243,10 +242,7 @@ func (a *App) notes(inFull bool) (notes []string) {
 	}
 	for _, p := range a.derived.Status() {
 		if p.Err != nil {
-			text := "search index: it cannot be written, so searches of the journal take longer"
-			if p.Name == catalog.Name {
-				text = "catalog: it cannot be written, so it does not have the latest events"
-			}
+			text := p.Title + ": it cannot be written, so " + p.Lag
 			if inFull {
 				text += ": " + p.Err.Error()
 			}

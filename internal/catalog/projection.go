@@ -3,6 +3,7 @@ package catalog
 import (
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 )
 
@@ -94,14 +95,14 @@ const tables = `
 		PRIMARY KEY (manifest, day)
 	) CLUSTERED`
 
-// Name is the name of the projection.
-const Name = "catalog"
-
 // Projection returns the definition of the catalog.
 func Projection() *projection.Definition {
 	return &projection.Definition{
-		Name:    Name,
+		Name:    "catalog",
 		Version: version,
+		Title:   "catalog",
+		Lag:     "it does not have the latest events",
+		Kind:    journal.KindEvent,
 		Tables: []string{
 			"catalog_repositories", "catalog_manifests", "catalog_tags", "catalog_history", "catalog_blobs", "catalog_pulls",
 		},

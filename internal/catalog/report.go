@@ -18,10 +18,10 @@ type report struct {
 	at       int64 // microseconds since 1970
 }
 
-// reportOf returns the event of an entry. If the catalog does not need the event, it returns
-// false.
+// reportOf returns the report of an entry that has an event. If the catalog does not need the
+// event, it returns false.
 func reportOf(e *journal.Entry) (r report, ok bool) {
-	if e.Event == nil || !aboutManifest(e.Event) {
+	if !aboutManifest(e.Event) {
 		return report{}, false
 	}
 	return report{e.Event, e.Registry, e.Position, eventTime(e).UnixMicro()}, true

@@ -374,15 +374,13 @@ func (o *openBlock) publicPart(line []byte) []byte {
 	return public
 }
 
-// idTime reads the id of an entry from the entry's public part. It returns the time of the id, in
-// milliseconds since 1970.
-func idTime(public []byte) (int64, error) {
+// readID reads the id of an entry from the entry's public part.
+func readID(public []byte) (ID, error) {
 	const begin, size = len(`{"id":"`), 36
 	if len(public) < begin+size {
-		return 0, errors.New("an entry has no id")
+		return ID{}, errors.New("an entry has no id")
 	}
-	id, err := parseID(string(public[begin : begin+size]))
-	return id.milliseconds(), err
+	return parseID(string(public[begin : begin+size]))
 }
 
 // privateHash returns the hash of an entry's private part, and whether the part was erased.

@@ -38,7 +38,7 @@ func (k *packer) add(o *openBlock, line []byte) error {
 	if err != nil {
 		return err
 	}
-	at, err := idTime(p.public)
+	id, err := readID(p.public)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (k *packer) add(o *openBlock, line []byte) error {
 	b = append(append(b, '\t'), p.public...)
 	b = append(append(b, '\t'), p.private...)
 	k.lines = append(b, '\n')
-	k.earliest, k.latest = min(k.earliest, at), max(k.latest, at)
+	k.earliest, k.latest = min(k.earliest, id.milliseconds()), max(k.latest, id.milliseconds())
 	k.kept++
 	k.next++
 	return nil

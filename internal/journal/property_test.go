@@ -50,6 +50,27 @@ func testPropertyWhatWasAppendedIsReadBack(t *testing.T, d storetest.Database) {
 		if diff := cmp.Diff(want[after:], read(t, j, before+journal.Position(after)), asKept); diff != "" {
 			rt.Error(diff)
 		}
+		example := rapid.SampledFrom(want).Draw(rt, "of its kind")
+		kind := example.Kind()
+		ofKind := slices.Clone(want)
+		for i := range ofKind {
+			if e := &ofKind[i]; e.Kind() != kind {
+				*e = journal.Entry{Position: e.Position, ID: e.ID}
+			}
+		}
+		var decoded []journal.Entry
+		for e, err := range j.ReadKind(t.Context(), before, kind) {
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if e.Kind() != kind { // another entry can have the text for which the lines are searched
+				e = journal.Entry{Position: e.Position, ID: e.ID}
+			}
+			decoded = append(decoded, e)
+		}
+		if diff := cmp.Diff(ofKind, decoded, asKept); diff != "" {
+			rt.Errorf("entries of the kind %s: %s", kind, diff)
+		}
 		one := rapid.SampledFrom(want).Draw(rt, "one")
 		found, err := j.Find(t.Context(), one.ID)
 		if err != nil {

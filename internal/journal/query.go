@@ -57,6 +57,9 @@ const (
 	KindText     Kind = "text"
 )
 
+// key returns a text that each line of an entry of the kind has.
+func (k Kind) key() []byte { return []byte(`,"` + string(k) + `":`) }
+
 // Kind returns the entry's kind.
 func (e *Entry) Kind() Kind {
 	switch {
@@ -431,7 +434,7 @@ func (q *Query) texts() (all [][][]byte) {
 		add(append(slices.Clone(q.Who.Subjects), q.Who.Logins...)...)
 	}
 	if q.Kind != "" {
-		all = append(all, [][]byte{fmt.Appendf(nil, `,"%s":`, q.Kind)})
+		all = append(all, [][]byte{q.Kind.key()})
 	}
 	if q.Registry != "" {
 		add(q.Registry)

@@ -504,11 +504,11 @@ func (c *referenceChecker) entry(p *parts) error {
 	if p.principal > c.principals {
 		return errors.New("its principals are not in order of first use")
 	}
-	at, err := idTime(p.public)
+	id, err := readID(p.public)
 	if err != nil {
 		return err
 	}
-	c.earliest, c.latest = min(c.earliest, at), max(c.latest, at)
+	c.earliest, c.latest = min(c.earliest, id.milliseconds()), max(c.latest, id.milliseconds())
 	return nil
 }
 

@@ -15,8 +15,9 @@
 // The tables are in the derived database (store.Derived), which is not part of backups. A
 // projection is rebuilt if it has another version, or if it was derived from another database. It
 // is also rebuilt if the journal no longer has the last entry that the projection read, because a
-// backup was restored. A damaged file is deleted. Errors do not affect the journal's writers.
-// After an error, the projection lags behind; the error is logged, and the batch is retried.
+// backup was restored. A damaged file is deleted. Errors do not affect the journal's writers or
+// other projections. After an error, the projection lags behind; the error is logged, and the
+// batch is retried.
 //
 // Replicas that share a PostgreSQL database share its projections. The replica that begins a batch
 // first writes it. The other replicas wait for the next batch.
@@ -30,12 +31,12 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -44,17 +45,24 @@ type Definition struct {
 	Name    string
 	Version int // increment it when the tables change, or when Apply writes other rows
 
+	// Messages for people use the following texts: "cannot update the <Title>, so <Lag>".
+	Title, Lag string
+
 	// Tables are the names of its tables. SQLite and PostgreSQL are the statements that create
 	// them.
 	Tables             []string
 	SQLite, PostgreSQL string
+
+	// Kind selects the entries that Apply gets: those of a kind. "": all entries. Entries of other
+	// kinds are not decoded.
+	Kind journal.Kind
 
 	// Step, if it is positive, makes each batch end before a multiple of it. So a batch has all
 	// entries between two multiples. Entries after the last multiple wait until the next multiple
 	// is reached.
 	Step journal.Position
 
-	// Apply writes entries, in the order of their positions. It returns the first error of the
+	// Apply writes the selected entries, in the order of their positions. It returns the first error of the
 	// sequence unchanged. After Apply, the new position is written, and the transaction is
 	// committed.
 	Apply func(ctx context.Context, tx Tx, entries iter.Seq2[journal.Entry, error]) error
@@ -89,7 +97,7 @@ type Options struct {
 
 // Status is the state of a projection.
 type Status struct {
-	Name     string
+	*Definition
 	Position journal.Position // entries up to here were read
 	Behind   int64            // entries of the journal that were not read yet
 	Err      error            // of the last attempt to read more entries; nil: it succeeded
@@ -115,12 +123,11 @@ type Set struct {
 	db          *store.DB
 	o           Options
 	definitions []*Definition
-	failures    loglimit.Limit
 
 	mu       sync.Mutex // guards the fields below
 	derived  *store.Derived
 	instance string
-	status   map[string]*Status
+	status   []Status // in the order of definitions
 	closed   bool
 }
 
@@ -132,9 +139,9 @@ func New(db *store.DB, o Options, definitions ...*Definition) *Set {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Set{db: db, o: o, definitions: definitions, failures: loglimit.Limit{Period: time.Minute}, status: make(map[string]*Status)}
+	s := &Set{db: db, o: o, definitions: definitions}
 	for _, d := range definitions {
-		s.status[d.Name] = &Status{Name: d.Name}
+		s.status = append(s.status, Status{Definition: d})
 	}
 	return s
 }
@@ -143,18 +150,7 @@ func New(db *store.DB, o Options, definitions ...*Definition) *Set {
 func (s *Set) Status() []Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]Status, 0, len(s.definitions))
-	for _, d := range s.definitions {
-		all = append(all, *s.status[d.Name])
-	}
-	return all
-}
-
-// Behind returns Status.Behind of a projection.
-func (s *Set) Behind(name string) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.status[name].Behind
+	return slices.Clone(s.status)
 }
 
 // View returns a snapshot of the current state of a projection. The error is ErrNotBuilt, or the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -20,13 +21,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+	"github.com/tidewaiter/tidewaiter/notification"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
-// seenEntries is a projection with a row for each entry. Inserting a row twice fails.
+// seenEntries is a projection with a row for each entry: its text, or the tag of its event.
+// Inserting a row twice fails.
 func seenEntries(version int, step journal.Position) *projection.Definition {
 	return &projection.Definition{
 		Name: "seen", Version: version, Tables: []string{"seen"}, Step: step,
@@ -37,7 +40,11 @@ func seenEntries(version int, step journal.Position) *projection.Definition {
 				if err != nil {
 					return err
 				}
-				if _, err := tx.ExecContext(ctx, `INSERT INTO seen (position, text) VALUES ($1, $2)`, e.Position, string(e.Text)); err != nil {
+				text := string(e.Text)
+				if e.Event != nil {
+					text = e.Event.Tag
+				}
+				if _, err := tx.ExecContext(ctx, `INSERT INTO seen (position, text) VALUES ($1, $2)`, e.Position, text); err != nil {
 					return err
 				}
 			}
@@ -55,7 +62,8 @@ type fixture struct {
 	definition *projection.Definition
 }
 
-func open(t *testing.T, url string, d *projection.Definition, o projection.Options) *fixture {
+// open opens a Set with the projection, and with the given other projections before it.
+func open(t *testing.T, url string, d *projection.Definition, o projection.Options, others ...*projection.Definition) *fixture {
 	t.Helper()
 	db, err := store.Open(t.Context(), url)
 	if err != nil {
@@ -65,7 +73,7 @@ func open(t *testing.T, url string, d *projection.Definition, o projection.Optio
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t, db, j, projection.New(db, o, d), d}
+	f := &fixture{t, db, j, projection.New(db, o, append(others, d)...), d}
 	t.Cleanup(f.close)
 	return f
 }
@@ -86,6 +94,14 @@ func (f *fixture) append(texts ...string) {
 		if err := f.journal.Append(context.Background(), journal.Entry{Text: []byte(text)}); err != nil {
 			f.t.Fatal(err)
 		}
+	}
+}
+
+func (f *fixture) push(tag string) {
+	f.t.Helper()
+	e := journal.Entry{Event: &notification.Event{Action: notification.Push, Repository: "a", Tag: tag}}
+	if err := f.journal.Append(context.Background(), e); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
@@ -252,32 +268,60 @@ func TestAProjectionOfAnotherVersionIsBuiltAnew(t *testing.T) {
 // database was restored. After that, other entries were written.
 func TestAProjectionIsBuiltAnewAfterARestore(t *testing.T) {
 	for _, later := range []int{0, 1, 5} {
-		folder := t.TempDir()
-		file := folder + "/state.db"
-		f := open(t, "sqlite:"+file, seenEntries(1, 0), projection.Options{})
-		f.append("a")
-		f.close()
-		backup, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f = open(t, "sqlite:"+file, seenEntries(1, 0), projection.Options{})
-		f.append("b", "c")
-		f.catchUp()
-		f.want("1 a, 2 b, 3 c")
-		f.close()
-		if err := os.WriteFile(file, backup, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f = open(t, "sqlite:"+file, seenEntries(1, 0), projection.Options{})
-		want := []string{"1 a"}
-		for i := range later {
-			f.append(fmt.Sprint("x", i))
-			want = append(want, fmt.Sprintf("%d x%d", i+2, i))
-		}
-		f.catchUp()
-		f.want(strings.Join(want, ", "))
+		testRestore(t, "", later, "1 a", "1 a, 2 b, 3 c")
+		testRestore(t, journal.KindEvent, later, "", "") // the lost entries are of another kind
 	}
+}
+
+func testRestore(t *testing.T, kind journal.Kind, later int, restored, lost string) {
+	definition := seenEntries(1, 0)
+	definition.Kind = kind
+	file := t.TempDir() + "/state.db"
+	f := open(t, "sqlite:"+file, definition, projection.Options{})
+	f.append("a")
+	f.close()
+	backup, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f = open(t, "sqlite:"+file, definition, projection.Options{})
+	f.append("b", "c")
+	f.catchUp()
+	f.want(lost)
+	f.close()
+	if err := os.WriteFile(file, backup, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f = open(t, "sqlite:"+file, definition, projection.Options{})
+	var want []string
+	if restored != "" {
+		want = append(want, restored)
+	}
+	for i := range later {
+		f.push(fmt.Sprint("x", i))
+		want = append(want, fmt.Sprintf("%d x%d", i+2, i))
+	}
+	f.catchUp()
+	f.want(strings.Join(want, ", "))
+}
+
+// Entries of other kinds are read, but the projection does not get them.
+func TestAProjectionOfOneKind(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		definition := seenEntries(1, 0)
+		definition.Kind = journal.KindEvent
+		f := open(t, d.Ready(t), definition, projection.Options{Batch: 2})
+		f.append("a")
+		f.push("v1")
+		f.append(`{"id":"","event":{}}`)
+		f.push("v2")
+		f.append("b")
+		f.catchUp()
+		f.want("2 v1, 4 v2")
+		if s := f.set.Status()[0]; s.Position != 5 || s.Behind != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
 }
 
 func TestAProjectionOfAnotherDatabaseIsBuiltAnew(t *testing.T) {
@@ -373,6 +417,28 @@ func TestRunBuildsAProjection(t *testing.T) {
 	remove(t, strings.TrimPrefix(url, "sqlite:")+".index")
 	f.append("b")
 	f.await("1 a, 2 b")
+}
+
+// While a projection fails, Run reads all entries into the other ones.
+func TestAProjectionThatFailsStopsNoOther(t *testing.T) {
+	failing := seenEntries(1, 0)
+	failing.Name, failing.Tables, failing.SQLite, failing.Title, failing.Lag = "failing", nil, "SELECT 1", "index", "it is old"
+	failing.Apply = func(context.Context, projection.Tx, iter.Seq2[journal.Entry, error]) error {
+		return errors.New("no space left")
+	}
+	log := new(await.Log)
+	o := projection.Options{Batch: 1, Log: slog.New(slog.NewTextHandler(log, nil))}
+	f := open(t, storetest.SQLite().Ready(t), seenEntries(1, 0), o, failing)
+	f.append("a", "b", "c")
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { f.set.Run(ctx, f.journal) })
+	f.await("1 a, 2 b, 3 c")
+	stop()
+	running.Wait()
+	if n := log.Count("updating the index failed; until this works again, it is old"); n == 0 {
+		t.Errorf("the log has no warning:\n%s", log)
+	}
 }
 
 // A read-only Set reads existing projections, and creates no file or table.

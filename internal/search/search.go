@@ -65,6 +65,8 @@ func Projection(login func(*policy.Principal) string) *projection.Definition {
 	return &projection.Definition{
 		Name:       "search",
 		Version:    version,
+		Title:      "search index",
+		Lag:        "searches of the journal take longer",
 		Tables:     []string{"search_terms", "search_times"},
 		SQLite:     fmt.Sprintf(tables, "INTEGER", "BLOB"),
 		PostgreSQL: fmt.Sprintf(tables, "BIGINT", "BYTEA"),
