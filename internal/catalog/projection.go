@@ -8,7 +8,7 @@ import (
 )
 
 // version must be incremented when the tables change, or when other rows are written to them.
-const version = 1
+const version = 2
 
 // Times are microseconds since 1970, and 0 stands for "never". Ids are numbered in the order of the
 // journal, so that a rebuild writes the same rows.

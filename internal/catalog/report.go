@@ -8,7 +8,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-const dayLength = 24 * 60 * 60 * 1_000_000 // microseconds
+const (
+	dayLength = 24 * 60 * 60 * 1_000_000 // microseconds
+	// maxSize is the largest size that is believed, in bytes. Clients choose the sizes in a
+	// manifest, and registries do not check them. The largest objects of common stores have 5 TiB.
+	maxSize = 8 << 40
+)
 
 // report is an event about a manifest or a tag.
 type report struct {
@@ -19,12 +24,28 @@ type report struct {
 }
 
 // reportOf returns the report of an entry that has an event. If the catalog does not need the
-// event, it returns false.
+// event, it returns false. A name with NUL is no name of a repository or tag, and PostgreSQL cannot
+// store it.
 func reportOf(e *journal.Entry) (r report, ok bool) {
-	if !aboutManifest(e.Event) {
+	if !aboutManifest(e.Event) || strings.Contains(e.Event.Repository+e.Event.Tag, nul) {
 		return report{}, false
 	}
-	return report{e.Event, e.Registry, e.Position, eventTime(e).UnixMicro()}, true
+	event := *e.Event
+	event.Size = believedSize(event.Size)
+	event.Actor, event.MediaType = withoutNUL(event.Actor), withoutNUL(event.MediaType)
+	return report{&event, e.Registry, e.Position, eventTime(e).UnixMicro()}, true
+}
+
+const nul = "\x00"
+
+func withoutNUL(text string) string { return strings.ReplaceAll(text, nul, "\ufffd") }
+
+// believedSize returns the size, or 0 (unknown) if it cannot be true.
+func believedSize(reported int64) int64 {
+	if reported < 0 || reported > maxSize {
+		return 0
+	}
+	return reported
 }
 
 // eventTime returns the time of an event.
@@ -74,7 +95,7 @@ func (r *report) references() references {
 	var b references
 	for _, d := range r.References {
 		if d.Digest != "" && !isManifest(d.MediaType) {
-			b = b.add(compact(d.Digest), d.Size)
+			b = b.add(compact(d.Digest), believedSize(d.Size))
 		}
 	}
 	return b

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/catalog"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/notification"
 )
@@ -273,3 +277,88 @@ func TestEventsOfRegistries(t *testing.T) {
 }
 
 const missing = "repository team/app: the catalog does not have it"
+
+// Clients choose the sizes of the layers in a manifest, because registries check only the digests.
+// So anybody who may push to one repository can report any size, and many times.
+func TestReportedSizesCannotStopTheCatalog(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		for _, reported := range []struct {
+			size  int64
+			times int // in each manifest
+		}{{math.MaxInt64, 1}, {math.MaxInt64, 3}, {catalog.MaxSize, notification.MaxReferences}} {
+			f := open(t, d.Ready(t), 1)
+			for i := range 4 {
+				push := event(i, "push v1 "+string(rune('a'+i)))
+				push.Size = reported.size
+				for range reported.times {
+					push.References = append(push.References, notification.Descriptor{Digest: digestOf("layer"), Size: reported.size})
+				}
+				f.send(push)
+			}
+			f.send(event(5, "push v2 z"), event(6, "delete a"), event(7, "delete b"), event(8, "delete c"), event(9, "delete d"))
+			if got := f.summary(); got != "; " {
+				t.Errorf("%+v: %s", reported, got)
+			}
+			r := f.newReader()
+			repository, err := r.Repository(t.Context(), nil, registry, "team/app")
+			if err != nil || repository.Size != 0 || repository.Tags != 1 || repository.Manifests != 1 {
+				t.Errorf("%+v: %+v, %v", reported, repository, err)
+			}
+			r.Close()
+			f.close()
+		}
+	})
+}
+
+// A total near the limit of 64 bits stops growing.
+func TestTheTotalSizeOfABlobIsLimited(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		f := open(t, d.Ready(t), 1)
+		apply := f.definition.Apply
+		f.definition.Apply = func(ctx context.Context, tx projection.Tx, entries iter.Seq2[journal.Entry, error]) error {
+			if err := apply(ctx, tx, entries); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, `UPDATE catalog_blobs SET total = $1`, math.MaxInt64-10)
+			return err
+		}
+		for i, name := range []string{"a", "b", "c"} {
+			push := event(i, "push v1 "+name)
+			push.References = []notification.Descriptor{{Digest: digestOf("layer"), Size: 1000}}
+			f.send(push)
+		}
+		f.send(event(4, "delete a"))
+		if got := f.summary(); got != "v1=c; b c" {
+			t.Error(got)
+		}
+	})
+}
+
+// PostgreSQL stores no text with NUL. An event with NUL must not stop the catalog.
+func TestTextWithNULCannotStopTheCatalog(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		f := open(t, d.Ready(t), 100)
+		for i, change := range []func(*notification.Event){
+			func(e *notification.Event) { e.Repository = "team/\x00" },
+			func(e *notification.Event) { e.Tag = "v\x00" },
+			func(e *notification.Event) { e.Action, e.Tag = "delete", "v\x00" },
+			func(e *notification.Event) { e.Action, e.Tag = "pull", "v\x00" },
+			func(e *notification.Event) { e.Digest = "sha256:\x00" },
+			func(e *notification.Event) { e.References = []notification.Descriptor{{Digest: "\x00", Size: 1}} },
+			func(e *notification.Event) { e.Actor, e.MediaType = "a\x00nn", imageType+"\x00" },
+		} {
+			e := event(i, "push v1 a")
+			change(&e)
+			f.send(e)
+		}
+		if got := f.summary(); got != "v1=a; a" {
+			t.Error(got)
+		}
+		r := f.newReader()
+		defer r.Close()
+		repository, err := r.Repository(t.Context(), nil, registry, "team/app")
+		if err != nil || repository.Pushed.By != "a\ufffdnn" {
+			t.Errorf("%+v, %v", repository, err)
+		}
+	})
+}
