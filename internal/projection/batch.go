@@ -50,9 +50,11 @@ func (s *Set) advance(ctx context.Context, j *journal.Journal, i int, last journ
 	if err != nil && t.derived != nil && t.derived.Damaged(err) {
 		s.o.Log.Warn("derived data is damaged; building it again", "file", t.derived.String(), "reason", err.Error())
 		if t.derived.PostgreSQL() {
-			return true, s.rebuild(ctx)
+			err = s.rebuild(ctx)
+		} else {
+			err = s.remove(t.derived)
 		}
-		return true, s.remove(t.derived)
+		return err == nil, err
 	}
 	return err == nil && t.batchEnd(position, last) > position, err
 }

@@ -419,7 +419,7 @@ func TestRunBuildsAProjection(t *testing.T) {
 	f.await("1 a, 2 b")
 }
 
-// While a projection fails, Run reads all entries into the other ones.
+// While a projection fails, Run and CatchUp read all entries into the other ones.
 func TestAProjectionThatFailsStopsNoOther(t *testing.T) {
 	failing := seenEntries(1, 0)
 	failing.Name, failing.Tables, failing.SQLite, failing.Title, failing.Lag = "failing", nil, "SELECT 1", "index", "it is old"
@@ -430,10 +430,15 @@ func TestAProjectionThatFailsStopsNoOther(t *testing.T) {
 	o := projection.Options{Batch: 1, Log: slog.New(slog.NewTextHandler(log, nil))}
 	f := open(t, storetest.SQLite().Ready(t), seenEntries(1, 0), o, failing)
 	f.append("a", "b", "c")
+	if err := f.set.CatchUp(t.Context(), f.journal, nil); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("CatchUp: %v", err)
+	}
+	f.want("1 a, 2 b, 3 c")
+	f.append("d", "e", "f")
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.set.Run(ctx, f.journal) })
-	f.await("1 a, 2 b, 3 c")
+	f.await("1 a, 2 b, 3 c, 4 d, 5 e, 6 f")
 	stop()
 	running.Wait()
 	if n := log.Count("updating the index failed; until this works again, it is old"); n == 0 {

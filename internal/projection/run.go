@@ -108,7 +108,7 @@ func firstError(errs []error) (first error) {
 }
 
 // CatchUp reads the journal up to its current end. If progress is not nil, CatchUp calls this
-// function after each batch.
+// function after each batch. If a projection fails, CatchUp completes the others first.
 func (s *Set) CatchUp(ctx context.Context, j *journal.Journal, progress func([]Status)) error {
 	for {
 		more, _, errs := s.round(ctx, j)
@@ -119,14 +119,11 @@ func (s *Set) CatchUp(ctx context.Context, j *journal.Journal, progress func([]S
 			}
 			continue
 		}
-		if err != nil {
-			return err
-		}
-		if progress != nil {
+		if err == nil && progress != nil {
 			progress(s.Status())
 		}
 		if !more {
-			return nil
+			return err
 		}
 	}
 }
