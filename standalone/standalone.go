@@ -44,6 +44,7 @@ type Standalone struct {
 	outer    []net.Listener // for clients: the loopback addresses of localhost
 	inner    net.Listener   // for the registry's events; closed last
 	registry http.Handler
+	files    app.Files // of the config at the start
 	log      *logging.Log
 	lock     *os.File // of the folder, so that only one process writes to the registry's storage
 }
@@ -74,7 +75,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	if s.lock, err = lock(s.setup.Path(lockFile)); err != nil {
 		return nil, err
 	}
-	cfg, err := s.load(nil)
+	cfg, err := s.load(s.files.Seen)
 	if err != nil {
 		return nil, fmt.Errorf("the configuration has errors:\n%w", err)
 	}
@@ -141,7 +142,7 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// load reads the config. It calls the function onRead for each file that it reads.
+// load reads the config. It calls the function onRead before it reads a file.
 func (s *Standalone) load(onRead func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.setup.Path(setup.Config), config.Options{Seen: onRead})
 }
@@ -167,7 +168,7 @@ func (s *Standalone) Serve(ctx context.Context) error {
 	defer following.Wait()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	following.Go(func() { s.app.Watch(ctx, s.load, nil) })
+	following.Go(func() { s.app.Watch(ctx, &s.files, s.load, nil) })
 
 	var err error
 	select {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
@@ -43,7 +44,9 @@ func (s *session) serve(createDatabase bool) error {
 
 	runtime.MemProfileRate = 0 // the profile is not served
 	setGCPercent(starting)
-	if err := loadConfig(s); err != nil {
+	var files app.Files
+	var err error
+	if s.cfg, err = config.Load(s.file, config.Options{Keys: s.keys, Seen: files.Seen}); err != nil {
 		return err
 	}
 	password.AddThreads()
@@ -62,7 +65,7 @@ func (s *session) serve(createDatabase bool) error {
 		setGCPercent(steady)
 		log.Info("serving", "version", thisBuild().Version, "config", s.file, "registries", registries, "rules", a.Rulebook().Policy().Len(),
 			"journal_keeps", keeps)
-		watching.Go(func() { a.Watch(ctx, s.reloadConfig, forward(ctx, reload)) })
+		watching.Go(func() { a.Watch(ctx, &files, s.reloadConfig, forward(ctx, reload)) })
 	})
 }
 

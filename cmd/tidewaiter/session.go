@@ -115,7 +115,7 @@ func loadConfig(s *session) (err error) {
 }
 
 // reloadConfig reads the config for a running service. It uses at most half of the cores, so that
-// requests get the other half. It calls the function onRead for each file that it reads.
+// requests get the other half. It calls the function onRead before it reads a file.
 func (s *session) reloadConfig(onRead func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys, Seen: onRead, Parallel: max(1, password.Processors()/2)})
 }

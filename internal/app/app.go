@@ -99,7 +99,6 @@ type App struct {
 
 	mu         sync.Mutex     // held by Reload and Close
 	config     *config.Config // without the policy, which the rulebook stores
-	files      string         // the policy version of the files at the newest reload
 	generation *generation
 	closed     bool
 }
@@ -111,7 +110,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 		o.Log = logging.New(nil, "", "")
 	}
 	o.Now = clock.Wall(o.Now)
-	a := &App{now: o.Now, version: cmp.Or(o.Version, "unknown"), config: cfg.WithoutPolicy(), files: cfg.Policy.ID(), outage: newOutage(o.Now)}
+	a := &App{now: o.Now, version: cmp.Or(o.Version, "unknown"), config: cfg.WithoutPolicy(), outage: newOutage(o.Now)}
 	a.log = slog.New(outageFilter{o.Log.Handler(), a.outage})
 	o.Hashing.Now = o.Now
 	a.hashing = password.New(o.Hashing)
@@ -211,7 +210,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	}
 	a.warn(cfg.Warnings)
 	a.warn(a.duplicateNames(ctx, cfg))
-	a.config, a.files = cfg.WithoutPolicy(), cfg.Policy.ID()
+	a.config = cfg.WithoutPolicy()
 	return nil
 }
 

@@ -38,7 +38,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	again, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		a.Watch(following, func(seen func(folder, name string)) (*config.Config, error) {
+		a.Watch(following, new(app.Files), func(seen func(folder, name string)) (*config.Config, error) {
 			return config.Load(file, config.Options{Seen: seen})
 		}, again)
 	}()

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
@@ -22,18 +19,18 @@ const (
 	retryEvery = 10 * time.Second
 )
 
-// Reading is a function that reads a config. It calls the function seen for each file and file
-// pattern that it reads, even if reading fails.
+// Reading is a function that reads a config. It calls the function seen before it reads a file, or
+// a folder for a pattern. It calls seen even if reading fails.
 type Reading func(seen func(folder, name string)) (*config.Config, error)
 
-// Watch reloads files until ctx ends. It reloads on each value from the channel reload. It also
-// reloads when a file changes, except if the config has policy.watch: false. Watch reads a changed
-// file when two checks in a row find no further change, so that it does not read a half-written
-// file. If the files have an error, a reload applies nothing. Each error is logged only the first
-// time.
-func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
-	f := watcher{app: a, read: read, files: make(map[place]bool), onErrors: a.journalRefused}
-	f.begin()
+// Watch reloads files until ctx ends. Watch is for a config that was read from the given files. It
+// reloads on each value from the channel reload. It also reloads when a file changes, except if
+// the config has policy.watch: false. Watch reads a changed file when two checks in a row find no
+// further change, so that it does not read a half-written file. If the files have an error, a
+// reload applies nothing. Each error is logged only the first time.
+func (a *App) Watch(ctx context.Context, files *Files, read Reading, reload <-chan struct{}) {
+	f := watcher{app: a, read: read, loaded: *files, onErrors: a.journalRefused}
+	f.current = f.loaded.now()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -56,39 +53,22 @@ type watcher struct {
 	// onErrors is called when the errors differ from the previous errors.
 	onErrors func(ctx context.Context, file string, problems []string)
 
-	files   map[place]bool // the files and patterns of the previous read
-	current snapshot       // at the previous check
-	loaded  snapshot       // at the previous read
-	logged  string         // the errors that are logged already
-	failed  time.Time      // the time of the previous attempt, if it failed
-}
-
-// place is a folder, and the name of a file in it or a pattern for names.
-type place struct{ folder, name string }
-
-// snapshot has the state of each file, by path.
-type snapshot map[string]os.FileInfo
-
-// begin finds the files to watch. If their policy differs from the policy that the app has
-// applied, the files are read at the next check.
-func (f *watcher) begin() {
-	cfg, err := f.read(func(folder, name string) { f.files[place{folder, name}] = true })
-	f.takeSnapshot()
-	if _, version := f.app.appliedConfig(); err == nil && cfg.Policy.ID() == version {
-		f.loaded = f.current
-	}
+	loaded  Files     // the files of the previous read
+	current snapshot  // the state of these files at the previous check
+	logged  string    // the errors that are logged already
+	failed  time.Time // the time of the previous attempt, if it failed
 }
 
 func (f *watcher) tick(ctx context.Context) {
 	before := f.current
-	f.takeSnapshot()
-	if cfg, _ := f.app.appliedConfig(); !cfg.Watch {
-		f.app.unread.Store(!f.current.isSame(f.loaded))
+	f.current = f.loaded.now()
+	if !f.app.appliedConfig().Watch {
+		f.app.unread.Store(!f.current.isSame(f.loaded.before))
 		return
 	}
 	switch {
 	case !f.current.isSame(before): // a file can be half-written
-	case !f.current.isSame(f.loaded):
+	case !f.current.isSame(f.loaded.before):
 		f.logged = ""
 		f.reload(ctx)
 	case !f.failed.IsZero() && time.Since(f.failed) >= retryEvery:
@@ -98,15 +78,9 @@ func (f *watcher) tick(ctx context.Context) {
 
 // reload reads all files and reloads the app.
 func (f *watcher) reload(ctx context.Context) {
-	f.takeSnapshot()
-	f.loaded = f.current
-	files := make(map[place]bool)
-	cfg, err := f.read(func(folder, name string) { files[place{folder, name}] = true })
-	if len(files) > 0 {
-		f.files = files
-		f.takeSnapshot() // including new files
-		f.loaded = f.current
-	}
+	var files Files
+	cfg, err := f.read(files.Seen)
+	f.loaded, f.current = files, files.now()
 	f.app.unread.Store(false)
 	err = f.app.apply(ctx, cfg, err)
 	f.failed = time.Time{}
@@ -131,9 +105,9 @@ func (f *watcher) logErrors(ctx context.Context, err error) {
 	for _, line := range problems {
 		f.app.log.Error("reloading: " + line)
 	}
-	cfg, _ := f.app.appliedConfig()
-	f.app.log.Error("reload failed, nothing changed", "config", cfg.File)
-	f.onErrors(ctx, cfg.File, problems)
+	file := f.app.appliedConfig().File
+	f.app.log.Error("reload failed, nothing changed", "config", file)
+	f.onErrors(ctx, file, problems)
 }
 
 const (
@@ -174,44 +148,6 @@ func lines(err error) []string {
 	return []string{err.Error()}
 }
 
-// takeSnapshot takes a snapshot of the files.
-func (f *watcher) takeSnapshot() {
-	p := make(snapshot)
-	for at := range f.files {
-		file := filepath.Join(at.folder, at.name)
-		if !strings.ContainsAny(at.name, `*?[\`) {
-			p[file], _ = os.Stat(file) // nil: the file does not exist
-			continue
-		}
-		entries, _ := os.ReadDir(at.folder)
-		for _, e := range entries {
-			if match, _ := filepath.Match(at.name, e.Name()); match && !strings.HasPrefix(e.Name(), ".") {
-				file := filepath.Join(at.folder, e.Name())
-				p[file], _ = os.Stat(file)
-			}
-		}
-	}
-	f.current = p
-}
-
-// isSame reports whether the files are unchanged since another snapshot. It compares the list of
-// files, their sizes and their modification times.
-func (p snapshot) isSame(before snapshot) bool {
-	if len(p) != len(before) {
-		return false
-	}
-	for file, is := range p {
-		was, known := before[file]
-		switch {
-		case !known, (is == nil) != (was == nil):
-			return false
-		case is != nil && (!os.SameFile(is, was) || is.Size() != was.Size() || !is.ModTime().Equal(was.ModTime())):
-			return false
-		}
-	}
-	return true
-}
-
 // apply calls Reload with the config that was read. If the config could not be read, apply records
 // the error for /readyz.
 func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
@@ -223,12 +159,11 @@ func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
 	return err
 }
 
-// appliedConfig returns the config of the newest successful reload, and the policy version of its
-// files.
-func (a *App) appliedConfig() (cfg *config.Config, version string) {
+// appliedConfig returns the config of the newest successful reload.
+func (a *App) appliedConfig() *config.Config {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.config, a.files
+	return a.config
 }
 
 // notes returns warnings for /readyz. If inFull is true, the warnings contain file names and text

@@ -23,8 +23,8 @@ type Options struct {
 
 	Parallel int // the maximum number of goroutines for parsing; 0: one per core
 
-	// Seen is called with the folder and the name or pattern of each YAML file, even if the
-	// config has errors. Seen may be nil.
+	// Seen is called with the folder and the name or pattern of each YAML file before the file
+	// is read, even if the config has errors. Seen may be nil.
 	Seen func(folder, name string)
 }
 

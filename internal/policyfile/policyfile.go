@@ -95,7 +95,8 @@ type Options struct {
 	Services   []string // the names of the registries; nil: unknown
 	ClaimUses  bool     // set Compiled.ClaimUses
 
-	// Seen is called with the folder and the name or pattern of each policy file. It may be nil.
+	// Seen is called with the folder and the name or pattern of each policy file before the file
+	// is read. It may be nil.
 	Seen func(folder, name string)
 }
 
