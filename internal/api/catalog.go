@@ -17,7 +17,7 @@ import (
 type (
 	listRepositories struct {
 		Limit    int          `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of items in the page"`
-		After    string       `query:"after" maxLength:"1200" doc:"Where the page begins: next of the previous page" example:"WzAsInRlYW0vYXBwIiwiciJd"`
+		After    string       `query:"after" maxLength:"4096" doc:"Where the page begins: next of the previous page, which had the same registry, prefix and sort"`
 		Registry string       `query:"registry" maxLength:"256" doc:"Only repositories of the registry with this service name" example:"registry.example.com"`
 		Prefix   string       `query:"prefix" maxLength:"256" doc:"Only repositories whose names begin with this text" example:"team/"`
 		Sort     catalog.Sort `query:"sort" enum:"name,last-push,last-pull,size" default:"name" doc:"The order: by name, the last pushed first, the last pulled first, or the largest first"`

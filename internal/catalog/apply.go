@@ -88,6 +88,9 @@ func newBatch(ctx context.Context, tx projection.Tx) (*batch, error) {
 	err := tx.QueryRowContext(ctx, `
 		SELECT (SELECT coalesce(max(id), 0) FROM catalog_repositories), (SELECT coalesce(max(id), 0) FROM catalog_manifests)`).
 		Scan(&b.lastRepository, &b.lastManifest)
+	if err == nil && b.lastRepository == 0 {
+		err = createKey(ctx, tx.Tx)
+	}
 	return b, err
 }
 

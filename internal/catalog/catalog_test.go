@@ -117,6 +117,9 @@ func (f *fixture) dump() (rows []string) {
 	}
 	defer v.Close()
 	for _, table := range f.definition.Tables {
+		if table == "catalog_key" {
+			continue // it is random
+		}
 		found, err := v.QueryContext(context.Background(), "SELECT * FROM "+table+" ORDER BY 1, 2, 3")
 		if err != nil {
 			f.t.Fatal(err)

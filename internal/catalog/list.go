@@ -3,8 +3,6 @@ package catalog
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -72,7 +70,7 @@ func (r *Reader) Repositories(ctx context.Context, q Query) (found []Repository,
 	if q.Filter == nil {
 		q.Filter = everythingFilter{}
 	}
-	from, err := parseCursor(q)
+	from, err := r.parseCursor(ctx, &q)
 	if err != nil {
 		return nil, "", err
 	}
@@ -109,9 +107,9 @@ func (r *Reader) Repositories(ctx context.Context, q Query) (found []Repository,
 		found = append(found, row.repository())
 	}
 	if bound != nil {
-		next = bound.cursor()
+		next, err = r.cursor(ctx, &q, bound)
 	}
-	return found, next, nil
+	return found, next, err
 }
 
 // registries returns the registries in the catalog.
@@ -136,29 +134,6 @@ type place struct {
 
 func (p *place) compare(o *place) int {
 	return cmp.Or(cmp.Compare(o.rank, p.rank), cmp.Compare(p.name, o.name), cmp.Compare(p.registry, o.registry))
-}
-
-// cursor returns the text of the place for Page.After. It does not depend on ids, so it stays valid
-// when the catalog is rebuilt.
-func (p *place) cursor() string {
-	text, _ := json.Marshal([]any{p.rank, p.name, p.registry}) // cannot fail
-	return base64.RawURLEncoding.EncodeToString(text)
-}
-
-// parseCursor returns the place of a cursor, or nil for the first page.
-func parseCursor(q Query) (*place, error) {
-	if q.After == "" {
-		return nil, nil
-	}
-	var p place
-	text, err := base64.RawURLEncoding.DecodeString(q.After)
-	if err == nil {
-		err = json.Unmarshal(text, &[]any{&p.rank, &p.name, &p.registry})
-	}
-	if err != nil {
-		return nil, admin.Invalid("after", "not the value of next of a page")
-	}
-	return &p, nil
 }
 
 // listing is the search for a page in one registry.

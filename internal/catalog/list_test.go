@@ -3,6 +3,8 @@ package catalog_test
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -140,13 +142,97 @@ func ordered(all []catalog.Repository, sort catalog.Sort) []catalog.Repository {
 	return all
 }
 
-func TestAWrongCursorIsRefused(t *testing.T) {
-	f := open(t, storetest.SQLite().Ready(t), 10)
-	r := f.newReader()
-	defer r.Close()
-	for _, cursor := range []string{"x", "!", "e30", "WzEsMl0"} { // …, {}, [1,2]
-		if _, _, err := r.Repositories(t.Context(), catalog.Query{Page: admin.Page{After: cursor}}); err == nil {
-			t.Errorf("%s was accepted", cursor)
+// A cursor has the last examined place, which the reader may not be allowed to see. Neither the
+// text of a cursor nor its length reveals this place.
+func TestPropertyCursorsRevealNoName(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		f := open(t, d.Ready(t), 100)
+		for _, name := range []string{"a", "b/secret/hidden", "b/secret/" + strings.Repeat("long/", 20) + "hidden", "c", "d/\"secret\"/hidden"} {
+			push := event(f.sent, "push v1 a")
+			push.Repository = name
+			f.send(push)
 		}
-	}
+		r := f.newReader()
+		defer r.Close()
+		defer catalog.SetMaxExamined(catalog.SetMaxExamined(1)) // so each row is the last of a page
+		length := 0
+		rapid.Check(t, func(t *rapid.T) {
+			q := catalog.Query{
+				Sort:   rapid.SampledFrom([]catalog.Sort{catalog.ByName, catalog.ByPush, catalog.ByPull, catalog.BySize}).Draw(t, "sort"),
+				Page:   admin.Page{Limit: rapid.IntRange(1, 3).Draw(t, "limit")},
+				Filter: visibleFilter{{}},
+			}
+			for pages := 0; ; pages++ {
+				_, next, err := r.Repositories(context.Background(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if q.After = next; next == "" {
+					if pages < 5 {
+						t.Fatalf("only %d pages: no row was the last of a page", pages)
+					}
+					break
+				}
+				decoded, err := base64.RawURLEncoding.DecodeString(next)
+				if err != nil || strings.Contains(next+string(decoded), "secret") || length > 0 && len(next) != length {
+					t.Fatalf("%q, %v", decoded, err)
+				}
+				length = len(next)
+			}
+		})
+	})
+}
+
+func TestAWrongCursorIsRefused(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		f := open(t, d.Ready(t), 10)
+		list := func(q catalog.Query) (next string, err error) {
+			r := f.newReader()
+			defer r.Close()
+			q.Limit = 1
+			_, next, err = r.Repositories(t.Context(), q)
+			return next, err
+		}
+		refuse := func(name, cursor string, q catalog.Query) {
+			t.Helper()
+			q.After = cursor
+			_, err := list(q)
+			if invalid, ok := errors.AsType[*admin.InvalidError](err); !ok || invalid.Field != "after" {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		refuse("a cursor of an empty catalog", "AAAA", catalog.Query{})
+		for _, name := range []string{"a", "b", "c"} {
+			push := event(f.sent, "push v1 a")
+			push.Repository = name
+			f.send(push)
+		}
+		q := catalog.Query{Registry: registry, Sort: catalog.BySize}
+		cursor, err := list(q)
+		if err != nil || cursor == "" {
+			t.Fatalf("%q, %v", cursor, err)
+		}
+		second := q
+		second.After = cursor
+		if _, err := list(second); err != nil {
+			t.Fatal(err)
+		}
+		plain := base64.RawURLEncoding.EncodeToString([]byte(`[0,"a","r"]`))
+		for _, wrong := range []string{"x", "!", plain, cursor[1:], cursor + "AAAA"} {
+			refuse(wrong, wrong, q)
+		}
+		for i := range cursor {
+			altered := []byte(cursor)
+			if altered[i]++; i%7 == 0 && altered[i] != 'Z'+1 && altered[i] != 'z'+1 && altered[i] != '9'+1 {
+				refuse(fmt.Sprint("altered at ", i), string(altered), q)
+			}
+		}
+		refuse("the cursor of another order", cursor, catalog.Query{Registry: registry, Sort: catalog.ByName})
+		refuse("the cursor of all registries", cursor, catalog.Query{Sort: catalog.BySize})
+		refuse("the cursor of another prefix", cursor, catalog.Query{Registry: registry, Sort: catalog.BySize, Prefix: "b"})
+		if err := f.set.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		refuse("the cursor of an earlier catalog", cursor, q)
+	})
 }

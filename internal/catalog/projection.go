@@ -8,10 +8,10 @@ import (
 )
 
 // version must be incremented when the tables change, or when other rows are written to them.
-const version = 2
+const version = 3
 
 // Times are microseconds since 1970, and 0 stands for "never". Ids are numbered in the order of the
-// journal, so that a rebuild writes the same rows.
+// journal, so that a rebuild writes the same rows. Only the key of the cursors is random.
 //
 // Reported values and derived values are in separate columns. The derived columns are present,
 // shown, and the numbers of a repository. They are computed again whenever a row changes on which
@@ -93,7 +93,13 @@ const tables = `
 		day      BIGINT NOT NULL, -- since 1970, UTC
 		pulls    BIGINT NOT NULL,
 		PRIMARY KEY (manifest, day)
-	) CLUSTERED`
+	) CLUSTERED;
+
+	-- The key of the cursors of lists, in one row. A rebuild creates another key.
+	CREATE TABLE catalog_key (
+		id  IDENT  NOT NULL PRIMARY KEY,
+		key BINARY NOT NULL
+	)`
 
 // Projection returns the definition of the catalog.
 func Projection() *projection.Definition {
@@ -104,7 +110,7 @@ func Projection() *projection.Definition {
 		Lag:     "it does not have the latest events",
 		Kind:    journal.KindEvent,
 		Tables: []string{
-			"catalog_repositories", "catalog_manifests", "catalog_tags", "catalog_history", "catalog_blobs", "catalog_pulls",
+			"catalog_repositories", "catalog_manifests", "catalog_tags", "catalog_history", "catalog_blobs", "catalog_pulls", "catalog_key",
 		},
 		SQLite:     strings.NewReplacer(" IDENT ", " INTEGER ", " NAME ", " TEXT ", " BINARY ", " BLOB ", " CLUSTERED", " WITHOUT ROWID").Replace(tables),
 		PostgreSQL: strings.NewReplacer(" IDENT ", " BIGINT ", " NAME ", ` TEXT COLLATE "C" `, " BINARY ", " BYTEA ", " CLUSTERED", "").Replace(tables),
