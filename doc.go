@@ -49,7 +49,8 @@
 // internal/notekey has the keys that sign checkpoints, and internal/witness cosigns the
 // checkpoints of another machine. internal/endpoint checks the addresses and files of connections
 // to other services. internal/memory returns memory to the system after a burst of work.
-// internal/leak identifies leaked credentials, and internal/policydiff compares two policies.
+// internal/leak identifies leaked credentials. internal/policydiff compares two policies, and
+// internal/replay judges recorded decisions by another policy.
 //
 // internal/identity has what all sources of identities share: the presented credential, the result
 // and the errors. username has the rules for names of principals, sourcename compares the names of

@@ -16,7 +16,7 @@ import (
 func policyCommand() command {
 	return command{
 		use:   "policy",
-		short: "Test and print the policy, and compare it with former policies",
+		short: "Test and print the policy, and compare it with former policies and decisions",
 		sub: []command{{
 			use:   "test FILE...",
 			short: "Run tests of the policy",
@@ -60,7 +60,7 @@ actions. No key or secret is read. Before the first start, only the files are pr
 					return nil
 				}
 			},
-		}, policyHistory(), policyDiff()},
+		}, policyHistory(), policyDiff(), policyReplay()},
 	}
 }
 

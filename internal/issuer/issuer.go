@@ -187,7 +187,8 @@ type Answer struct {
 // ErrNotRecorded, and errors of the context. Any other error is an internal error.
 func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
-	now := i.now()
+	// The resolution of the journal: the recorded time is the time that conditions read.
+	now := i.now().Truncate(time.Microsecond)
 
 	registry := live.findRegistry(r.Service)
 	if registry == nil {

@@ -269,6 +269,26 @@ func TestExpiresInIsWhatExplainSays(t *testing.T) {
 	})
 }
 
+// timed is a condition that stores the time it reads.
+type timed struct{ now *time.Time }
+
+func (c timed) Holds(r *policy.Request) (bool, error)  { *c.now = r.Now; return true, nil }
+func (c timed) Explain(*policy.Request) []policy.Value { return nil }
+func (c timed) String() string                         { return "timed" }
+
+// A decision can be evaluated again with the recorded time, because conditions read this time.
+func TestConditionsReadTheRecordedTime(t *testing.T) {
+	var now time.Time
+	b := newFixture(t, func(l *issuer.Live) {
+		l.Policy = compile(t, policy.Rule{Name: "timed", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull, When: timed{&now}})
+	})
+	b.clock.Pass(1234567 * time.Nanosecond)
+	b.issue(request("ann", "repository:team/app:pull"))
+	if all := b.entries(); len(all) != 1 || !all[0].Time.Equal(now) {
+		t.Errorf("the condition read %s, and the entry has %v", now, all[0].Time)
+	}
+}
+
 // A flood of requests without credentials must not fill the disk.
 func TestRequestsWithoutCredentialsAreFolded(t *testing.T) {
 	for _, strict := range []bool{false, true} {

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
+	"github.com/tidewaiter/tidewaiter/internal/replay"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// defaultReplay is how far back decisions are replayed without --since.
+const defaultReplay = 7 * day
+
+func policyReplay() command {
+	return command{
+		use:   "replay",
+		short: "Judge recorded decisions by another policy",
+		long: `Judge the decisions in the journal by another policy, and print the differences: what would
+be refused that was granted, and what would be allowed that was refused. Equal differences of one
+principal are one line. Exits 1 if a decision differs, and 0 if all are the same.
+
+The other policy has the rules of the --candidate files instead of the files of the config. Without
+--candidate, it is the policy of the config as its files are now. In both cases, it also has the
+rules of the database, unless --files-only is given.
+
+A request is judged with the groups, claims and restrictions that the principal had, and with the
+recorded time, address and client. A decision that depends on something that was not recorded is
+counted as not judged, with the reason. The command only reads, so it can run while the service runs.`,
+		example: `  tidewaiter policy replay --since 7d --candidate policy/new.yaml
+  tidewaiter policy replay --since 2026-11-01 --output json
+  tidewaiter policy replay --config changed.yaml`,
+		opens: readJournal,
+		flags: func(f *flags) action {
+			candidate := f.list("candidate", "a `file` with roles and rules at its top, instead of the files of the config")
+			f.completeFiles("candidate", "yaml", "yml", "json")
+			since, until := replayRange(f)
+			filesOnly := filesOnlyFlag(f)
+			return func(s *session) error {
+				p, err := s.candidatePolicy(*candidate, *filesOnly)
+				if err != nil {
+					return err
+				}
+				r, err := replay.New(p)
+				if err == nil {
+					err = s.eachDecision(*since, *until, r.Add)
+				}
+				if err != nil {
+					return err
+				}
+				report := r.Report()
+				if s.printsJSON() {
+					err = s.writeJSON(newReplayJSON(p.ID(), report))
+				} else {
+					s.printReplay(report)
+				}
+				if err == nil && report.Different() > 0 {
+					err = errReported
+				}
+				return err
+			}
+		},
+	}
+}
+
+// replayRange adds the flags that select recorded decisions by their time.
+func replayRange(f *flags) (since, until *time.Time) {
+	since, until = new(time.Time), new(time.Time)
+	f.time(since, "since", "only decisions at this `time` or later, such as 2026-11-28T23:00:00Z, 2026-11-28 or 2d (two days ago) (default 7d)")
+	f.time(until, "until", "only decisions before this `time`")
+	f.addCheck(func(s *session) error {
+		if since.IsZero() {
+			*since = clock.Now().Add(-defaultReplay)
+		}
+		if !until.IsZero() && until.Before(*since) {
+			return s.usageErrorf("--until must not be before --since")
+		}
+		return nil
+	})
+	return since, until
+}
+
+// candidatePolicy returns the policy with the rules of files, or of the config if the list of files
+// is empty. Unless filesOnly is true, the policy also has the rules of the database.
+func (s *session) candidatePolicy(files []string, filesOnly bool) (*policy.Policy, error) {
+	compiled := &s.cfg.Compiled
+	if len(files) > 0 {
+		var err error
+		if compiled, err = policyfile.LoadRules(files); err != nil {
+			return nil, err
+		}
+	}
+	own := *compiled
+	own.Services, own.Database = s.services(), ""
+	if !filesOnly {
+		own.Database = s.cfg.Database
+	}
+	_, err := offline.Complete(s.ctx, &own)
+	return own.Policy, hintFilesOnly(err)
+}
+
+// eachDecision calls the function visit for each recorded decision of a time range. On a terminal,
+// it prints its progress.
+func (s *session) eachDecision(since, until time.Time, visit func(*journal.Entry)) error {
+	first, err := s.journal.FirstSince(s.ctx, since)
+	if err != nil {
+		return err
+	}
+	last, err := s.journal.Last(s.ctx)
+	if err != nil {
+		return err
+	}
+	q := journal.Query{Kind: journal.KindDecision, Since: since, Until: until}
+	report, clearLine := s.verifyProgress()
+	defer func() { clearLine() }()
+	for e, err := range s.journal.ReadKind(s.ctx, first-1, journal.KindDecision) {
+		if err != nil {
+			return err
+		}
+		if e.Position > last {
+			break // later decisions have no end on a busy service
+		}
+		if report != nil && e.Position%1024 == 0 {
+			report(int64(e.Position-first), int64(last-first+1))
+		}
+		if q.Matches(&e) {
+			visit(&e)
+		}
+	}
+	return nil
+}
+
+func (s *session) printReplay(r *replay.Report) {
+	p := paintFor(s.out)
+	if r.Decisions == 0 {
+		s.printNote("the journal has no decision of this time")
+		return
+	}
+	for list := r.Differences; len(list) > 0; {
+		same := 1
+		for same < len(list) && list[same].SameCauses(&list[0]) {
+			same++
+		}
+		s.printDifferences(list[:same])
+		list = list[same:]
+	}
+	if r.More > 0 {
+		fmt.Fprintf(s.out, "and %d scopes with other differences, which are too many to list\n", r.More)
+	}
+	if len(r.Reasons) > 0 {
+		fmt.Fprintln(s.out, p.bold("not judged:"))
+	}
+	for _, why := range r.Reasons {
+		fmt.Fprintf(s.out, "  %6d  %s (last %s)\n", why.Scopes, why.Text, why.ID.Short())
+	}
+	result := p.green("no difference")
+	if n := r.Different(); n > 0 {
+		result = p.red(fmt.Sprintf("%d differ", n))
+	}
+	fmt.Fprintf(s.out, "%s: %s from %s to %s", result, count(int(r.Decisions), "decision", "decisions"), formatSecond(r.First), formatSecond(r.Last))
+	for _, n := range []struct {
+		number int64
+		text   string
+	}{{r.Refused, "newly refused"}, {r.Allowed, "newly allowed"}, {r.NotJudged, "not judged"}} {
+		if n.number > 0 {
+			fmt.Fprintf(s.out, ", %d %s", n.number, n.text)
+		}
+	}
+	fmt.Fprintln(s.out)
+}
+
+// maxPrincipals is the maximum number of lines for one pair of causes.
+const maxPrincipals = 20
+
+// printDifferences prints the differences with equal causes.
+func (s *session) printDifferences(list []replay.Difference) {
+	fmt.Fprintln(s.out, paintFor(s.out).bold(replayTitle(&list[0])))
+	rows, scopes := [][]string{}, int64(0)
+	for i := range list {
+		if d := &list[i]; i < maxPrincipals {
+			rows = append(rows, []string{fmt.Sprintf("%6d", d.Scopes), text.Name(d.Principal), d.Actions.String(), resources(d), "last " + formatSecond(d.Last), d.ID.Short()})
+		} else {
+			scopes += d.Scopes
+		}
+	}
+	if more := len(list) - len(rows); more > 0 {
+		rows = append(rows, []string{fmt.Sprintf("%6d", scopes), "of " + count(more, "other principal", "other principals")})
+	}
+	_ = writeTable(s.out, rows) // an error of standard output is not reported
+}
+
+// replayTitle describes a difference by its causes.
+func replayTitle(d *replay.Difference) string {
+	return fmt.Sprintf("newly %s: now %s; then %s", d.Effect, causeText(d.Now), causeText(d.Then))
+}
+
+// resources returns the names of the resources of a difference.
+func resources(d *replay.Difference) string {
+	names := make([]string, len(d.Names))
+	for i, name := range d.Names {
+		names[i] = text.Resource(d.Type, name)
+	}
+	if d.MoreNames {
+		names = append(names, "others")
+	}
+	return text.List(names, "and")
+}
+
+func causeText(c policy.Cause) string {
+	rule := ""
+	if c.Rule != nil {
+		rule = c.Rule.String()
+	}
+	switch c.Reason {
+	case policy.Allowed:
+		return "allowed by " + rule
+	case policy.Denied:
+		return "denied by " + rule
+	case policy.Narrowed:
+		return "not within the restrictions of the credential"
+	case policy.ConditionFailed:
+		return "the condition of " + rule + " does not hold"
+	}
+	return "no rule allows it"
+}
