@@ -440,7 +440,7 @@ func TestReadersAndWritersDoNotNoticeMaintenance(t *testing.T) {
 				}
 			})
 		}
-		for i := range 20 {
+		for i := range 10 {
 			clock.Pass(10 * time.Minute)
 			fill(t, j, clock, 0, pushes(300+40*i, 340+40*i)...)
 			want := journal.Position(340 + 40*i)
