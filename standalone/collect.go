@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	"github.com/sirupsen/logrus"
 
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
@@ -30,7 +32,7 @@ func collect(ctx context.Context, data string) (freed int64, err error) {
 	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil // nothing was ever pushed
 	}
-	held, err := lock(filepath.Join(data, lockFile))
+	held, err := lock(data)
 	if err != nil {
 		return 0, err
 	}
@@ -45,6 +47,7 @@ func collect(ctx context.Context, data string) (freed int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	logrus.SetOutput(io.Discard) // the library logs each deleted file
 	err = storage.MarkAndSweep(ctx, files, registry, storage.GCOpts{Quiet: true})
 	if missing := (driver.PathNotFoundError{}); errors.As(err, &missing) {
 		return 0, nil // nothing was ever pushed

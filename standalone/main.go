@@ -21,11 +21,15 @@ import (
 
 func main() {
 	port := flag.Int("port", 5000, "port of the registry, on this machine only")
-	data := flag.String("data", "data", "folder for all data")
+	data := flag.String("data", defaultData, "folder for all data")
 	garbage := flag.Bool("collect", false, "remove layers that no image uses from the folder, and exit")
 	flag.Parse()
 	if *port < 0 || *port > 65535 {
 		fmt.Fprintf(os.Stderr, "invalid port %d: ports are numbers up to 65535\n", *port)
+		os.Exit(2)
+	}
+	if *data == "" { // the files would be between those of the current folder
+		fmt.Fprintln(os.Stderr, "the folder for the data is empty: give its name, as in DATA=data, or leave out DATA=")
 		os.Exit(2)
 	}
 	if flag.NArg() > 0 {

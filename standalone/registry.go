@@ -53,6 +53,7 @@ func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err e
 			"realm": o.Realm, "service": o.Service, "issuer": o.Issuer, "rootcertbundle": o.Root,
 		}},
 		"notifications": object{
+			"events": object{"includereferences": true}, // for the sizes in the catalog
 			"endpoints": []object{{
 				"name": "tidewaiter", "url": o.EventsURL,
 				"headers": object{"Authorization": []string{"Bearer " + o.EventSecret}},

@@ -21,6 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // lockFile is the file that a process locks while it uses the data folder.
@@ -58,7 +59,10 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.outer, err = loopback(o.Port); err != nil {
+	if s.outer, err = loopback(o.Port, o.Data); err != nil {
+		if inUse(o.Data) { // another port alone would not help
+			err = folderInUse(o.Data, o.Port+1)
+		}
 		return nil, err
 	}
 	if s.inner, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -69,10 +73,13 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	url := "http://" + s.address
 	// The journal, queries and tokens name the registry as clients do. A config that exists keeps
 	// its service: the name has no effect on the port.
-	if s.setup, err = setup.Write(o.Data, setup.Options{Service: s.address, PublicURL: url, Private: true}); err != nil {
+	options := setup.Options{Service: s.address, PublicURL: url, Private: true, Database: newDatabase(o.Data)}
+	if s.setup, err = setup.Write(o.Data, options); err != nil {
 		return nil, err
 	}
-	if s.lock, err = lock(s.setup.Path(lockFile)); err != nil {
+	if s.lock, err = lock(s.setup.Dir); errors.Is(err, errInUse) {
+		return nil, folderInUse(o.Data, port)
+	} else if err != nil {
 		return nil, err
 	}
 	cfg, err := s.load(s.files.Seen)
@@ -100,12 +107,22 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	return s, err
 }
 
+// newDatabase returns the database for a new config. Older versions stored the database in
+// data/data. A folder that has this database keeps it, also if its config was deleted.
+func newDatabase(folder string) string {
+	if _, err := os.Lstat(filepath.Join(folder, "data", "state.db")); errors.Is(err, fs.ErrNotExist) {
+		return "sqlite:state.db"
+	}
+	return "" // the default of setup
+}
+
 // loopback listens on a port of both loopback addresses, because clients can use either address
-// for localhost. A machine without IPv6 has only one.
-func loopback(port int) ([]net.Listener, error) {
+// for localhost. A machine without IPv6 has only one. The parameter data is for the advice in an
+// error.
+func loopback(port int, data string) ([]net.Listener, error) {
 	first, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, taken(port)
+		return nil, portInUse(port, data)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
@@ -113,7 +130,7 @@ func loopback(port int) ([]net.Listener, error) {
 	port = first.Addr().(*net.TCPAddr).Port
 	second, err := net.Listen("tcp", net.JoinHostPort("::1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, errors.Join(taken(port), first.Close())
+		return nil, errors.Join(portInUse(port, data), first.Close())
 	}
 	if err != nil {
 		return []net.Listener{first}, nil
@@ -121,23 +138,50 @@ func loopback(port int) ([]net.Listener, error) {
 	return []net.Listener{first, second}, nil
 }
 
-func taken(port int) error {
-	hint := ""
+// defaultData is the folder of `make up` without DATA=.
+const defaultData = "data"
+
+func portInUse(port int, data string) error {
+	hint, folder := "", ""
 	if port == 5000 {
 		hint = " (on a Mac, the program may be AirPlay)"
 	}
-	return fmt.Errorf("port %d is in use by another program%s: choose another port with\n\n\tPORT=%d make up\n", port, hint, port+1)
+	if data != defaultData {
+		folder = "DATA=" + text.Shell(data) + " "
+	}
+	return fmt.Errorf("port %d is in use by another program%s: choose another port with\n\n\t%sPORT=%d make up\n", port, hint, folder, port+1)
+}
+
+// folderInUse returns the error for a folder that another process uses. The parameter port is a
+// port that may be free.
+func folderInUse(data string, port int) error {
+	return fmt.Errorf("%w, or run a separate registry beside it with\n\n\tDATA=other PORT=%d make up\n", usedBy(data), port)
+}
+
+// errInUse means that another process has locked the folder.
+var errInUse = errors.New("another `make up` uses the folder")
+
+func usedBy(folder string) error { return fmt.Errorf("%w %s: stop it", errInUse, folder) }
+
+// inUse reports whether another process has locked a folder. It creates nothing.
+func inUse(folder string) bool {
+	f, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_RDWR|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
 }
 
 // lock locks a folder for this process. The system releases the lock when the process ends.
-func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+func lock(folder string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the folder: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("another `make up` uses the folder %s: stop it, or choose another folder with\n\n\tDATA=other make up\n", filepath.Dir(path))
+		return nil, usedBy(folder)
 	}
 	return f, nil
 }
@@ -267,6 +311,9 @@ func shortPath(path string) string {
 	relative, err := filepath.Rel(here, path)
 	if err != nil || !fs.ValidPath(filepath.ToSlash(relative)) {
 		return path
+	}
+	if relative == "." {
+		return relative
 	}
 	return "./" + relative
 }

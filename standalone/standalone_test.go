@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
@@ -108,15 +110,39 @@ func (c client) do(method, path, scope string, body []byte, header ...string) *h
 
 func (c client) push(repository, content string) int {
 	c.Helper()
-	sum := sha256.Sum256([]byte(content))
-	digest := "sha256:" + hex.EncodeToString(sum[:])
 	scope := "repository:" + repository + ":pull,push"
 	begun := c.do("POST", "/v2/"+repository+"/blobs/uploads/", scope, nil)
 	if begun.StatusCode != http.StatusAccepted {
 		return begun.StatusCode
 	}
 	at := begun.Header.Get("Location")
-	return c.do("PUT", at+"&digest="+digest, scope, []byte(content), "Content-Type", "application/octet-stream").StatusCode
+	return c.do("PUT", at+"&digest="+digestOf(content), scope, []byte(content), "Content-Type", "application/octet-stream").StatusCode
+}
+
+func digestOf(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// pushImage pushes an image with one layer, and returns the digest of its manifest.
+func (c client) pushImage(repository, tag, layer string) (digest string) {
+	c.Helper()
+	const config = "{}"
+	const mediaType = "application/vnd.oci.image.manifest.v1+json"
+	for _, blob := range []string{config, layer} {
+		if got := c.push(repository, blob); got != http.StatusCreated {
+			c.Fatalf("pushing a blob: %d", got)
+		}
+	}
+	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,`+
+		`"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},`+
+		`"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]}`,
+		mediaType, digestOf(config), len(config), digestOf(layer), len(layer))
+	answer := c.do("PUT", "/v2/"+repository+"/manifests/"+tag, "repository:"+repository+":pull,push", []byte(manifest), "Content-Type", mediaType)
+	if answer.StatusCode != http.StatusCreated {
+		c.Fatalf("pushing the manifest: %d", answer.StatusCode)
+	}
+	return digestOf(manifest)
 }
 
 // At its start, a registry logs the headers for events, so it could log the secret.
@@ -248,6 +274,82 @@ func TestAFolderIsUsedByOneProcess(t *testing.T) {
 	down()
 	_, down = startStandalone(t, data, new(await.Log))
 	down()
+}
+
+// The first advice to a second `make up` must lead to a registry that runs.
+func TestASecondStandaloneIsToldWhatItNeeds(t *testing.T) {
+	data := t.TempDir()
+	s, down := startStandalone(t, data, new(await.Log))
+	defer down()
+	port := s.outer[0].Addr().(*net.TCPAddr).Port
+	for _, o := range []Options{{Data: data, Port: port}, {Data: data}} {
+		o.Log = logging.New(io.Discard, "", "")
+		_, err := Open(t.Context(), o)
+		if !errors.Is(err, errInUse) || !strings.Contains(err.Error(), "DATA=other PORT=") {
+			t.Errorf("port %d: %v", o.Port, err)
+		}
+	}
+	other := filepath.Join(t.TempDir(), "my data")
+	_, err := Open(t.Context(), Options{Data: other, Port: port, Log: logging.New(io.Discard, "", "")})
+	if want := fmt.Sprintf("DATA='%s' PORT=%d make up", other, port+1); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v has no %q", err, want)
+	}
+}
+
+// A folder of an older version keeps its database, also if the config is written again.
+func TestTheDatabaseIsInTheFolder(t *testing.T) {
+	data := t.TempDir()
+	s, down := startStandalone(t, data, new(await.Log))
+	down()
+	database := s.setup.Path("state.db")
+	if _, err := os.Stat(database); err != nil {
+		t.Error(err)
+	}
+	if got := newDatabase(data); got != "sqlite:state.db" {
+		t.Errorf("a new config would have the database %q", got)
+	}
+	older := filepath.Join(t.TempDir(), "older")
+	if err := os.MkdirAll(filepath.Join(older, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(older, "data", "state.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := newDatabase(older); got != "" {
+		t.Errorf("a new config in an older folder would have the database %q", got)
+	}
+}
+
+// The catalog needs the objects to which a manifest refers. Without them, the size of an image is
+// that of its manifest.
+func TestTheRegistryReportsReferences(t *testing.T) {
+	data := t.TempDir()
+	s, down := startStandalone(t, data, new(await.Log))
+	password := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(s.Welcome())[1]
+	client{t, "http://" + s.address, "admin", password}.pushImage("admin/app", "v1", "layer")
+	down() // waits for the events
+	s, down = startStandalone(t, data, new(await.Log))
+	defer down()
+	page, err := s.app.Journal().Search(t.Context(), journal.Query{Action: "push", Tag: "v1"}, 0, 1, func(int) bool { return false })
+	if err != nil || len(page.Entries) != 1 {
+		t.Fatalf("%v, %v", page.Entries, err)
+	}
+	if got := page.Entries[0].Event.References; len(got) != 2 {
+		t.Errorf("the event has %d references: %v", len(got), got)
+	}
+}
+
+func TestThePathOfTheCurrentFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{here: ".", filepath.Join(here, "data"): "./data", filepath.Dir(here): filepath.Dir(here)} {
+		if got := shortPath(path); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
 }
 
 // Events have their own listener: clients, which reach the other port, cannot post any.
