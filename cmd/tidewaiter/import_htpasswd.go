@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/sources"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -70,7 +70,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 	if dry {
 		open = readAccounts
 	}
-	if err := open(s); err != nil && !(dry && errors.Is(err, fs.ErrNotExist)) { // no database yet
+	if err := open(s); err != nil && !(dry && errors.Is(err, store.ErrMissing)) { // no database yet
 		return err
 	}
 	if err := s.addUsers(&t, users); err != nil && len(t.Added) > 0 {

@@ -178,7 +178,7 @@ func readJournal(s *session) error {
 	return open(s, &s.journal, func(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
 		db, err := store.OpenReadOnly(ctx, cfg.Database)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, marker.Advise(cfg, err)
 		}
 		index := search.Projection(username.Login)
 		holdings := catalog.Projection()

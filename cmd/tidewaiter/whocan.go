@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
@@ -157,7 +157,7 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 		// Before the first start there is no database. Loading the policy has reported all other
 		// errors of the database.
 		return nil
-	case !errors.Is(err, fs.ErrNotExist):
+	case !errors.Is(err, store.ErrMissing):
 		return err
 	}
 	q := explain.PeopleQuery{Accounts: s.accounts, Caller: s.by, Now: clock.Now()}

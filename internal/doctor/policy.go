@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -93,7 +92,7 @@ func (c *checker) checkDatabase(ctx context.Context) {
 		err = errors.Join(db.Check(ctx), db.Close())
 	}
 	switch missing := marker.Missing(c.cfg); {
-	case errors.Is(err, fs.ErrNotExist) && missing != "":
+	case errors.Is(err, store.ErrMissing) && missing != "":
 		c.problem("there is no database%s", missing)
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrNewer):
 		c.problem("%v", err)

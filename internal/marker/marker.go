@@ -7,6 +7,7 @@
 package marker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,6 +101,14 @@ func Missing(cfg *config.Config) string {
 		return before.missingAdvice(at)
 	}
 	return ""
+}
+
+// Advise adds to an error of store.OpenReadOnly what to do about a missing database.
+func Advise(cfg *config.Config, err error) error {
+	if !errors.Is(err, store.ErrMissing) {
+		return err
+	}
+	return fmt.Errorf("%w%s", err, cmp.Or(Missing(cfg), "; the service creates it at its first start: tidewaiter serve"))
 }
 
 // readMarker reads the file, or returns the zero marker.

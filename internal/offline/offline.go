@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"sync"
 
@@ -33,7 +32,8 @@ func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 
 // ReadAccounts is like OpenAccounts, but only for reading: it creates and writes nothing.
 func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
-	return read(ctx, cfg.Database, func(db *store.DB) (*accounts.Accounts, error) { return openAccounts(cfg, db, nil) })
+	a, closing, err := read(ctx, cfg.Database, func(db *store.DB) (*accounts.Accounts, error) { return openAccounts(cfg, db, nil) })
+	return a, closing, marker.Advise(cfg, err)
 }
 
 func openAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (a *accounts.Accounts, err error) {
@@ -82,7 +82,7 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 	switch {
 	case closing != nil:
 		err = errors.Join(err, closing())
-	case errors.Is(failed, fs.ErrNotExist): // before the first start there are no accounts
+	case errors.Is(failed, store.ErrMissing): // before the first start there are no accounts
 	case failed != nil:
 		return nil, failed
 	}

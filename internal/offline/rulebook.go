@@ -3,11 +3,11 @@ package offline
 import (
 	"context"
 	"errors"
-	"io/fs"
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/marker"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -26,7 +26,8 @@ func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 
 // ReadRulebook is like OpenRulebook, but for reading: it neither creates nor writes anything.
 func ReadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
-	return read(ctx, cfg.Database, func(db *store.DB) (*rulebook.Rulebook, error) { return openRulebook(db, nil, &cfg.Compiled) })
+	b, closing, err := read(ctx, cfg.Database, func(db *store.DB) (*rulebook.Rulebook, error) { return openRulebook(db, nil, &cfg.Compiled) })
+	return b, closing, marker.Advise(cfg, err)
 }
 
 func openRulebook(db *store.DB, j *journal.Journal, files *policyfile.Compiled) (*rulebook.Rulebook, error) {
@@ -45,12 +46,12 @@ func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 // loadRulebook is like LoadRulebook, and also reports whether there is a database. The URL ""
 // means that there is no database.
 func loadRulebook(ctx context.Context, url string, files *policyfile.Compiled) (b *rulebook.Rulebook, database bool, closing func() error, err error) {
-	err = fs.ErrNotExist
+	err = store.ErrMissing
 	if url != "" && !store.InMemory(url) {
 		b, closing, err = read(ctx, url, func(db *store.DB) (*rulebook.Rulebook, error) { return openRulebook(db, nil, files) })
 	}
 	database = err == nil
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, store.ErrMissing) {
 		closing = func() error { return nil }
 		b, err = openRulebook(nil, nil, files)
 	}

@@ -325,7 +325,7 @@ func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
 
 func TestOpenReadOnlyCreatesAndChangesNothing(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "state.db")
-	if _, err := store.OpenReadOnly(t.Context(), "sqlite://"+missing); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := store.OpenReadOnly(t.Context(), "sqlite://"+missing); !errors.Is(err, store.ErrMissing) {
 		t.Errorf("opening a missing file: %v", err)
 	}
 	if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {

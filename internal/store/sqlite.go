@@ -124,6 +124,9 @@ func (p sqliteLocation) openReadOnly(ctx context.Context) (_ *DB, err error) {
 		return p.read(ctx, nil)
 	}
 	before, err := os.Stat(p.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrMissing
+	}
 	if err != nil {
 		return nil, err
 	}

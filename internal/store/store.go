@@ -83,8 +83,8 @@ func openFor(ctx context.Context, url string, create bool) (*DB, error) {
 }
 
 // OpenReadOnly opens the database at url for reading. Other processes may write to the database at
-// the same time. OpenReadOnly creates and changes nothing. It fails if the database does not
-// exist, and with ErrOlder if its tables need a migration.
+// the same time. OpenReadOnly creates and changes nothing. It fails with ErrMissing if the database
+// does not exist, and with ErrOlder if its tables need a migration.
 func OpenReadOnly(ctx context.Context, url string) (*DB, error) {
 	return opened(ctx, url, location.openReadOnly)
 }
