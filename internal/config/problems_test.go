@@ -236,6 +236,8 @@ func TestProblems(t *testing.T) {
 			`2:100: no registry has the service "hub"; there is r.example.com`}},
 		{"an unknown registry", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull], registries: [r.exmaple.com] } ] }", []string{
 			`2:100: no registry has the service "r.exmaple.com" (did you mean "r.example.com"?)`}},
+		{"a robot by the name with which it signs in", "policy: { rules: [ { name: a, subjects: [robot+ci], repositories: [a], actions: [pull] } ] }", []string{
+			`2:42: "robot+ci" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "robot:ci"?)`}},
 		{"errors that the policy finds", `policy:
   roles: { reader: [pull] }
   rules:

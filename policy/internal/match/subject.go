@@ -176,6 +176,10 @@ func unknownSubject(written, word, name string, named bool) *SyntaxError {
 		bad.Suggestion = "group:" + name
 		return bad
 	}
+	if name, ok := strings.CutPrefix(written, "robot+"); ok && name != "" { // as robots sign in
+		bad.Suggestion = "robot:" + name
+		return bad
+	}
 	switch strings.ToLower(word) {
 	case "*", "all", "everyone", "everybody", "public":
 		bad.Suggestion = "anyone"
