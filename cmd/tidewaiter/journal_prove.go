@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/durable"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
@@ -46,8 +47,11 @@ since an older checkpoint, which somebody stored.`,
 				if len(s.args) > 1 || (len(s.args) == 1) == (from != "") {
 					return s.usageErrorf("give the id of an entry, or a digest, or --from-checkpoint")
 				}
-				if len(s.args) == 1 && !journal.IsBeginning(s.args[0]) && !strings.Contains(s.args[0], ":") {
-					return s.usageErrorf("%q is not the id of an entry, such as %s, and not a digest", s.args[0], exampleID)
+				if len(s.args) == 1 && !journal.IsBeginning(s.args[0]) {
+					digest := api.Filter{Digest: s.args[0]}
+					if _, _, reason := digest.Query(); reason != "" {
+						return s.usageErrorf("%s is not the id of an entry, such as %s, and %s", text.QuoteShort(s.args[0]), exampleID, reason)
+					}
 				}
 				return nil
 			})
@@ -63,7 +67,7 @@ since an older checkpoint, which somebody stored.`,
 						return fmt.Errorf("reading the checkpoint: %w", err)
 					}
 					if proof, err = s.journal.ProveConsistency(s.ctx, signed, old); err != nil {
-						return err
+						return fmt.Errorf("%s: %w", from, err)
 					}
 				} else {
 					positions, err := s.toProve(s.args[0], *decision)
@@ -102,7 +106,11 @@ func (s *session) toProve(name string, decision bool) ([]journal.Position, error
 			return nil, err
 		}
 	} else {
-		for _, q := range []journal.Query{{Digest: name, Kind: journal.KindEvent, Action: "push"}, {Digest: name, Kind: journal.KindEvent}} {
+		filter := api.Filter{Digest: name, Kind: journal.KindEvent}
+		anything, _, _ := filter.Query() // checked
+		push := anything
+		push.Action = "push"
+		for _, q := range []journal.Query{push, anything} {
 			page, err := s.journal.Search(s.ctx, q, 0, 1, func(int) bool { return false })
 			if err != nil {
 				return nil, err

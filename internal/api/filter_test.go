@@ -21,6 +21,19 @@ func TestAFilterNamesARepositoryWithoutTheRegistry(t *testing.T) {
 	}
 }
 
+// Summaries of entries have shortened digests, which people copy.
+func TestAFilterNamesTheBeginningOfADigest(t *testing.T) {
+	for digest, want := range map[string]string{
+		"sha256:0123456": "sha256:0123456", "0123456": "sha256:0123456", "SHA256:0123456789AB": "sha256:0123456789ab",
+		"sha256:0123456789ab…": "sha256:0123456789ab", "sha256:012345…": "", "sha256:…": "", "latest": "",
+	} {
+		f := api.Filter{Digest: digest}
+		if q, _, reason := f.Query(); q.Digest != want || (reason == "") != (want != "") {
+			t.Errorf("%s: %q, %s", digest, q.Digest, reason)
+		}
+	}
+}
+
 // Events of registries have only a login. A principal of one kind must not get the events of a
 // principal of another kind with the same name.
 func TestPrincipalsHaveTheirOwnLogins(t *testing.T) {
