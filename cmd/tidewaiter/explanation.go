@@ -71,8 +71,12 @@ func printDecision(w io.Writer, p paint, e *explain.Evaluation) {
 	}
 	fmt.Fprintln(w)
 	if r := d.Repeats; r != nil {
-		fmt.Fprintf(w, "repeated %d times from %s to %s\n", r.Count,
-			r.First.Local().Format(time.DateTime), r.Last.Local().Format(time.DateTime))
+		first, last := r.First.Local().Format(time.DateTime), r.Last.Local().Format(time.DateTime)
+		if r.Count == 1 {
+			fmt.Fprintf(w, "repeated once, at %s\n", last)
+		} else {
+			fmt.Fprintf(w, "repeated %d times from %s to %s\n", r.Count, first, last)
+		}
 	}
 	switch {
 	case d.Principal == nil:

@@ -56,6 +56,9 @@ decision that allowed it. So you see who pushed an image, with which credential,
 and which rule allowed the push. For a decision, also show the events of requests with its token. The
 first 8 or more characters of the id are enough.
 
+If the client used a refresh token, as docker does, the output also has when and with which credential
+the client signed in.
+
 Registries do not report the token of a request. So decisions and events are related by principal,
 registry, repository and time, and by the client's address if the registry reports it.`,
 			example: `  tidewaiter journal show 019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -360,115 +358,4 @@ func printSummary(w io.Writer, e *journal.Entry) error {
 	p := paintFor(w)
 	_, err := fmt.Fprintln(w, p.faint(e.Time.Local().Format(time.DateTime)), e.Summary(), p.faint("id="+e.ID.String()))
 	return err
-}
-
-func journalShow(s *session) error {
-	e, err := s.findEntry(s.args[0])
-	if err != nil {
-		return err
-	}
-	related, complete, err := s.journal.Related(s.ctx, e)
-	if err != nil {
-		return err
-	}
-	if s.printsJSON() {
-		if related == nil {
-			related = []journal.Entry{}
-		}
-		return s.writeJSON(struct {
-			Entry      journal.Entry   `json:"entry"`
-			Related    []journal.Entry `json:"related"`
-			Incomplete bool            `json:"incomplete,omitempty"`
-		}{e, related, !complete})
-	}
-	if err := printSummary(s.out, &e); err != nil {
-		return err
-	}
-	if err := writeTable(s.out, details(&e)); err != nil {
-		return err
-	}
-	switch {
-	case !complete:
-		s.printNote("the journal has too many entries of that time, so some related entries may be missing here")
-	case e.Event != nil && len(related) == 0:
-		s.printNote("no decision in the journal allowed this event: its token may be older than the journal")
-	}
-	for i := range related {
-		heading := "\nThe decision that allowed it:"
-		if e.Decision != nil {
-			heading = "\nThe events of requests with its token:"
-		}
-		if i == 0 {
-			fmt.Fprintln(s.out, heading)
-		}
-		if err := printSummary(s.out, &related[i]); err != nil {
-			return err
-		}
-		if e.Event != nil {
-			if err := writeTable(s.out, details(&related[i])); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// details returns the fields of an entry that are not in its summary.
-func details(e *journal.Entry) (rows [][]string) {
-	add := func(name, value string) {
-		if value != "" {
-			rows = append(rows, []string{"  " + text.Escape(name), text.Escape(value)})
-		}
-	}
-	switch {
-	case e.Decision != nil:
-		d := e.Decision
-		if p := d.Principal; p != nil {
-			add("principal", p.String())
-			add("source", p.Source)
-			add("groups", strings.Join(p.Groups, ", "))
-			for _, name := range slices.Sorted(maps.Keys(p.Claims)) {
-				add("claims."+name, fmt.Sprint(p.Claims[name]))
-			}
-		}
-		add("credential", d.Credential)
-		if d.Remote.IsValid() {
-			add("address", d.Remote.String())
-		}
-		add("client", d.Client)
-		for _, r := range d.Results {
-			for _, c := range r.Causes {
-				if c.Rule != nil {
-					add("rule", fmt.Sprintf("%s (%s): %s %s", cmp.Or(c.Rule.Name, "without a name"), c.Rule.Origin, c.Reason, c.Actions))
-				}
-			}
-		}
-		if !d.Expires.IsZero() {
-			add("token until", d.Expires.Local().Format(time.DateTime))
-		}
-	case e.Event != nil:
-		v := e.Event
-		add("digest", v.Digest)
-		add("media type", v.MediaType)
-		add("from", v.FromRepository)
-		add("address", v.Request.Address)
-		add("client", v.Request.UserAgent)
-		add("registry process", v.Source.Instance)
-		if d := v.Time.Sub(e.Time); d.Abs() > time.Minute {
-			add("time at the registry", v.Time.Local().Format(time.DateTime))
-		}
-	case e.Change != nil:
-		for _, name := range slices.Sorted(maps.Keys(e.Change.From)) {
-			add("from "+name, fmt.Sprint(e.Change.From[name]))
-		}
-		for _, name := range slices.Sorted(maps.Keys(e.Change.To)) {
-			add("to "+name, fmt.Sprint(e.Change.To[name]))
-		}
-	case e.Service != nil:
-		add("client", e.Service.Client)
-		for _, name := range slices.Sorted(maps.Keys(e.Service.Details)) {
-			add(name, fmt.Sprint(e.Service.Details[name]))
-		}
-	}
-	return rows
 }

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -31,6 +35,9 @@ Standard output has only the secret.`,
 				return func(s *session) error {
 					a, secret, err := s.accounts.AddRobot(s.ctx, s.by,
 						accounts.NewRobot{Name: s.args[0], Expires: life.endTime(clock.Now()), Groups: *groups})
+					if errors.Is(err, admin.ErrExists) {
+						return fmt.Errorf("%w; tidewaiter robot rotate %s prints a new secret", err, text.Shell(s.args[0]))
+					}
 					if err != nil {
 						return err
 					}

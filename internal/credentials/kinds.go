@@ -1,6 +1,8 @@
 package credentials
 
 import (
+	"strings"
+
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
@@ -21,6 +23,15 @@ var kinds = map[Purpose]kind{
 	Refresh: {secret.Refresh, identity.RefreshToken, "refresh:"},
 	Session: {secret.Session, identity.Session, "session:"},
 }
+
+// RefreshID returns the id of a refresh token, if the text names one as Token.Credential does.
+func RefreshID(credential string) (id string, ok bool) {
+	return strings.CutPrefix(credential, kinds[Refresh].prefix)
+}
+
+// ActionRefreshAdd is the action of the change that IssueRefresh records. The details have the id
+// of the refresh token.
+const ActionRefreshAdd = string(Refresh) + ".add"
 
 // purposeOf returns the purpose of secrets with the given letter (package secret), or "" for an
 // unknown letter.
