@@ -73,7 +73,13 @@ func journalList(f *flags) action {
 		case next != 0:
 			s.printNote("there are more entries: continue with %s %d", more, next)
 		case printed == 0:
-			s.printNote("no entry matches%s", s.unknownRegistry(filter.Registry))
+			reason := s.unknownRegistry(filter.Registry)
+			if reason == "" {
+				if reason, err = s.unmatched(filter); err != nil {
+					return err
+				}
+			}
+			s.printNote("no entry matches%s", reason)
 		}
 		return nil
 	}
@@ -301,9 +307,24 @@ func parseTime(written string) (time.Time, error) {
 	}
 	t, err := policyfile.ParseTime(written, time.Local)
 	if err != nil {
-		err = fmt.Errorf("%w, and not how long ago it was, like 2d or 36h", err)
+		err = fmt.Errorf("%w, and not how long ago it was, like 2d or 36h%s", err, meantAgo(written))
 	}
 	return t, err
+}
+
+// meantAgo returns the end of an error about a text that is not a time. If the text is a number
+// with a wrong unit, the end has the duration that was probably meant.
+func meantAgo(written string) string {
+	bare := strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(written, "ago"), " "))
+	unit := strings.TrimLeft(bare, "0123456789 ")
+	// 3m are three minutes, so months cannot be guessed; a number alone can be a year.
+	if unit == "" || strings.HasPrefix(strings.ToLower(unit), "mo") || strings.ContainsAny(unit, "0123456789") {
+		return ""
+	}
+	if meant := text.MeantDuration(bare); meant != "" {
+		return fmt.Sprintf(" (did you mean %s?)", text.Quote(meant))
+	}
+	return ""
 }
 
 // noteFuture prints a note if a flag selects entries by a time in the future.
