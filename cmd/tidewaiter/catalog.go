@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,9 +38,14 @@ once. A registry reports what a manifest refers to only with the setting include
 			short: "List the tags of a repository",
 			example: `  tidewaiter catalog tags team/app
   tidewaiter catalog tags team/app --registry registry.example.com --output json`,
-			before: func(s *session) error { return s.checkWithoutRegistry(s.args[0]) },
-			opens:  readJournal,
-			flags:  catalogTags,
+			before: func(s *session) error {
+				if name, tag, digest := splitReference(s.args[0]); tag+digest != "" {
+					return s.usageErrorf("give the repository alone: %s", text.Name(name))
+				}
+				return s.checkWithoutRegistry(s.args[0])
+			},
+			opens: readJournal,
+			flags: catalogTags,
 		}, {
 			use:   "show REPOSITORY[:TAG|@DIGEST]",
 			short: "Show a repository or a manifest",
@@ -50,9 +56,17 @@ digest.`,
 			example: `  tidewaiter catalog show team/app
   tidewaiter catalog show team/app:v1
   tidewaiter catalog show team/app@sha256:1b2c3d4e5f60718293a4b5c6d7e8f9010203040506070809a0b0c0d0e0f01122`,
-			before: func(s *session) error { return s.checkWithoutRegistry(s.args[0]) },
-			opens:  readJournal,
-			flags:  catalogShow,
+			before: func(s *session) error {
+				_, _, digest := splitReference(s.args[0])
+				digits, isSHA256 := strings.CutPrefix(digest, "sha256:")
+				whole := isSHA256 && len(digits) == 64 || strings.HasPrefix(digest, "sha512:")
+				if digest != "" && !whole {
+					return s.usageErrorf("%s is not a whole digest: give sha256: and 64 hexadecimal digits, as tidewaiter catalog tags prints them", text.QuoteShort(digest))
+				}
+				return s.checkWithoutRegistry(s.args[0])
+			},
+			opens: readJournal,
+			flags: catalogShow,
 		}, {
 			use:     "history REPOSITORY:TAG",
 			short:   "List which manifests a tag had, the newest first",
@@ -154,6 +168,12 @@ func catalogList(f *flags) action {
 	f.StringVar(&q.Prefix, "prefix", "", "only repositories whose names begin with a `text`, as team/")
 	sort := choose(f, "sort", "", catalog.ByName, "which repositories come first", catalog.ByName, catalog.ByPush, catalog.ByPull, catalog.BySize)
 	limit := limitFlag(f, "repositories")
+	f.addCheck(func(s *session) error {
+		if host, rest, sure := text.WithoutRegistry(q.Prefix); host != "" && sure {
+			return s.usageErrorf("--prefix: %s", text.NamedWithoutRegistry(rest))
+		}
+		return nil
+	})
 	return func(s *session) error {
 		q.Registry, q.Sort = *registry, *sort
 		return s.readCatalog(func(r *catalog.Reader) error {
@@ -169,8 +189,13 @@ func catalogList(f *flags) action {
 				row := []string{text.Escape(r.Registry), text.Escape(r.Name), strconv.FormatInt(r.Tags, 10), formatSize(r.Size), strconv.FormatInt(r.Pulls, 10)}
 				return append(append(row, eventCells(r.Pushed)...), eventCells(r.Pulled)...)
 			})
-			if more {
+			switch unfiltered := *registry == "" && q.Prefix == ""; {
+			case more:
 				s.printNote("there are more repositories: give a larger --limit, or --prefix")
+			case len(found) == 0 && unfiltered:
+				s.printNote("the catalog is empty: no registry has reported a push or a pull yet")
+			case len(found) == 0:
+				s.printNote("no repository matches%s", s.unknownRegistry(*registry))
 			}
 			return err
 		})
@@ -203,13 +228,57 @@ func catalogTags(f *flags) action {
 	}
 }
 
-// catalogRepository returns a repository of the catalog.
+// maxMeant is the number of repositories that are compared with a mistyped name.
+const maxMeant = 10_000
+
+// catalogRepository returns a repository of the catalog. If the catalog does not have it, the error
+// has the probable reason.
 func (s *session) catalogRepository(r *catalog.Reader, registry, name string) (catalog.Repository, error) {
 	of, err := r.Repository(s.ctx, nil, registry, name)
 	if _, several := errors.AsType[*admin.InvalidError](err); several {
 		err = fmt.Errorf("several registries have the repository %s: give --registry", text.Escape(name))
 	}
-	return of, err
+	if !errors.Is(err, catalog.ErrNotFound) {
+		return of, err
+	}
+	if unknown := s.unknownRegistry(registry); unknown != "" {
+		return of, fmt.Errorf("%w%s", err, unknown)
+	}
+	hint, failed := s.repositoryHint(r, registry, name)
+	if failed != nil {
+		return of, failed
+	}
+	return of, fmt.Errorf("%w%s", err, hint)
+}
+
+// repositoryHint returns the end of an error about a repository that the catalog does not have.
+func (s *session) repositoryHint(r *catalog.Reader, registry, name string) (string, error) {
+	known, _, err := readPages(maxMeant, func(page admin.Page) ([]catalog.Repository, string, error) {
+		return r.Repositories(s.ctx, catalog.Query{Registry: registry, Sort: catalog.ByName, Page: page})
+	})
+	if err != nil {
+		return "", err
+	}
+	names := make([]string, len(known))
+	for i := range known {
+		names[i] = known[i].Name
+	}
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, name+"/") }) {
+		return "; for the repositories below it: tidewaiter catalog list --prefix " + text.Shell(name+"/"), nil
+	}
+	if meant := text.Nearest(name, names); meant != "" {
+		return fmt.Sprintf(" (did you mean %s?)", text.Quote(meant)), nil
+	}
+	return "; tidewaiter catalog list prints all names", nil
+}
+
+// addTagsHint adds the command that prints the tags of a repository to an error about a missing
+// tag.
+func addTagsHint(err error, of catalog.Repository) error {
+	if errors.Is(err, catalog.ErrNotFound) {
+		err = fmt.Errorf("%w; tidewaiter catalog tags %s prints its tags", err, text.Shell(of.Name))
+	}
+	return err
 }
 
 func catalogShow(f *flags) action {
@@ -230,7 +299,7 @@ func catalogShow(f *flags) action {
 			if tag != "" {
 				t, err := r.Tag(s.ctx, of, tag)
 				if err != nil {
-					return err
+					return addTagsHint(err, of)
 				}
 				if digest == "" {
 					digest = t.Manifest.Digest
@@ -273,7 +342,7 @@ func catalogHistory(f *flags) action {
 			}
 			moves, more, err := readPages(*limit, func(page admin.Page) ([]catalog.Move, string, error) { return r.History(s.ctx, of, tag, page) })
 			if err != nil {
-				return err
+				return addTagsHint(err, of)
 			}
 			err = printCatalog(s, moves, api.NewTagMove, []string{"TIME", "BY", "DIGEST"}, func(m *catalog.Move) []string {
 				row := append(eventCells(m.Event), text.Escape(m.Digest))
