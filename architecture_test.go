@@ -452,6 +452,7 @@ var mayInspectText = map[string]string{
 	"internal/setup/registry.go":        "it shortens a list, but not its texts",
 	"internal/identity/oidc/require.go": "it is a placeholder for the rest of a value",
 	"notification/summary.go":           "it shortens a digest as container tools do",
+	"internal/api/filter.go":            "it accepts such a shortened digest",
 }
 
 // Foreign text is made safe to print in one package. In earlier versions, twenty functions did
