@@ -17,17 +17,17 @@ import (
 func catalogCommand() command {
 	return command{
 		use:   "catalog",
-		short: "List what the registries hold",
+		short: "List the content of the registries",
 		sub: []command{{
 			use:   "list",
 			short: "List repositories",
 			long: `List the repositories that have a manifest: how many tags they have, how large
 they are, and who pushed and pulled them last. The catalog has what registries report, so the
-registries must be configured to send events. The command can run while the service runs, which adds
-new events within a second.
+registries must be configured to send events. The command can run while the service runs. The
+service adds new events within a second.
 
-The size is that of all manifests and of what they refer to. What several manifests share is counted
-once. A registry reports what a manifest refers to only with the setting includereferences.`,
+The size includes all manifests and the blobs that they refer to. A blob that several manifests
+share is counted once. Registries report these blobs only with the setting includereferences.`,
 			example: `  tidewaiter catalog list
   tidewaiter catalog list --prefix team/ --sort last-pull
   tidewaiter catalog list --sort size --limit 10 --output json`,
@@ -98,9 +98,9 @@ func registryFlag(f *flags, usage string) *string {
 
 const whichRegistry = "the registry of that `service`; only necessary if several registries have the repository"
 
-// limitFlag adds --limit, the maximum number of lines.
-func limitFlag(f *flags, of string) *int {
-	n := f.IntP("limit", "n", 100, "the maximum number of `"+of+"`")
+// limitFlag adds --limit, the maximum number of the given items.
+func limitFlag(f *flags, items string) *int {
+	n := f.IntP("limit", "n", 100, "the maximum number of `"+items+"`")
 	f.addCheck(func(s *session) error {
 		if *n < 1 {
 			return s.usageErrorf("--limit must be positive")
@@ -362,7 +362,7 @@ func catalogHistory(f *flags) action {
 	}
 }
 
-// eventCells returns the time of an event, and who did it.
+// eventCells returns the time of an event, and the name of who caused it.
 func eventCells(e catalog.Event) []string {
 	if e.Time.IsZero() {
 		return []string{"", ""}

@@ -16,7 +16,7 @@ type repository struct {
 	Name      string        `json:"name" doc:"The name" example:"team/app"`
 	Tags      int64         `json:"tags" doc:"The number of tags"`
 	Manifests int64         `json:"manifests" doc:"The number of manifests"`
-	Size      int64         `json:"size" doc:"The bytes of all manifests and of what they refer to, as far as the registry reported it. What several manifests share is counted once"`
+	Size      int64         `json:"size" doc:"The bytes of all manifests and of the blobs that they refer to, as far as the registry reported the blobs. A blob that several manifests share is counted once"`
 	Pushed    *catalogEvent `json:"pushed,omitempty" doc:"The last push of a manifest; absent: none was reported"`
 	Pulled    *catalogEvent `json:"pulled,omitempty" doc:"The last pull of a manifest; absent: none was reported"`
 	Pulls     int64         `json:"pulls" doc:"How many pulls of manifests were reported"`

@@ -19,7 +19,7 @@ var (
 	tagNamespaces = &huma.Tag{Name: "Namespaces", Description: "The repositories that teams own, with members and roles"}
 	tagPolicy     = &huma.Tag{Name: "Policy", Description: "The policy in effect, queries about it, and the rules and roles in the database"}
 	tagJournal    = &huma.Tag{Name: "Journal", Description: "The audit log"}
-	tagCatalog    = &huma.Tag{Name: "Catalog", Description: "What the registries hold, as they report it"}
+	tagCatalog    = &huma.Tag{Name: "Catalog", Description: "The content of the registries, as they report it"}
 	tagRegistries = &huma.Tag{Name: "Registries", Description: "The registries that trust Tidewaiter, and the keys that verify its tokens"}
 )
 

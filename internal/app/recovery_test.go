@@ -126,7 +126,7 @@ func (b *background) check(removed int64) {
 	}
 }
 
-// Whatever keeps the database from being written, all jobs go on by themselves afterwards.
+// After any outage that prevents writes to the database, all jobs continue without help.
 func TestBackgroundWorkGoesOnAfterAnOutage(t *testing.T) {
 	for _, tt := range []struct {
 		what  string
@@ -206,7 +206,7 @@ func TestBackgroundWorkGoesOnAfterAnOutage(t *testing.T) {
 }
 
 // limit limits the size of the database to a number of pages, or to its present size if this is
-// larger. The result ends the limit.
+// larger. The returned function removes the limit.
 func (b *background) limit(pages int) (end func()) {
 	set := func(pages int) {
 		b.Helper()

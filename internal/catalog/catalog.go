@@ -82,7 +82,7 @@ type Manifest struct {
 	Pulled    Event  // the last pull
 	Deleted   Event  // the last delete
 	Pulls     int64
-	Refers    []Reference // objects to which it refers, as far as they were reported
+	Refers    []Reference // the reported objects to which it refers
 }
 
 // Reference is an object that a manifest refers to.

@@ -126,7 +126,7 @@ func (t *tagRow) values() []any {
 }
 
 // currentDigest returns the current digest of the tag. The parameters are the times at which the
-// manifests digest and seenDigest were deleted.
+// manifests of t.digest and t.seenDigest were deleted.
 func (t *tagRow) currentDigest(deleted, seenDeleted int64) digest {
 	d := t.digest
 	if deleted > t.changed.at {

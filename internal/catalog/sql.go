@@ -93,7 +93,7 @@ func (b *batch) repository(ctx context.Context, r *report) (*repositoryRow, erro
 	return &row, err
 }
 
-// repositoryWith returns the row with an id.
+// repositoryWith returns the row of the repository with an id.
 func (b *batch) repositoryWith(ctx context.Context, id int64) (*repositoryRow, error) {
 	if row := b.byID[id]; row != nil {
 		return row, nil

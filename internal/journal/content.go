@@ -25,14 +25,14 @@ const (
 )
 
 const (
-	// partLines is the number of lines of a part. With parts, a block with entries of CI jobs is 8
-	// % larger than without, but reading an entry takes an eighth of the time.
+	// partLines is the number of lines of a part. With parts, a block with entries of CI jobs is a
+	// twelfth larger than without parts, but reading an entry takes an eighth of the time.
 	partLines = 16
 	// maxContent limits the decompressed content, in bytes, so that a damaged block cannot exhaust
 	// the memory. A block of the largest events has less.
 	maxContent = 256 << 20
-	// compressionLevel takes half of the time of compress/flate at its default level, and the
-	// result is equally short.
+	// At compressionLevel, compression takes half of the time of compress/flate at its
+	// default level, and the result is equally short.
 	compressionLevel = 6
 )
 
@@ -180,8 +180,9 @@ func (d *deflater) content(content []byte) []byte {
 	return append(head, d.out.Bytes()...)
 }
 
-// cutPart cuts the lines of the next part from a content. It returns them, the rest, and the
-// number of positions of the part. The first line of a block has no position.
+// cutPart cuts the lines of the next part from a content. It returns these lines, the rest
+// of the content, and the number of positions of the part. The first line of a block has no
+// position.
 func cutPart(content []byte, first bool) (lines, rest []byte, positions int) {
 	end := 0
 	if first {

@@ -253,7 +253,8 @@ func (p *lineParser) want(c byte) {
 	p.rest = p.rest[1:]
 }
 
-// nextIs reports whether a field of the object is next. A key has its quotes and colon.
+// nextIs reports whether the next field of the object has the key. The key is given with its
+// quotes and its colon.
 func (p *lineParser) nextIs(key string) bool {
 	rest := p.rest
 	if !p.first {

@@ -6,12 +6,12 @@ import (
 	"errors"
 )
 
-// removedOld is the kind of the removed entries of format 1. They are no leaves of the tree, so
-// Verify does not compare their number with what is missing in the tree.
+// removedOld is the kind of the removed entries of format 1. They are not leaves of the tree,
+// so Verify does not compare their number with what is missing in the tree.
 const removedOld retentionKind = "old"
 
-// isPermanent reports whether an entry is never removed. Verify compares what is missing, and
-// which keys have signed checkpoints, with such entries.
+// isPermanent reports whether an entry is never removed. Such entries report how many entries
+// were removed, and which keys signed checkpoints, so Verify needs all of them.
 func isPermanent(e *Entry) bool {
 	return e.Change != nil && (e.Change.Action == removeAction || e.Change.Action == keyAction)
 }
@@ -19,7 +19,7 @@ func isPermanent(e *Entry) bool {
 // removeOld removes the first block of format 1 if all of its entries are beyond their limits.
 // Each of these blocks has the hash of the block before it, and Verify trusts the hash in the
 // first block that is left. So they are removed in their order, and only as a whole. The hash of
-// the last one stays in the tree as leaf 0.
+// the last block stays in the tree as leaf 0.
 func (m *maintainer) removeOld(ctx context.Context, head head, state maintenance) (did bool, err error) {
 	if head.base == 0 {
 		return false, nil
