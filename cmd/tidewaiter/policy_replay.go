@@ -114,17 +114,19 @@ func (s *session) eachDecision(since, until time.Time, visit func(*journal.Entry
 	if err != nil {
 		return err
 	}
-	q := journal.Query{Kind: journal.KindDecision, Since: since, Until: until}
+	q := journal.Query{Since: since, Until: until}
 	report, clearLine := s.verifyProgress()
 	defer func() { clearLine() }()
-	for e, err := range s.journal.ReadKind(s.ctx, first-1, journal.KindDecision) {
+	reported := first
+	for e, err := range s.journal.ReadDecisions(s.ctx, first-1) {
 		if err != nil {
 			return err
 		}
 		if e.Position > last {
 			break // later decisions have no end on a busy service
 		}
-		if report != nil && e.Position%1024 == 0 {
+		if report != nil && e.Position-reported >= 1024 {
+			reported = e.Position
 			report(int64(e.Position-first), int64(last-first+1))
 		}
 		if q.Matches(&e) {

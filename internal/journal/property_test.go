@@ -71,6 +71,21 @@ func testPropertyWhatWasAppendedIsReadBack(t *testing.T, d storetest.Database) {
 		if diff := cmp.Diff(ofKind, decoded, asKept); diff != "" {
 			rt.Errorf("entries of the kind %s: %s", kind, diff)
 		}
+		var decisions, read []journal.Entry
+		for _, e := range want[after:] {
+			if e.Decision != nil {
+				decisions = append(decisions, e)
+			}
+		}
+		for e, err := range j.ReadDecisions(t.Context(), before+journal.Position(after)) {
+			if err != nil {
+				rt.Fatal(err)
+			}
+			read = append(read, e)
+		}
+		if diff := cmp.Diff(decisions, read, asKept); diff != "" {
+			rt.Errorf("decisions: %s", diff)
+		}
 		one := rapid.SampledFrom(want).Draw(rt, "one")
 		found, err := j.Find(t.Context(), one.ID)
 		if err != nil {

@@ -136,7 +136,7 @@ func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	if err := v.begin(ctx, from); err != nil {
 		return err
 	}
-	for c, err := range readAhead(ctx, v.q, v.nextPosition()-1) {
+	for c, err := range readAhead(ctx, v.q, v.nextPosition()-1, checkBlock) {
 		if err != nil {
 			return err
 		}

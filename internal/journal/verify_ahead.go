@@ -1,14 +1,9 @@
 package journal
 
 import (
-	"context"
-	"database/sql"
 	"errors"
-	"iter"
-	"runtime"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
-	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 // checkedBlock has the results of those checks of one block that do not need earlier blocks.
@@ -87,42 +82,4 @@ func (o *openBlock) visitLeaves(b *block, visit func(*parts) error, add func(lea
 		entries, position = entries[1:], position+1
 	}
 	return nil
-}
-
-// readAhead returns the blocks after a position, in order, up to the end of the journal. While the
-// loop body runs, readAhead checks the next blocks on all processors. Only the caller's goroutine
-// reads from q, so q can be a transaction.
-func readAhead(ctx context.Context, q store.Querier, after Position) iter.Seq2[*checkedBlock, error] {
-	return func(yield func(*checkedBlock, error) bool) {
-		processors := runtime.GOMAXPROCS(0)
-		decoders := make(chan *decoder, processors)
-		for range processors {
-			decoders <- newDecoder(q)
-		}
-		var ahead []chan *checkedBlock // each block is in memory until its turn comes
-		for ended := false; ; {
-			for !ended && len(ahead) <= processors {
-				b, err := blockAfter(ctx, q, after)
-				if ended = errors.Is(err, sql.ErrNoRows); ended {
-					break
-				}
-				if err != nil {
-					yield(nil, err)
-					return
-				}
-				after = b.end() - 1
-				one := make(chan *checkedBlock, 1)
-				ahead = append(ahead, one)
-				go func() {
-					d := <-decoders
-					one <- checkBlock(d, b)
-					decoders <- d
-				}()
-			}
-			if len(ahead) == 0 || !yield(<-ahead[0], nil) {
-				return
-			}
-			ahead = ahead[1:]
-		}
-	}
 }
