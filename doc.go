@@ -19,7 +19,8 @@
 //	                              what is kept, and export writes CSV and lines of JSON.
 //	                              internal/projection derives data from the journal. There are two
 //	                              projections: internal/search is an index of the entries, and
-//	                              internal/catalog lists the content of the registries
+//	                              internal/catalog lists the content of the registries.
+//	                              internal/delivery sends entries to webhooks
 //
 // server handles the HTTP request for a token. Only issuer turns that request into an answer:
 // issuer calls chain, then policy, then keyring, and writes to the journal. Events go from server

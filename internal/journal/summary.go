@@ -105,6 +105,7 @@ var serviceWords = map[string]string{
 	"service.start": "started version", "service.stop": "stopped version", "service.reload": "reloaded", "policy.refuse": "did not reload",
 	"key.root": "signs with the new root", "key.leaf": "issued the signing certificate",
 	"session.add": "started an API session of", "session.refuse": "refused a sign-in to the API", "notification.refuse": "refused events",
+	"webhook.off": "switched off the webhook", "webhook.skip": "skipped an entry for the webhook",
 }
 
 // appendSummary appends, for example, "service refused a sign-in to the API by ann from 192.0.2.1:

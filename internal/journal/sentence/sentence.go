@@ -77,6 +77,10 @@ var sentences = map[string]string{
 	"namespace.member.set":    "{member} joined namespace {target} as {role}",
 	"namespace.member.remove": "{from.member} left namespace {target}, was {from.role}",
 
+	"webhook.enable":  "webhook {target} switched on",
+	"webhook.disable": "webhook {target} switched off",
+	"webhook.resend":  "entries since {since} are sent to webhook {target} again",
+
 	"policy.load": "rules of {target} came into force[, {rules} in all][, added {added}][, changed {changed}][, removed {removed}]" +
 		"[, roles added {roles_added}][, roles changed {roles_changed}][, roles removed {roles_removed}][, {reordered}]",
 	"policy.refuse":   "{target} did not come into force[: {problems}]",

@@ -1,0 +1,78 @@
+package delivery_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// Whatever the endpoint accepts, and whenever the process is killed or stopped: each entry is
+// accepted at least once, and the entries of a repository are first accepted in order.
+func TestPropertyNothingIsLostAndRepositoriesAreInOrder(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		f := newFixture(t, "sqlite::memory:")
+		// Each entry is refused a number of times.
+		refusals := make(map[string]int)
+		f.to.answer = func(_, tag string) int {
+			if refusals[tag] > 0 {
+				refusals[tag]--
+				return []int{0, 302, 400, 500}[refusals[tag]%4]
+			}
+			return 200
+		}
+		want := make(map[string][]string)
+		n := 0
+		push := func(count int) {
+			var names []string
+			for range count {
+				repository := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(r, "repository")
+				tag := strconv.Itoa(n)
+				n++
+				if rapid.IntRange(0, 3).Draw(r, "is refused") == 0 {
+					refusals[tag] = rapid.IntRange(1, 4).Draw(r, "refusals")
+				}
+				want[repository] = append(want[repository], tag)
+				names = append(names, repository+":"+tag)
+			}
+			f.push(names...)
+		}
+		for range rapid.IntRange(1, 12).Draw(r, "steps") {
+			switch rapid.SampledFrom([]string{"push", "push", "deliver", "wait", "kill", "stop"}).Draw(r, "step") {
+			case "push":
+				push(rapid.IntRange(1, 10).Draw(r, "entries"))
+			case "deliver": // without saving
+				f.driver.Round(t.Context(), rapid.IntRange(1, 5).Draw(r, "batches"))
+			case "wait":
+				f.now = f.now.Add(f.round())
+			case "kill":
+				f.start()
+			case "stop":
+				f.driver.Release(t.Context())
+				f.start()
+			}
+		}
+		for range 200 {
+			if f.status().Behind == 0 {
+				break
+			}
+			f.now = f.now.Add(min(f.round(), 10*time.Hour))
+		}
+		got := make(map[string][]string)
+		for _, name := range f.to.tags(false) {
+			repository, tag, _ := strings.Cut(name, ":")
+			if !slices.Contains(got[repository], tag) {
+				got[repository] = append(got[repository], tag)
+			}
+		}
+		if len(got) > 0 || len(want) > 0 {
+			if a, b := fmt.Sprint(want), fmt.Sprint(got); a != b {
+				r.Fatalf("accepted %s\nwant     %s", b, a)
+			}
+		}
+	})
+}
