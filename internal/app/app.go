@@ -25,6 +25,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/delivery"
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -87,6 +88,7 @@ type App struct {
 
 	server      atomic.Pointer[server.Server]
 	sources     atomic.Pointer[sources.Set]           // of the generation
+	delivery    atomic.Pointer[delivery.Delivery]     // of the generation
 	connections atomic.Pointer[[]*server.Connections] // of the listeners of Run
 
 	outage      *outage               // of the database
@@ -150,6 +152,9 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err == nil {
 		a.accounts, err = a.newAccounts(cfg)
 	}
+	if err == nil {
+		next.delivery, err = a.newDelivery(cfg)
+	}
 	if err != nil {
 		return nil, errors.Join(err, a.journal.Close(ctx), a.db.Close())
 	}
@@ -160,6 +165,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.server.Store(a.newServer(cfg))
 	a.rulebook.RecordFiles(ctx)
 	a.generation = next
+	a.delivery.Store(next.delivery)
 	a.generation.start()
 	a.welcome(ctx, cfg)
 	a.warn(cfg.Warnings)
@@ -187,6 +193,9 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	}
 	next, err := a.build(cfg)
 	if err == nil {
+		next.delivery, err = a.newDelivery(cfg)
+	}
+	if err == nil {
 		err = a.rulebook.Reload(ctx, filesOf(cfg), func(p *policy.Policy) {
 			next.live.Policy = p
 			a.issuer.Swap(func(issuer.Live) issuer.Live { return next.live })
@@ -201,6 +210,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	last := a.generation
 	a.generation = next
 	a.sources.Store(next.sources)
+	a.delivery.Store(next.delivery)
 	next.start()
 	last.stop()
 	a.recordRoot(fingerprint(last.live.Keys.Root().Certificate()), next.live.Keys.Root())
@@ -219,6 +229,9 @@ func (a *App) Accounts() *accounts.Accounts { return a.accounts }
 
 // Journal returns the audit journal.
 func (a *App) Journal() *journal.Journal { return a.journal }
+
+// Delivery returns the delivery to the webhooks of the newest config.
+func (a *App) Delivery() *delivery.Delivery { return a.delivery.Load() }
 
 // Close stops the parts that New started: first periodic work, then the journal, which writes its
 // queue, then the database. Stop the server of a Handler before you call Close.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/delivery"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
@@ -25,6 +26,8 @@ import (
 type generation struct {
 	live issuer.Live
 	runs []func(context.Context) // run until the generation is stopped
+
+	delivery *delivery.Delivery // nil until the database is open
 
 	sources *sources.Set
 
@@ -53,7 +56,8 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase,
 		func(ctx context.Context) { a.checkpoints.Run(ctx) },
 		func(ctx context.Context) { a.journal.Maintain(ctx, keep) },
-		func(ctx context.Context) { a.derived.Run(ctx, a.journal) })
+		func(ctx context.Context) { a.derived.Run(ctx, a.journal) },
+		func(ctx context.Context) { g.delivery.Run(ctx) })
 	o := sources.Options{
 		Accounts: func() *accounts.Accounts { return a.accounts },
 		Hashing:  a.hashing, Limiter: a.limiter(cfg), Budget: a.budget, Log: a.log, Now: a.now,

@@ -32,6 +32,7 @@ type Config struct {
 	Notifications  notifications
 	Identity       []Source
 	Authorizer     *Hook // nil: only the policy decides
+	Webhooks       []webhook
 	Limits         Limits
 	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For is trusted
 	Log            logging

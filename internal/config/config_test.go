@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/tidewaiter/tidewaiter/internal/delivery/signature"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
@@ -157,17 +158,48 @@ policy:
     - { name: two, effect: deny, repositories: ["**"], actions: [delete] }
     - { name: three, subjects: ["user:ann"], catalog: true }
   watch: false
+webhooks:
+  - name: ci
+    url: http://ci.internal/hook
+    secrets: [{ secret_file: hook }, { secret_env: HOOK }]
+    kinds: [event, change]
+    actions: [push]
+    repositories: ["team/**"]
+    namespaces: [ops]
+    private_addresses: true
+    ca: ca.pem
 trusted_proxies: [10.0.0.0/8, 192.168.1.7, "fd00::/8"]
 limits: { throttle: false, max_failures_per_pair: 3, max_failures_per_source: 30, max_delay: 1m, unknown_places: refuse, connections: 500 }
 log: { level: debug, format: json }
 journal: { keep: { decisions: { age: 2w, size: 1.5GB }, refused: { age: 12h, size: 2MiB }, events: {}, changes: { age: 400d }, service: { size: unlimited } }, addresses: shortened, clients: omitted }
 `
 
+// Keys that sign messages of webhooks.
+const (
+	sharedKey  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	privateKey = "whsk_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+)
+
+func parsedKeys(t *testing.T, texts ...string) (keys []signature.Key) {
+	t.Helper()
+	for _, text := range texts {
+		key, err := signature.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
 func TestEveryKey(t *testing.T) {
 	path := filepath.FromSlash
-	got, err := loadFrom(path("etc/tidewaiter.yaml"), Options{Env: func(name string) (string, bool) { return "environment-secret", name == "NOTIFY" }}, files{
-		path("etc/tidewaiter.yaml"): allKeys,
-		path("etc/tls/cert.pem"):    "", path("/tls/key.pem"): "", path("etc/root.pem"): "", path("root.key"): "", path("etc/users"): "",
+	got, err := loadFrom(path("etc/tidewaiter.yaml"), Options{Env: func(name string) (string, bool) {
+		v, ok := map[string]string{"NOTIFY": "environment-secret", "HOOK": privateKey}[name]
+		return v, ok
+	}}, files{
+		path("etc/tidewaiter.yaml"): allKeys, path("etc/hook"): sharedKey + "\n", path("etc/ca.pem"): "",
+		path("etc/tls/cert.pem"): "", path("/tls/key.pem"): "", path("etc/root.pem"): "", path("root.key"): "", path("etc/users"): "",
 		path("etc/secret"):        "file-secret-0123456789\n",
 		path("etc/more/a.yaml"):   "roles: { pusher: [pull, push] }\n",
 		path("etc/more/b.yaml"):   "rules:\n  - { name: four, subjects: [anyone], repositories: [public/*], role: pusher }\n",
@@ -232,6 +264,10 @@ func TestEveryKey(t *testing.T) {
 				},
 			},
 		},
+		Webhooks: []webhook{{
+			Name: "ci", URL: "http://ci.internal/hook", CA: path("etc/ca.pem"), Keys: parsedKeys(t, sharedKey, privateKey), Kinds: []string{"event", "change"},
+			Actions: []string{"push"}, Repositories: []string{"team/**"}, Namespaces: []string{"ops"}, Private: true,
+		}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
 		Limits:         Limits{Throttle: false, MaxFailuresPerPair: 3, MaxFailuresPerSource: 30, MaxDelay: time.Minute, UnknownPlaces: "refuse", Connections: 500},
 		Log:            logging{Level: "debug", Format: "json"},

@@ -90,6 +90,7 @@ func (x crossChecks) check() {
 	x.checkSigning()
 	x.registries()
 	x.identity()
+	x.webhooks()
 	x.checkProxies()
 }
 

@@ -125,6 +125,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[writtenConfig] {
 		strictyaml.On("authorizer", authorizer(), func(w *writtenConfig, v *Hook) { w.Authorizer = v }).Formerly("decider").
 			Says("Your own service or program that Tidewaiter asks about each request, after the policy has decided. If it does not answer, nothing is granted and the client gets 503. The page [Webhook and exec](webhook.md) shows how.").
 			Shows("authorizer:\n  webhook: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
+		webhooksKey(),
 		strictyaml.On("limits", strictyaml.Section(limitsKeys()), func(w *writtenConfig, v Limits) { w.Limits = v }).
 			Or("{}").
 			Says("Limits for failed sign-ins and for connections. See [rate limiting](rate-limiting.md).").

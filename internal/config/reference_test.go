@@ -63,6 +63,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			"/keys/cert.pem":             "",
 			"/keys/privatekey.pem":       "",
 			"/run/secrets/notifications": "0123456789abcdef",
+			"/run/secrets/ci-webhook":    sharedKey,
 		})
 		if err != nil {
 			t.Errorf("the example of %s:\n%v", k.Name, err)

@@ -1,0 +1,140 @@
+package config
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/delivery/signature"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// webhook is an endpoint that receives entries of the journal.
+type webhook = struct {
+	Name         string
+	URL          string
+	CA           string          // PEM file; "": the certificates of the system
+	Keys         []signature.Key // sign each message
+	Kinds        []string        // default event
+	Actions      []string        // nil: all
+	Repositories []string        // patterns; nil, and no namespaces: all
+	Namespaces   []string
+	Private      bool // the endpoint may have a private address
+}
+
+// maxWebhooks is the maximum number of webhooks. Each webhook reads the journal by itself.
+const maxWebhooks = 100
+
+// kindWords are the values of webhook.Kinds: the keys of entries in JSON.
+var kindWords = []string{"event", "decision", "change", "service"}
+
+func webhooksKey() *strictyaml.Key[writtenConfig] {
+	return strictyaml.On("webhooks", strictyaml.List(strictyaml.Section(endpointKeys(), checkWebhook)), func(w *writtenConfig, v []webhook) { w.Webhooks = v }).
+		Says("Endpoints that receive entries of the journal over HTTPS: pushes, pulls and deletes, and on request also decisions and changes. See [Webhooks](webhooks.md).").
+		Shows(`webhooks:
+  - name: ci
+    url: https://ci.example.com/hooks/registry
+    secrets: [{ secret_file: /run/secrets/ci-webhook }]
+    actions: [push, delete]
+    repositories: ["team/**"]
+`)
+}
+
+func endpointKeys() []*strictyaml.Key[webhook] {
+	return []*strictyaml.Key[webhook]{
+		strictyaml.On("name", sourceName(), func(w *webhook, v string) { w.Name = v }).Must().
+			Says("The name in commands, the log and the journal. The position of a webhook in the journal is stored under this name."),
+		strictyaml.On("url", webAddress(), func(w *webhook, v string) { w.URL = v }).Must().
+			Says("The URL to which messages are sent. It must be `https://`, unless `private_addresses` is true."),
+		strictyaml.On("secrets", strictyaml.List(strictyaml.Section(secretKeys(), checkSecret, checkSigningSecret)), putWebhookKeys).Must().
+			Says("One or more secrets that sign each message. A secret begins with `whsec_`, or with `whsk_` if it is an Ed25519 private key. To replace a secret, first add the new one, and remove the old one when the receiver has the new one."),
+		strictyaml.On("kinds", strictyaml.List(oneOf(kindWords...)), func(w *webhook, v []string) { w.Kinds = v }).Or("[event]").
+			Says("The kinds of entries. `event`: what registries report. `decision`: answers to token requests. `change`: changes of accounts, rules and settings. `service`: restarts, reloads and sign-ins."),
+		strictyaml.On("actions", strictyaml.List(strictyaml.Line), func(w *webhook, v []string) { w.Actions = v }).
+			Says("Only entries with one of these actions, such as `push`, `pull`, `mount`, `delete` or `user.add`. The default is all actions."),
+		strictyaml.On("repositories", strictyaml.List(namePattern()), func(w *webhook, v []string) { w.Repositories = v }).
+			Says("Only entries about a repository that matches one of these patterns. Patterns are as in rules, but without placeholders. With `namespaces`, one of both must match."),
+		strictyaml.On("namespaces", strictyaml.List(namespaceName()), func(w *webhook, v []string) { w.Namespaces = v }).
+			Says("Only entries about a repository of one of these namespaces, and changes of these namespaces."),
+		strictyaml.On("private_addresses", strictyaml.Bool, func(w *webhook, v bool) { w.Private = v }).Or("false").
+			Says("Whether the host of `url` may have a loopback, link-local or private address. By default, messages are sent only to addresses of the public internet."),
+		strictyaml.On("ca", strictyaml.FilePath("file"), func(w *webhook, v string) { w.CA = v }).
+			Says("A PEM file with the CA certificates to verify the endpoint. The default is the system's CA certificates."),
+	}
+}
+
+// putWebhookKeys stores the keys of a webhook. checkSigningSecret has reported invalid ones.
+func putWebhookKeys(w *webhook, secrets []writtenSecret) {
+	for _, s := range secrets {
+		if key, err := signature.Parse(s.secret.Reveal()); err == nil {
+			w.Keys = append(w.Keys, key)
+		}
+	}
+}
+
+// checkSigningSecret checks that a secret is a key that signs messages.
+func checkSigningSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
+	if s.secret.Reveal() == "" {
+		return // checkSecret has reported it
+	}
+	if _, err := signature.Parse(s.secret.Reveal()); err != nil {
+		d.Problem(n.Content[1], "%v", err)
+	}
+}
+
+func checkWebhook(d *strictyaml.Decoder, n *yaml.Node, w *webhook) {
+	if strings.HasPrefix(w.URL, "http:") && !w.Private {
+		d.Problem(strictyaml.At(n, "url"), "messages would travel unencrypted: use https://, or private_addresses: true for an endpoint in your network")
+	}
+}
+
+// namePattern is the type of a pattern of repository names without placeholders.
+func namePattern() strictyaml.Type[string] {
+	return strictyaml.Scalar("pattern", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
+		if strings.Contains(s, "${") {
+			d.Problem(n, "placeholders such as ${user} have no value here")
+			return "", false
+		}
+		for _, p := range patternProblems(s) {
+			d.Suggest(n, p.Suggestion, "%s", p.Text)
+			return "", false
+		}
+		return s, true
+	})
+}
+
+func patternProblems(pattern string) policy.Problems {
+	err := policy.Limit{Names: []string{pattern}, Actions: scope.Pull}.Check()
+	problems, _ := errors.AsType[policy.Problems](err)
+	return problems
+}
+
+// namespaceName is the type of the name of a namespace.
+func namespaceName() strictyaml.Type[string] {
+	return strictyaml.Scalar("namespace", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
+		if strings.ContainsAny(s, "*?[]{}$") || len(patternProblems(s)) > 0 {
+			d.Problem(n, "%s is not the name of a namespace such as team; for patterns, use repositories", text.QuoteShort(s))
+			return "", false
+		}
+		return s, true
+	})
+}
+
+// webhooks checks the webhooks together.
+func (x crossChecks) webhooks() {
+	for i, w := range x.c.Webhooks {
+		first := slices.IndexFunc(x.c.Webhooks, func(other webhook) bool { return other.Name == w.Name })
+		if w.Name != "" && first < i {
+			x.d.Problem(x.nodeAt("webhooks", i, "name"), "another webhook is called %s, in line %d", text.QuoteShort(w.Name), x.nodeAt("webhooks", first).Line)
+		}
+		x.checkReadable(x.nodeAt("webhooks", i, "ca"), w.CA, false)
+	}
+	if len(x.c.Webhooks) > maxWebhooks {
+		x.d.Problem(x.nodeAt("webhooks"), "there are %d webhooks; at most %d are possible", len(x.c.Webhooks), maxWebhooks)
+	}
+}
