@@ -73,7 +73,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"Setup and service:", []command{initCommand(), importCommand(), checkCommand(), serveCommand()}},
-		{"Policy and audit:", []command{explainCommand(), whoCanCommand(), whatCanCommand(), policyCommand(), journalCommand(), catalogCommand(), witnessCommand(), healthCommand()}},
+		{"Policy and audit:", []command{explainCommand(), whoCanCommand(), whatCanCommand(), policyCommand(), journalCommand(), catalogCommand(), webhookCommand(), witnessCommand(), healthCommand()}},
 		{"Administration:", []command{userCommand(), groupCommand(), robotCommand(), tokenCommand(), namespaceCommand(), ruleCommand(), roleCommand(),
 			hashPasswordCommand(), keyCommand(), databaseCommand()}},
 		{"", []command{versionCommand(), manCommand()}},

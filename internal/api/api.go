@@ -1,5 +1,5 @@
 // Package api is the HTTP API for administration: users, groups, robots, tokens, sessions,
-// namespaces, rules, roles, the journal, the catalog, and queries about the policy.
+// namespaces, rules, roles, the journal, the catalog, webhooks, and queries about the policy.
 //
 // All paths are below /api/v1. /openapi.json describes them and is generated from this code.
 // The command line has the same operations, and prints objects in the same form with --output
@@ -42,6 +42,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/delivery"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -65,6 +66,7 @@ type Options struct {
 	Rulebook *rulebook.Rulebook
 	Journal  *journal.Journal
 	Catalog  *catalog.Catalog
+	Delivery func() *delivery.Delivery // to the webhooks of the current config
 
 	// Find looks up a login in the identity sources, in the order of the config. The error is
 	// identity.ErrUnknown if no source knows the login.
@@ -113,6 +115,7 @@ func (a *API) registerRoutes() {
 	a.journalRoutes()
 	a.proofRoutes()
 	a.catalogRoutes()
+	a.webhookRoutes()
 	a.registryRoutes()
 	a.mux.Handle("GET /openapi.json", http.HandlerFunc(a.openAPI))
 	a.mux.Handle("/", http.HandlerFunc(a.notFound))

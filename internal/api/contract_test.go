@@ -183,6 +183,13 @@ var routes = []struct {
 	{"list-tags", "GET", "/catalog/tags?repository=secret/app", nil},
 	{"get-manifest", "GET", "/catalog/manifests/v1?repository=team/app", nil},
 	{"list-tag-history", "GET", "/catalog/history?repository=team/app&tag=v1", nil},
+	{"list-webhooks", "GET", "/webhooks", nil},
+	{"list-webhook-deliveries", "GET", "/webhooks/ci/deliveries", nil},
+	{"list-webhook-deliveries", "GET", "/webhooks/none/deliveries", nil},
+	{"test-webhook", "POST", "/webhooks/ci/test", nil},
+	{"enable-webhook", "POST", "/webhooks/ci/enable", nil},
+	{"disable-webhook", "POST", "/webhooks/ci/disable", nil},
+	{"resend-to-webhook", "POST", "/webhooks/ci/resend", fields{"since": "2026-11-23T11:00:00Z"}},
 	{"list-registries", "GET", "/registries", nil},
 	{"list-keys", "GET", "/keys", nil},
 }

@@ -20,6 +20,7 @@ var (
 	tagPolicy     = &huma.Tag{Name: "Policy", Description: "The policy in effect, queries about it, and the rules and roles in the database"}
 	tagJournal    = &huma.Tag{Name: "Journal", Description: "The audit log"}
 	tagCatalog    = &huma.Tag{Name: "Catalog", Description: "The content of the registries, as they report it"}
+	tagWebhooks   = &huma.Tag{Name: "Webhooks", Description: "The delivery of the journal's entries to endpoints"}
 	tagRegistries = &huma.Tag{Name: "Registries", Description: "The registries that trust Tidewaiter, and the keys that verify its tokens"}
 )
 
@@ -52,7 +53,7 @@ func (a *API) config() huma.Config {
 				},
 			},
 			Tags: []*huma.Tag{
-				tagSession, tagUsers, tagRobots, tagGroups, tagTokens, tagNamespaces, tagPolicy, tagJournal, tagCatalog, tagRegistries,
+				tagSession, tagUsers, tagRobots, tagGroups, tagTokens, tagNamespaces, tagPolicy, tagJournal, tagCatalog, tagWebhooks, tagRegistries,
 			},
 		},
 		Formats:       map[string]huma.Format{"application/json": format, "json": format},

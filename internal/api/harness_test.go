@@ -24,6 +24,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/delivery"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
@@ -64,6 +65,13 @@ type harness struct {
 	count    int
 
 	verifyIDToken func(identity.Presented) (string, identity.Verified, error)
+}
+
+// accepting is a webhook that accepts everything.
+type accepting struct{}
+
+func (accepting) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusAccepted, Body: http.NoBody, Request: r}, nil
 }
 
 var operator = admin.Operator("root")
@@ -127,8 +135,13 @@ func newHarness(t testing.TB, database string) *harness {
 	}, issuer.Options{Journal: h.journal, Now: h.clock.Now})
 	holdings := catalog.Projection()
 	h.derived = projection.New(h.db, projection.Options{Now: h.clock.Now}, holdings)
+	webhooks, err := delivery.New(h.db, h.journal, delivery.Options{
+		Webhooks: []delivery.Webhook{{Name: "ci", URL: "https://ci.example.com/canary"}}, Now: h.clock.Now,
+		Transport: func(*delivery.Webhook) http.RoundTripper { return accepting{} },
+	})
+	check(err)
 	h.api = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now,
-		Catalog: catalog.New(h.derived, holdings),
+		Catalog: catalog.New(h.derived, holdings), Delivery: func() *delivery.Delivery { return webhooks },
 		Find: func(ctx context.Context, login string) (*policy.Principal, error) {
 			return h.issuer.Live().Chain.Find(ctx, login, "")
 		}, VerifyIDToken: func(_ context.Context, c identity.Presented) (string, identity.Verified, error) {

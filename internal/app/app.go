@@ -161,7 +161,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	next.live.Policy = a.rulebook.Policy()
 	a.metrics = newMetrics(a)
 	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
-	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Catalog: a.catalog, Find: a.find, VerifyIDToken: a.verifyIDToken, Now: o.Now})
+	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Catalog: a.catalog, Delivery: a.Delivery, Find: a.find, VerifyIDToken: a.verifyIDToken, Now: o.Now})
 	a.server.Store(a.newServer(cfg))
 	a.rulebook.RecordFiles(ctx)
 	a.generation = next

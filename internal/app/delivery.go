@@ -2,6 +2,10 @@ package app
 
 import (
 	"cmp"
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/delivery"
@@ -27,4 +31,56 @@ func NewDelivery(cfg *config.Config, db *store.DB, j *journal.Journal, o deliver
 		o.Webhooks = append(o.Webhooks, hook)
 	}
 	return delivery.New(db, j, o)
+}
+
+// statusTakes is the time limit for reading the states of the webhooks.
+const statusTakes = time.Second
+
+// webhookStatus returns the states of the webhooks, or nil if they cannot be read now.
+func (a *App) webhookStatus() []delivery.Status {
+	d := a.Delivery()
+	if d == nil {
+		return nil
+	}
+	ctx, end := context.WithTimeout(context.Background(), statusTakes)
+	defer end()
+	list, _ := d.Status(ctx)
+	return list
+}
+
+func (a *App) webhookProblems() []string { return delivery.Problems(a.webhookStatus()) }
+
+// webhookMetrics are the metrics of the webhooks. Their label has the names in the config.
+type webhookMetrics struct{ app *App }
+
+var (
+	webhookBehind = prometheus.NewDesc("tidewaiter_webhook_behind", "Entries of the journal from the first one that waits for delivery to a webhook.", []string{"webhook"}, nil)
+	webhookOldest = prometheus.NewDesc("tidewaiter_webhook_oldest_seconds", "The age of the oldest entry that waits for delivery to a webhook; 0 if none waits.", []string{"webhook"}, nil)
+	webhookOn     = prometheus.NewDesc("tidewaiter_webhook_on", "1 if a webhook is switched on, otherwise 0.", []string{"webhook"}, nil)
+	webhookFailed = prometheus.NewDesc("tidewaiter_webhook_failures", "Deliveries to a webhook that failed in a row.", []string{"webhook"}, nil)
+)
+
+func (webhookMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{webhookBehind, webhookOldest, webhookOn, webhookFailed} {
+		to <- d
+	}
+}
+
+func (m webhookMetrics) Collect(to chan<- prometheus.Metric) {
+	for _, s := range m.app.webhookStatus() {
+		gauge := func(d *prometheus.Desc, value float64) {
+			to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, s.Name)
+		}
+		oldest, on := 0.0, 0.0
+		if !s.Oldest.IsZero() {
+			oldest = max(0, m.app.now().Sub(s.Oldest).Seconds())
+		}
+		if s.Off == "" {
+			on = 1
+		}
+		gauge(webhookBehind, float64(s.Behind))
+		gauge(webhookOldest, oldest)
+		gauge(webhookOn, on)
+		gauge(webhookFailed, float64(s.Failures))
+	}
 }

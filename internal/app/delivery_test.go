@@ -17,6 +17,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
 // A push that a registry reports arrives at the webhook, with a signature that the receiver can
@@ -25,6 +26,10 @@ func TestAWebhookReceivesPushes(t *testing.T) {
 	const secret = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	var got atomic.Pointer[string]
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/gone" {
+			w.WriteHeader(http.StatusGone)
+			return
+		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
@@ -44,16 +49,19 @@ func TestAWebhookReceivesPushes(t *testing.T) {
 	}))
 	defer receiver.Close()
 	f := newFolder(t)
-	cfg := f.load(anyPort + rule("a") + fmt.Sprintf("notifications: { open: true }\nwebhooks: [{ name: ci, url: %q, secrets: [{ secret: whsec_%s }], private_addresses: true }]\n", receiver.URL, secret))
+	cfg := f.load(anyPort + rule("a") + fmt.Sprintf("notifications: { open: true }\nwebhooks: [{ name: ci, url: %q, secrets: [{ secret: whsec_%s }], private_addresses: true }", receiver.URL, secret) +
+		fmt.Sprintf(", { name: former, url: %q, secrets: [{ secret: whsec_%s }], private_addresses: true }]\n", receiver.URL+"/gone", secret))
 	a, err := app.New(t.Context(), cfg, app.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closed(t, a)
-	await.Until(t, "the webhook is known", func(ctx context.Context) error {
+	await.Until(t, "the webhooks are known", func(ctx context.Context) error {
 		list, err := a.Delivery().Status(ctx)
-		if err == nil && !list[0].Known {
-			err = errors.New("it has no state yet")
+		for _, s := range list {
+			if !s.Known {
+				err = errors.New("it has no state yet")
+			}
 		}
 		return err
 	})
@@ -70,6 +78,24 @@ func TestAWebhookReceivesPushes(t *testing.T) {
 			return errors.New("nothing was received")
 		} else if *text != "io.github.tidewaiter.event.push team/app" {
 			t.Fatalf("received %s", *text)
+		}
+		return nil
+	})
+	get := func(path string, group server.EndpointGroup) string {
+		w := httptest.NewRecorder()
+		a.Handler(group).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w.Body.String()
+	}
+	await.Until(t, "the states are known", func(context.Context) error {
+		const note = "webhook former: it is switched off: the endpoint answered with status 410"
+		if text := get("/readyz", "health"); !strings.Contains(text, note) {
+			return fmt.Errorf("/readyz: %s", text)
+		}
+		text := get("/metrics", "metrics")
+		for _, line := range []string{`tidewaiter_webhook_on{webhook="former"} 0`, `tidewaiter_webhook_on{webhook="ci"} 1`, `tidewaiter_webhook_failures{webhook="ci"} 0`} {
+			if !strings.Contains(text, line+"\n") {
+				return fmt.Errorf("/metrics does not have %s", line)
+			}
 		}
 		return nil
 	})

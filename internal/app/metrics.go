@@ -80,7 +80,7 @@ func newMetrics(a *App) *prometheus.Registry {
 		})
 	gauge("tidewaiter_policy_load_time_seconds", "When the policy in force was loaded, in seconds since 1970.",
 		func() float64 { return float64(a.rulebook.Status().Loaded.UnixMilli()) / 1000 })
-	r.MustRegister(policyInfo{a})
+	r.MustRegister(policyInfo{a}, webhookMetrics{a})
 	return r
 }
 

@@ -184,6 +184,7 @@ func (a *App) notes(inFull bool) (notes []string) {
 			notes = append(notes, text)
 		}
 	}
+	notes = append(notes, a.webhookProblems()...)
 	err := a.reasonNotInForce()
 	if err == nil {
 		return notes

@@ -157,13 +157,16 @@ func (d *Delivery) change(ctx context.Context, by admin.Actor, name, statement s
 	})
 }
 
+// IsFailing reports whether all entries wait, because nothing was accepted lately.
+func (s *Status) IsFailing() bool { return s.Off == "" && s.Failures >= deadAfter }
+
 // Problems returns a line about each webhook that does not work, for people.
 func Problems(list []Status) (lines []string) {
 	for _, s := range list {
 		switch {
 		case s.Off != "" && !strings.HasPrefix(s.Off, "disabled by "):
 			lines = append(lines, fmt.Sprintf("webhook %s: it is switched off: %s", s.Name, s.Off))
-		case s.Failures >= deadAfter:
+		case s.IsFailing():
 			lines = append(lines, fmt.Sprintf("webhook %s: it has failed since %s", s.Name, s.Failing.UTC().Format(time.RFC3339)))
 		}
 	}
