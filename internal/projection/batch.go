@@ -131,6 +131,11 @@ func (t *target) prepare(ctx context.Context, last journal.Position) (state, err
 		if err != nil {
 			return state{}, err
 		}
+		if found.position > last { // another replica can have read more entries since
+			if last, err = t.journal.Last(ctx); err != nil {
+				return state{}, err
+			}
+		}
 		if holds && found.position <= last {
 			return found, nil
 		}
