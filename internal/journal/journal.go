@@ -116,7 +116,8 @@ type Options struct {
 	MaxBytes   int
 
 	// Linger is how long an entry from Record waits for more entries, so that one commit writes
-	// several entries. Entries from Append do not wait. 0: 20 ms; negative: no wait.
+	// several entries. While many entries arrive, it waits up to four times as long. Entries from
+	// Append do not wait. 0: 20 ms; negative: no wait.
 	Linger time.Duration
 
 	// Limits of the data about clients in new entries.

@@ -74,3 +74,15 @@ func fill(t *testing.T, v reflect.Value) (n int) {
 	}
 	return n
 }
+
+// The writer waits longer while many entries arrive.
+func TestLinger(t *testing.T) {
+	for last, want := range map[int]time.Duration{0: 20, 1: 20, 63: 20, 64: 80, 512: 80} {
+		if got := linger(20, last); got != want {
+			t.Errorf("after a batch of %d entries: %d, want %d", last, got, want)
+		}
+	}
+	if got := linger(-1, 100); got >= 0 {
+		t.Errorf("the writer waits %d, although waiting is turned off", got)
+	}
+}

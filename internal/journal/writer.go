@@ -28,6 +28,21 @@ type writer struct {
 	failures loglimit.Limit
 }
 
+// A commit takes as much processor time as recording about 500 entries. In a rush, the writer
+// therefore commits less often. So a crash loses the decisions of 80 ms instead of 20 ms.
+const (
+	rush       = 64 // entries in the last batch
+	rushFactor = 4
+)
+
+// linger returns how long to wait for more entries, after a batch with a number of entries.
+func linger(usual time.Duration, last int) time.Duration {
+	if last >= rush {
+		return rushFactor * usual
+	}
+	return usual
+}
+
 // run is the writing goroutine. It ends when the queue is closed and empty, or ctx ends.
 func (j *Journal) run(ctx context.Context) {
 	defer close(j.stopped)
@@ -37,10 +52,12 @@ func (j *Journal) run(ctx context.Context) {
 		failures: loglimit.Limit{Period: reportEvery},
 	}
 	var spare batch
+	last := 0 // number of entries in the last batch
 	for {
-		j.queue.wait(j.o.Linger)
+		j.queue.wait(linger(j.o.Linger, last))
 		j.queue.gather(len(spare.waiters))
 		b := j.queue.take(spare)
+		last = len(b.entries)
 		w.commit(ctx, &b)
 		if b.closed {
 			return
