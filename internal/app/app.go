@@ -137,10 +137,14 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.derived = projection.New(a.db, projection.Options{Now: o.Now, Log: a.log}, index, holdings)
 	a.catalog = catalog.New(a.derived, holdings)
 	a.journal, err = journal.New(a.db, journal.Options{
-		Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login, Index: search.NewIndex(a.derived, index), Settle: o.Settle,
+		Now: o.Now, Log: a.log, Login: username.Login, Index: search.NewIndex(a.derived, index), Settle: o.Settle,
 		ShortAddresses: cfg.Journal.Addresses == config.Shortened,
 		NoAddresses:    cfg.Journal.Addresses == config.Omitted,
 		NoClients:      cfg.Journal.Clients == config.Omitted,
+		Observe: func(entries []journal.Entry) {
+			o.Log.Entries(entries)
+			a.derived.Observe(entries)
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())

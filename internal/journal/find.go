@@ -81,7 +81,41 @@ func (s *search) candidates(ctx context.Context) (index.Candidates, Position) {
 		return nil, 0
 	}
 	s.base = head.base
+	if !s.Decision.IsZero() {
+		// The index does not have the own ids of decisions: a row for each would double its size.
+		own, err := s.journal.FindAll(ctx, s.Decision.String(), maxOwn)
+		if err != nil || len(own) == maxOwn {
+			c.Close()
+			return nil, 0
+		}
+		c = &withPositions{c, own}
+	}
 	return c, Position(upTo)
+}
+
+// maxOwn limits the number of entries with the same id. Usually there is only one.
+const maxOwn = 16
+
+// withPositions adds entries to the candidates of an index.
+type withPositions struct {
+	index.Candidates
+	entries []Entry
+}
+
+// Next implements index.Candidates.
+func (w *withPositions) Next(ctx context.Context, from int64) (index.Group, error) {
+	g, err := w.Candidates.Next(ctx, from)
+	for _, e := range w.entries {
+		first := int64(e.Position) / index.GroupSize * index.GroupSize
+		if err != nil || int64(e.Position) > from || first < g.First {
+			continue
+		}
+		if first > g.First {
+			g = index.Group{First: first}
+		}
+		g.Entries.Add(uint8(int64(e.Position) - first))
+	}
+	return g, err
 }
 
 // maxGroupsAtOnce is the maximum number of groups of the index that are searched between two calls

@@ -3,6 +3,7 @@ package journal
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 	"github.com/tidewaiter/tidewaiter/notification"
@@ -24,7 +25,7 @@ const (
 	termTag        = 't'
 	termAction     = 'a'
 	termAddress    = 'i' // one of the networks of an address
-	termDecision   = 'x' // the id of a decision, of its token, or of the decision that it repeats
+	termDecision   = 'x' // the id of the earlier decision that issued the token, or that it repeats
 	termCredential = 'c'
 )
 
@@ -41,7 +42,7 @@ var networks = map[int][]int{32: {32, 24, 16, 8}, 128: {128, 64, 56, 48, 32}}
 func (e *Entry) Terms(login func(*policy.Principal) string, add func(field byte, value string)) {
 	add(termKind, string(e.Kind()))
 	if e.Registry != "" {
-		add(termRegistry, e.Registry)
+		add(termRegistry, stored(e.Registry))
 	}
 	if at := e.address(); at.IsValid() && at.Zone() == "" {
 		for _, bits := range networks[at.BitLen()] {
@@ -54,23 +55,31 @@ func (e *Entry) Terms(login func(*policy.Principal) string, add func(field byte,
 	case e.Event != nil:
 		eventTerms(e.Event, add)
 	case e.Change != nil:
-		add(termSubject, e.Change.Actor)
-		add(termAction, e.Change.Action)
+		add(termSubject, stored(e.Change.Actor))
+		add(termAction, stored(e.Change.Action))
 	case e.Service != nil:
 		if e.Service.Actor != "" {
-			add(termSubject, e.Service.Actor)
+			add(termSubject, stored(e.Service.Actor))
 		}
 		if e.Service.Name != "" {
-			add(termLogin, e.Service.Name)
+			add(termLogin, stored(e.Service.Name))
 		}
-		add(termAction, e.Service.Action)
+		add(termAction, stored(e.Service.Action))
 	}
+}
+
+// stored returns a text as it is in an entry that was read from the journal: in JSON, the character
+// U+FFFD replaces each byte that is not part of valid UTF-8.
+func stored(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
 }
 
 func (e *Entry) decisionTerms(login func(*policy.Principal) string, add func(byte, string)) {
 	d := e.Decision
 	add(termOutcome, string(e.Outcome()))
-	add(termDecision, string(e.ID[:]))
 	if d.Token != e.ID && !d.Token.IsZero() {
 		add(termDecision, string(d.Token[:]))
 	}
@@ -78,38 +87,42 @@ func (e *Entry) decisionTerms(login func(*policy.Principal) string, add func(byt
 		add(termDecision, string(d.Repeats.Of[:]))
 	}
 	if d.Credential != "" {
-		add(termCredential, d.Credential)
+		add(termCredential, stored(d.Credential))
 	}
 	if d.Name != "" {
-		add(termLogin, d.Name)
+		add(termLogin, stored(d.Name))
 	}
 	if d.Principal != nil {
-		add(termSubject, d.Principal.String())
-		add(termLogin, login(d.Principal))
+		p := d.Principal
+		if name := stored(p.Name); name != p.Name {
+			p = &policy.Principal{Kind: p.Kind, Name: name, Source: p.Source, ID: p.ID}
+		}
+		add(termSubject, p.String())
+		add(termLogin, stored(login(p)))
 	}
 	for _, r := range d.Results {
 		if r.Asked.Type == scope.TypeRepository {
-			repositoryTerms(r.Asked.Name, add)
+			repositoryTerms(stored(r.Asked.Name), add)
 		}
 		r.Asked.Actions.Each(func(name string) bool { add(termAction, name); return true })
 	}
 }
 
 func eventTerms(e *notification.Event, add func(byte, string)) {
-	add(termLogin, e.Actor)
-	add(termAction, e.Action)
+	add(termLogin, stored(e.Actor))
+	add(termAction, stored(e.Action))
 	if e.Tag != "" {
-		add(termTag, e.Tag)
+		add(termTag, stored(e.Tag))
 	}
-	repositoryTerms(e.Repository, add)
+	repositoryTerms(stored(e.Repository), add)
 	if e.FromRepository != "" {
-		repositoryTerms(e.FromRepository, add)
+		repositoryTerms(stored(e.FromRepository), add)
 	}
-	if term, ok := digestTerm(e.Digest); ok {
+	if term, ok := digestTerm(stored(e.Digest)); ok {
 		add(termDigest, term)
 	}
 	for _, r := range e.References {
-		if term, ok := digestTerm(r.Digest); ok {
+		if term, ok := digestTerm(stored(r.Digest)); ok {
 			add(termDigest, term)
 		}
 	}
@@ -149,8 +162,16 @@ func digestTerm(digest string) (term string, ok bool) {
 
 // addressTerm returns the term of a network. It masks the network.
 func addressTerm(network netip.Prefix) string {
-	network = network.Masked()
-	b := network.Addr().AsSlice()
+	at := network.Masked().Addr()
+	var buf [17]byte
+	b := buf[:0]
+	if at.Is4() {
+		four := at.As4()
+		b = append(b, four[:]...)
+	} else {
+		sixteen := at.As16()
+		b = append(b, sixteen[:]...)
+	}
 	return string(append(b, byte(network.Bits())))
 }
 

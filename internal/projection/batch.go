@@ -88,6 +88,14 @@ func (t *target) writeBatch(ctx context.Context, last journal.Position) (positio
 		if position = t.batchEnd(state.position, last); position == state.position {
 			return nil
 		}
+		done, err := t.applyTail(ctx, t.tx(tx), &state)
+		if err != nil {
+			return err
+		}
+		if done {
+			position = state.position
+			return updateState(ctx, tx, t.Name, state)
+		}
 		var failed error
 		entries := func(yield func(journal.Entry, error) bool) {
 			for e, err := range t.read(ctx, state.position+1, position, &state) {

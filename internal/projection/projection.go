@@ -9,6 +9,9 @@
 //	defer set.Close()
 //	go set.Run(ctx, journal)
 //
+// The journal's Options.Observe should be set.Observe. Then most entries of this process need not
+// be read from the journal again (see Collector).
+//
 // Readers use a View, which is a snapshot of one projection. Entries after the view's position are
 // only in the journal, so a reader searches them in the journal.
 //
@@ -67,6 +70,9 @@ type Definition struct {
 	// committed.
 	Apply func(ctx context.Context, tx Tx, entries iter.Seq2[journal.Entry, error]) error
 
+	// Collector, if it is not nil, has the last entries that this process wrote.
+	Collector Collector
+
 	// Prune deletes the data that is derived from entries which the journal has since removed.
 	// removed has a position for each kind of entry that has a limit: entries of the kind up to
 	// this position were removed. No position is greater than the last position that the
@@ -123,6 +129,7 @@ type Set struct {
 	db          *store.DB
 	o           Options
 	definitions []*Definition
+	tail        tail
 
 	mu       sync.Mutex // guards the fields below
 	derived  *store.Derived

@@ -69,11 +69,12 @@ func open(t *testing.T, url string, d *projection.Definition, o projection.Optio
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := journal.New(db, journal.Options{})
+	set := projection.New(db, o, append(others, d)...)
+	j, err := journal.New(db, journal.Options{Observe: set.Observe})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t, db, j, projection.New(db, o, append(others, d)...), d}
+	f := &fixture{t, db, j, set, d}
 	t.Cleanup(f.close)
 	return f
 }

@@ -19,8 +19,8 @@ const (
 	retryEvery = 5 * time.Second        // after an error
 	pruneEvery = time.Minute
 
-	// Reading and indexing an entry takes a third of the processor time that recording the entry
-	// takes. Requests must not wait for this work, so Run rests after each batch. The rest is
+	// Reading an entry from the journal and indexing it takes more processor time than recording
+	// it. Requests must not wait for this work, so Run rests after each batch. The rest is
 	// restIdle times the duration of the batch. If the journal grew by more than busy entries per
 	// second, the factor is restBusy. With restIdle, Run still reads more than 5,000 entries per
 	// second.

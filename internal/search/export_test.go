@@ -1,5 +1,26 @@
 package search
 
+import (
+	"github.com/tidewaiter/tidewaiter/internal/journal/index"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
+)
+
 // SmallSegments makes segments of two groups and reads them one after another, so that a test with
-// few entries has several.
-func SmallSegments() { groupsPerSegment, firstGroups = 2, 1 }
+// few entries has several. A collector begins with the next group.
+func SmallSegments() { groupsPerSegment, firstGroups, collectFrom = 2, 1, index.GroupSize }
+
+// SetMaxCollected changes maxCollected, and returns the old value.
+func SetMaxCollected(n int) (before int) {
+	before, maxCollected = maxCollected, n
+	return before
+}
+
+// CollectedRows returns the number of rows that the collector of a definition has.
+func CollectedRows(d *projection.Definition) int {
+	c := d.Collector.(*collector)
+	n := len(c.open.rows)
+	for _, g := range c.complete {
+		n += len(g.rows)
+	}
+	return n
+}

@@ -41,7 +41,7 @@ var groupsPerSegment int64 = 1 << groupBits
 const (
 	groupBits         = 10
 	termBits          = 36
-	version           = 2
+	version           = 3
 	rowsPerStatement  = 128
 	entriesAtOnce     = 4096
 	largestListLength = 31 // in bytes; a set takes 32 bytes
@@ -72,6 +72,7 @@ func Projection(login func(*policy.Principal) string) *projection.Definition {
 		PostgreSQL: fmt.Sprintf(tables, "BIGINT", "BYTEA"),
 		Step:       index.GroupSize,
 		Apply:      w.apply,
+		Collector:  &collector{writer: w},
 		Prune:      w.prune,
 	}
 }
@@ -82,7 +83,7 @@ type row struct {
 	entries index.Set // their places in the group
 }
 
-// writer writes batches. Only one goroutine uses it.
+// writer writes batches. Only one goroutine writes.
 type writer struct {
 	login func(*policy.Principal) string
 	rows  []row // memory for the next batch
@@ -97,7 +98,8 @@ func (t *times) add(o times) {
 var noTimes = times{math.MaxInt64, math.MinInt64}
 
 func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[journal.Entry, error]) error {
-	b := batch{rows: w.rows[:0], places: make(map[int64]int), spans: make(map[int64]times), hash: newHasher(tx.Instance)}
+	b := newBatch(tx.Instance)
+	b.rows = w.rows[:0]
 	defer func() { w.rows = b.rows[:0] }()
 	last, n := int64(-1), 0
 	for e, err := range entries {
@@ -130,16 +132,32 @@ type batch struct {
 	hash   *hasher
 }
 
-func (b *batch) add(e *journal.Entry, group int64, login func(*policy.Principal) string) {
-	at := e.Time.UnixMicro()
+func newBatch(instance string) batch {
+	return batch{places: make(map[int64]int), spans: make(map[int64]times), hash: newHasher(instance)}
+}
+
+// clear empties the batch.
+func (b *batch) clear() {
+	b.rows = b.rows[:0]
+	clear(b.places)
+	clear(b.spans)
+}
+
+// widen adds times to the times of a group and of its segment.
+func (b *batch) widen(group int64, t times) {
 	for _, n := range [...]int64{group, segmentNumber(group)} {
 		span, ok := b.spans[n]
 		if !ok {
 			span = noTimes
 		}
-		span.add(times{at, at})
+		span.add(t)
 		b.spans[n] = span
 	}
+}
+
+func (b *batch) add(e *journal.Entry, group int64, login func(*policy.Principal) string) {
+	at := e.Time.UnixMicro()
+	b.widen(group, times{at, at})
 	if group != b.group {
 		clear(b.places)
 		b.group = group
@@ -171,9 +189,7 @@ func (b *batch) write(ctx context.Context, tx projection.Tx) error {
 			return err
 		}
 	}
-	b.rows = b.rows[:0]
-	clear(b.places)
-	clear(b.spans)
+	b.clear()
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/search"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -49,7 +50,7 @@ func open(t testing.TB, url string) *indexedJournal {
 	}
 	definition := search.Projection(login)
 	set := projection.New(db, projection.Options{Batch: 1}, definition)
-	j, err := journal.New(db, journal.Options{Login: login, Index: search.NewIndex(set, definition)})
+	j, err := journal.New(db, journal.Options{Login: login, Index: search.NewIndex(set, definition), Observe: set.Observe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestPropertySearchFindsWhatMatches(t *testing.T) {
 
 func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 	j := open(t, d.Ready(t))
-	names := []string{"ann", "robot+ci", "", `o"brien <&>`, "zoë", "github:acme/app", "a\x00b\u2028"}
+	names := []string{"ann", "robot+ci", "", `o"brien <&>`, "zoë", "github:acme/app", "a\x00b\u2028", "not \xff\xfe UTF-8"}
 	deep := "a" + strings.Repeat("/a", 10)
 	repositories := []string{deep + "/b", deep + "/c/d", "team/app", "team/app/web", "team", "other/app", "a&b"}
 	digests := []string{"", "sha256:0f1e2d3c4b5a", "sha256:0f1e999999"}
@@ -172,6 +173,7 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 			t.Fatal(err)
 		}
 	}
+	j.compareCollected(t)
 	rapid.Check(t, func(t *rapid.T) {
 		entries := rapid.SliceOfN(rapid.Custom(draw), 1, 8).Draw(t, "entries")
 		// Some entries have a block of their own.
@@ -216,7 +218,7 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 			q.Registry = "r.example.com"
 		}
 		if maybe("who") {
-			name := rapid.SampledFrom(names).Draw(t, "who")
+			name := string([]rune(rapid.SampledFrom(names).Draw(t, "who"))) // as it is stored
 			q.Who = &journal.Who{Subjects: []string{"user:" + name, "operator:" + name}, Logins: []string{name}}
 			if name == "" {
 				q.Who.Subjects = []string{"anonymous"}
@@ -274,6 +276,80 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 			t.Fatalf("%+v (-want +got)\n%s", q, diff)
 		}
 	})
+}
+
+// compareCollected compares the index that is written from collected entries with the index that is
+// written from the journal.
+func (x *indexedJournal) compareCollected(t *testing.T) {
+	end, err := x.Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last, _ := x.definition.Collector.Collected(0); last != (end+1)/index.GroupSize*index.GroupSize-1 {
+		t.Fatalf("the entries up to %d of %d were collected", last, end)
+	}
+	x.catchUp(t, 1000)
+	collected := x.rows(t)
+	definition := search.Projection(login)
+	reading := projection.New(x.db, projection.Options{}, definition)
+	defer reading.Close()
+	if err := errors.Join(reading.Rebuild(t.Context()), reading.CatchUp(t.Context(), x.Journal, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(x.rows(t), collected); diff != "" {
+		t.Fatalf("(-read +collected)\n%s", diff)
+	}
+}
+
+// If the index is not updated, the collector soon begins again. The index gets the forgotten
+// entries from the journal.
+func TestTheMemoryOfTheCollectorIsLimited(t *testing.T) {
+	const limit = 3000
+	defer search.SetMaxCollected(search.SetMaxCollected(limit))
+	j := open(t, storetest.SQLite().Ready(t))
+	for i := range 12 {
+		entries := make([]journal.Entry, 200)
+		for k := range entries {
+			entries[k].Change = &journal.Change{Actor: fmt.Sprint("user:", i, "-", k), Action: fmt.Sprint(k), Target: "x"}
+		}
+		if err := j.Append(t.Context(), entries...); err != nil {
+			t.Fatal(err)
+		}
+		// Each entry has three terms.
+		if rows := search.CollectedRows(j.definition); rows > limit+3 {
+			t.Fatalf("%d rows, want at most about %d", rows, limit)
+		}
+	}
+	j.catchUp(t, 1000)
+	q := journal.Query{Who: &journal.Who{Subjects: []string{"user:0-7", "user:5-9", "user:10-3"}}}
+	page, err := j.Search(t.Context(), q, 0, 10, func(int) bool { return false })
+	if err != nil || len(page.Entries) != 3 {
+		t.Errorf("%d entries are found: %v", len(page.Entries), err)
+	}
+}
+
+// rows returns the content of the index.
+func (x *indexedJournal) rows(t *testing.T) map[string][]string {
+	v, err := x.set.View(t.Context(), x.definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	found := make(map[string][]string)
+	for _, table := range x.definition.Tables {
+		found[table], err = store.Collect(t.Context(), v, func(row store.Row) (string, error) {
+			var a, b, c any
+			err := row.Scan(&a, &b, &c)
+			return fmt.Sprint(a, b, c), err
+		}, map[string]string{
+			"search_terms": `SELECT key, entries, 0 FROM search_terms ORDER BY key`,
+			"search_times": `SELECT number, earliest, latest FROM search_times ORDER BY number`,
+		}[table])
+		if err != nil || len(found[table]) == 0 {
+			t.Fatal(table, err)
+		}
+	}
+	return found
 }
 
 // With the index, a search reads few blocks even if the entries are old.
