@@ -81,6 +81,7 @@ var mayImport = map[string][]string{
 	"internal/delivery":               {"internal/admin", "internal/delivery/signature", "internal/endpoint", "internal/journal", "internal/store", "policy", "scope"},
 	"internal/search":                 {"internal/journal", "internal/journal/index", "internal/projection", "internal/store", "policy"},
 	"internal/rulebook":               {"internal/admin", "internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},
+	"internal/advice":                 {"internal/journal", "policy", "policy/ask", "scope"},
 	"internal/replay":                 {"internal/identity/sourcename", "internal/journal", "internal/secret", "policy", "policy/ask", "scope"},
 	"internal/issuer":                 {"internal/identity", "internal/identity/chain", "internal/identity/username", "internal/journal", "internal/keyring", "internal/ratelimit", "internal/secret", "policy", "policy/ask", "scope", "token"},
 	"internal/ruleset":                {"internal/secret", "policy", "policy/when", "scope"},

@@ -60,7 +60,7 @@ actions. No key or secret is read. Before the first start, only the files are pr
 					return nil
 				}
 			},
-		}, policyHistory(), policyDiff(), policyReplay()},
+		}, policyHistory(), policyDiff(), policyReplay(), policyAdvise()},
 	}
 }
 

@@ -38,7 +38,7 @@ counted as not judged, with the reason. The command only reads, so it can run wh
 		flags: func(f *flags) action {
 			candidate := f.list("candidate", "a `file` with roles and rules at its top, instead of the files of the config")
 			f.completeFiles("candidate", "yaml", "yml", "json")
-			since, until := replayRange(f)
+			since, until := decisionRange(f, defaultReplay)
 			filesOnly := filesOnlyFlag(f)
 			return func(s *session) error {
 				p, err := s.candidatePolicy(*candidate, *filesOnly)
@@ -67,14 +67,15 @@ counted as not judged, with the reason. The command only reads, so it can run wh
 	}
 }
 
-// replayRange adds the flags that select recorded decisions by their time.
-func replayRange(f *flags) (since, until *time.Time) {
+// decisionRange adds the flags that select recorded decisions by their time. Without --since, the
+// range begins the given duration before now.
+func decisionRange(f *flags, byDefault time.Duration) (since, until *time.Time) {
 	since, until = new(time.Time), new(time.Time)
-	f.time(since, "since", "only decisions at this `time` or later, such as 2026-11-28T23:00:00Z, 2026-11-28 or 2d (two days ago) (default 7d)")
+	f.time(since, "since", "only decisions at this `time` or later, such as 2026-11-28T23:00:00Z, 2026-11-28 or 2d (two days ago) (default "+fmt.Sprint(int(byDefault/day))+"d)")
 	f.time(until, "until", "only decisions before this `time`")
 	f.addCheck(func(s *session) error {
 		if since.IsZero() {
-			*since = clock.Now().Add(-defaultReplay)
+			*since = clock.Now().Add(-byDefault)
 		}
 		if !until.IsZero() && until.Before(*since) {
 			return s.usageErrorf("--until must not be before --since")

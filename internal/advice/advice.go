@@ -1,0 +1,97 @@
+// Package advice finds the parts of a policy that nobody needs. It answers: which rules, rights and
+// patterns could be removed, because no recorded request used them, nothing in the catalog has such
+// a name, or another rule covers them?
+//
+// A request uses a rule if the rule matches, even if another rule decides, and even if the limits
+// of the credential refuse the action. A condition that reads the time, the address or the client
+// counts as true. So a rule that counts as unused matches none of the recorded requests.
+package advice
+
+import (
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Kind is the kind of a Finding.
+type Kind string
+
+// The kinds of findings.
+const (
+	UnusedRule     Kind = "unused-rule"     // no recorded request used the rule
+	UnusedActions  Kind = "unused-actions"  // the rule allows actions that nobody requested
+	UnusedSubjects Kind = "unused-subjects" // no recorded request by these subjects used the rule
+	CoveredRule    Kind = "covered-rule"    // another rule has the same effect, for more
+	DeniedRule     Kind = "denied-rule"     // another rule denies everything that the rule allows
+	UnmatchedNames Kind = "unmatched-names" // no repository of the catalog matches these patterns
+	UnusedToken    Kind = "unused-token"    // nobody used the token
+	UnusedRobot    Kind = "unused-robot"    // nobody used the secret of the robot
+)
+
+// maxRepositories is the maximum number of repositories of the catalog. If there are more, patterns
+// are not compared with them.
+const maxRepositories = 1 << 20
+
+// Finding is a part of the policy, or a credential, that nobody needs.
+type Finding struct {
+	Kind    Kind
+	Rule    *policy.Rule  // nil for credentials
+	Actions scope.Actions // of UnusedActions
+	Items   []string      // subjects or patterns; id and name of a token; name of a robot
+	By      *policy.Rule  // the other rule of CoveredRule and DeniedRule
+	Whole   bool          // Items are all subjects or patterns of the rule
+}
+
+// Usage observes which parts of a policy are used. Only one goroutine may use it.
+type Usage struct {
+	policy   *policy.Policy
+	parts    []*part
+	exploded *policy.Policy // has a rule for each of the parts
+	catalog  *policy.Policy // has a rule for each pattern of an allow rule
+	known    map[pair]bool
+
+	repositories int
+}
+
+// New returns a Usage of a policy.
+func New(p *policy.Policy) (*Usage, error) {
+	u := &Usage{policy: p, known: make(map[pair]bool)}
+	return u, u.explode()
+}
+
+// AddDecision observes a recorded decision. It ignores other entries.
+func (u *Usage) AddDecision(e *journal.Entry) {
+	if e.Decision == nil || e.Decision.Principal == nil {
+		return
+	}
+	for i := range e.Decision.Results {
+		u.request(pair{e.Decision.Principal, e.Registry, e.Decision.Results[i].Asked})
+	}
+}
+
+// AddRepository observes a repository of the catalog.
+func (u *Usage) AddRepository(registry, name string) {
+	if u.repositories++; u.repositories <= maxRepositories {
+		asked := scope.Scope{Type: scope.TypeRepository, Name: name, Actions: scope.Repository}
+		u.catalog.Decide(&policy.Request{Registry: registry, Scopes: []scope.Scope{asked}})
+	}
+}
+
+// Findings returns what was not used, in the order of the rules. It has no built-in rules. A rule
+// has at most one finding about the whole rule, and then no others.
+func (u *Usage) Findings() []Finding {
+	covered := u.covered()
+	var all []Finding
+	for i := 0; i < len(u.parts); {
+		rule := u.parts[i].rule
+		n := i
+		for n < len(u.parts) && u.parts[n].rule == rule {
+			n++
+		}
+		if !rule.Origin.BuiltIn {
+			all = append(all, u.findings(u.parts[i:n], covered[rule])...)
+		}
+		i = n
+	}
+	return all
+}
