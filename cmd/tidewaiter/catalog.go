@@ -79,7 +79,7 @@ digest.`,
 				return s.checkWithoutRegistry(s.args[0])
 			},
 			flags: catalogHistory,
-		}},
+		}, reconcileCommand()},
 	}
 }
 
@@ -349,6 +349,9 @@ func catalogHistory(f *flags) action {
 				switch {
 				case m.Seen:
 					row[1], row[2] = "", row[2]+" (seen by a pull, no push was reported)"
+					if m.Digest == "" {
+						row[2] = "missing (found by reconcile, no delete was reported)"
+					}
 				case m.Digest == "":
 					row[2] = "deleted"
 				}

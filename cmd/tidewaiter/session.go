@@ -54,6 +54,7 @@ type session struct {
 	db       *store.DB
 	journal  *journal.Journal
 	catalog  *catalog.Catalog
+	derived  *projection.Set // only with a writable catalog
 
 	changesAccounts bool
 	closing         []func() error // in the order in which the things were opened

@@ -175,6 +175,14 @@ func (r *Registry) Touched(repository string) bool {
 	return exists(r.repository(repository))
 }
 
+// Remove removes a repository from the storage.
+func (r *Registry) Remove(t testing.TB, repository string) {
+	t.Helper()
+	if err := os.RemoveAll(r.repository(repository)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (r *Registry) repository(name string) string {
 	return filepath.Join(r.storage, "docker", "registry", "v2", "repositories", name)
 }

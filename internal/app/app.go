@@ -263,6 +263,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		NotificationsPath: cfg.Paths.Notifications,
 		Senders:           senders(cfg),
 		Open:              cfg.Notifications.Open,
+		Own:               catalog.Login(a.db.ID()),
 		TrustedProxies:    cfg.TrustedProxies,
 		PublicHost:        publicHost(cfg.PublicURL),
 		Ready:             []server.Check{{Name: "database", Ready: a.checkReady}},

@@ -116,16 +116,9 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 }
 
 func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, error) {
-	root, err := keyring.ReadRoot(cfg.Signing.Certificate, cfg.Signing.Key)
+	root, err := readRoot(cfg, a.now())
 	if err != nil {
 		return nil, err
-	}
-	// Anyone with another certificate under the root can sign tokens, so the config must permit
-	// a shared root.
-	for _, p := range root.Problems(token.X5C, a.now()) {
-		if keyring.Shared(p) && !cfg.Signing.SharedRoot {
-			return nil, fmt.Errorf("using the root %s: %s: %s; to use it anyway, set signing.shared_root: true", cfg.Signing.Certificate, p.Text, p.Hint)
-		}
 	}
 	var longest time.Duration
 	uses := make([]keyring.Use, 0, len(cfg.Registries))
@@ -142,6 +135,21 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	}
 	g.runs = append(g.runs, keys.Run)
 	return keys, nil
+}
+
+// readRoot reads the root of the config. Anyone with another certificate under the root can sign
+// tokens, so the config must permit a shared root.
+func readRoot(cfg *config.Config, now time.Time) (*token.Root, error) {
+	root, err := keyring.ReadRoot(cfg.Signing.Certificate, cfg.Signing.Key)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range root.Problems(token.X5C, now) {
+		if keyring.Shared(p) && !cfg.Signing.SharedRoot {
+			return nil, fmt.Errorf("using the root %s: %s: %s; to use it anyway, set signing.shared_root: true", cfg.Signing.Certificate, p.Text, p.Hint)
+		}
+	}
+	return root, nil
 }
 
 // registry returns the settings of a registry for the issuer.

@@ -27,18 +27,30 @@ func apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[journal.Entr
 		if err != nil {
 			return err
 		}
+		if run, ok := RunOf(&e); ok {
+			if err := b.addRun(ctx, &e, &run); err != nil {
+				return err
+			}
+			continue
+		}
 		r, ok := reportOf(&e)
 		if !ok {
 			continue
 		}
-		if err := b.add(ctx, &r); err != nil {
+		if err := b.add(ctx, r); err != nil {
 			return err
 		}
-		if b.cached > maxCached {
-			if err := b.write(ctx); err != nil {
-				return err
-			}
+		if err := b.writeIfLarge(ctx); err != nil {
+			return err
 		}
+	}
+	return b.write(ctx)
+}
+
+// writeIfLarge writes the batch if its rows have more than maxCached bytes.
+func (b *batch) writeIfLarge(ctx context.Context) error {
+	if b.cached <= maxCached {
+		return nil
 	}
 	return b.write(ctx)
 }

@@ -20,6 +20,9 @@
 // journal has the event only once, so it is counted once. Pulls by Tidewaiter itself, which uses
 // the principal Login, are not counted and never appear as the last pull.
 //
+// A Run compares a registry with the catalog. The journal has an entry with its findings. The
+// catalog treats a manifest that was found like a HEAD, and a missing manifest like a delete.
+//
 // The size of a repository is the size of its manifests and of all objects to which they refer. An
 // object that several manifests of the repository share is counted once. Registries report the
 // references of a manifest only with the setting includereferences.
@@ -102,8 +105,8 @@ type Tag struct {
 type Move struct {
 	Event
 	Digest string // "": the tag was deleted
-	// Seen means that no push was reported, but that a pull of the tag returned the manifest at
-	// this time.
+	// Seen means that no push or delete was reported. A pull of the tag returned the manifest at
+	// this time, or a Run found the manifest, or did not find the tag.
 	Seen bool
 }
 

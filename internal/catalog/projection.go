@@ -8,7 +8,7 @@ import (
 )
 
 // version must be incremented when the tables change, or when other rows are written to them.
-const version = 3
+const version = 4
 
 // Times are microseconds since 1970, and 0 stands for "never". Ids are numbered in the order of the
 // journal, so that a rebuild writes the same rows. Only the key of the cursors is random.
@@ -108,7 +108,7 @@ func Projection() *projection.Definition {
 		Version: version,
 		Title:   "catalog",
 		Lag:     "it does not have the latest events",
-		Kind:    journal.KindEvent,
+		Kinds:   []journal.Kind{journal.KindEvent, journal.KindChange},
 		Tables: []string{
 			"catalog_repositories", "catalog_manifests", "catalog_tags", "catalog_history", "catalog_blobs", "catalog_pulls", "catalog_key",
 		},

@@ -35,6 +35,9 @@ func testPropertyTheCatalogEqualsItsRebuild(t *testing.T, d storetest.Database) 
 		for range rapid.IntRange(1, 16).Draw(rt, "events") {
 			f.sent++
 			e := drawEntry(rt, f.sent, team, own)
+			if rapid.IntRange(0, 7).Draw(rt, "is a run") == 0 {
+				e = drawRun(rt, f.sent, team)
+			}
 			want.add(f.sent, e)
 			entries = append(entries, e)
 		}
@@ -109,6 +112,29 @@ func drawEntry(t *rapid.T, n int, team, own string) journal.Entry {
 	return journal.Entry{Time: received, Registry: rapid.SampledFrom([]string{registry, registry, registry, "s.example.com"}).Draw(t, "registry"), Event: &e}
 }
 
+// drawRun returns an entry with the findings of a comparison of a registry with the catalog.
+func drawRun(t *rapid.T, n int, team string) journal.Entry {
+	run := catalog.Run{Registry: registry, Complete: true}
+	at := noon.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "at"))*30*time.Second + time.Duration(n)*time.Microsecond)
+	for range rapid.IntRange(0, 4).Draw(t, "findings") {
+		run.Findings = append(run.Findings, rapid.SampledFrom([]catalog.Finding{
+			{Repository: team, Time: at, Tag: "v1", Digest: digestOf("a"), MediaType: imageType},
+			{Repository: team, Time: at, Tag: "v2", Digest: digestOf("b")},
+			{Repository: team + "/app", Time: at, Tag: "v1", Digest: digestOf("b"), MediaType: imageType},
+			{Repository: team, Time: at, Tag: "v1"},
+			{Repository: team + "/app", Time: at, Tag: "latest"},
+			{Repository: team, Time: at, Digest: digestOf("a")},
+			{Repository: team + "/app", Time: at, Digest: digestOf("c")},
+		}).Draw(t, "finding"))
+	}
+	entry, err := run.Entry("operator:root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry.Time = at.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "late")) * 20 * time.Minute)
+	return entry
+}
+
 // The objects to which the manifests a, b and c refer. The manifests share layers, and a has a
 // layer twice.
 var (
@@ -143,6 +169,10 @@ type modelRepository struct {
 }
 
 func (m *model) add(n int, entry journal.Entry) {
+	if run, ok := catalog.RunOf(&entry); ok {
+		m.addRun(n, entry.Registry, run.Findings)
+		return
+	}
 	e := *entry.Event
 	at := e.Time
 	if at.After(entry.Time) || at.Before(entry.Time.AddDate(0, 0, -30)) {
@@ -151,6 +181,17 @@ func (m *model) add(n int, entry journal.Entry) {
 	blob := e.MediaType == "application/octet-stream"
 	if e.Action != "mount" && !blob {
 		m.events = append(m.events, modelEvent{n, at, entry.Registry + " " + e.Repository, &e})
+	}
+}
+
+func (m *model) addRun(n int, registry string, findings []catalog.Finding) {
+	for _, f := range findings {
+		e, at := notification.Event{Action: "pull", Tag: f.Tag, Digest: f.Digest, Actor: m.own}, f.Time
+		e.Request.Method = "HEAD"
+		if f.Tag == "" {
+			e.Action, at = "delete", at.Add(-grace)
+		}
+		m.events = append(m.events, modelEvent{n, at, registry + " " + f.Repository, &e})
 	}
 }
 

@@ -26,14 +26,18 @@ type report struct {
 // reportOf returns the report of an entry that has an event. If the catalog does not need the
 // event, it returns false. A name with NUL is no name of a repository or tag, and PostgreSQL cannot
 // store it.
-func reportOf(e *journal.Entry) (r report, ok bool) {
-	if !aboutManifest(e.Event) || strings.Contains(e.Event.Repository+e.Event.Tag, nul) {
-		return report{}, false
+func reportOf(e *journal.Entry) (r *report, ok bool) {
+	if e.Event == nil || !aboutManifest(e.Event) || strings.Contains(e.Event.Repository+e.Event.Tag, nul) {
+		return nil, false
 	}
-	event := *e.Event
+	return newReport(e, *e.Event), true
+}
+
+// newReport returns the report of an event of an entry.
+func newReport(e *journal.Entry, event notification.Event) *report {
 	event.Size = believedSize(event.Size)
 	event.Actor, event.MediaType = withoutNUL(event.Actor), withoutNUL(event.MediaType)
-	return report{&event, e.Registry, e.Position, eventTime(e).UnixMicro()}, true
+	return &report{&event, e.Registry, e.Position, eventTime(e.Time, event.Time).UnixMicro()}
 }
 
 const nul = "\x00"
@@ -48,13 +52,13 @@ func believedSize(reported int64) int64 {
 	return reported
 }
 
-// eventTime returns the time of an event.
-func eventTime(e *journal.Entry) time.Time {
-	at := e.Event.Time
-	if at.After(e.Time) || at.Before(e.Time.Add(-lateness)) {
-		return e.Time
+// eventTime returns the time of an event. The parameters are the time of its entry, and the time
+// that the registry reported.
+func eventTime(recorded, reported time.Time) time.Time {
+	if reported.After(recorded) || reported.Before(recorded.Add(-lateness)) {
+		return recorded
 	}
-	return at
+	return reported
 }
 
 // aboutManifest reports whether an event is about a manifest or a tag. Events of blobs have no

@@ -120,6 +120,21 @@ func (r *Reader) manifest(ctx context.Context, of Repository, text string) (mani
 	return m, err
 }
 
+// Manifests returns a page of the manifests that the registry has, in the order of Page.After.
+func (r *Reader) Manifests(ctx context.Context, of Repository, page admin.Page) (found []Manifest, next string, err error) {
+	found, err = store.Collect(ctx, r.view, func(row store.Row) (Manifest, error) {
+		m, err := scanManifest(row)
+		return m.manifest(), err
+	}, `
+		SELECT `+manifestColumns+` FROM catalog_manifests
+		WHERE repository = $1 AND present = 1 AND digest > $2 ORDER BY digest LIMIT $3`, of.id, compact(page.After), page.Size()+1)
+	if len(found) > page.Size() {
+		found = found[:page.Size()]
+		next = found[len(found)-1].Digest
+	}
+	return found, next, err
+}
+
 // TagsOf returns the first tags that have a manifest, by name.
 func (r *Reader) TagsOf(ctx context.Context, of Repository, m Manifest, limit int) ([]string, error) {
 	return store.Texts(ctx, r.view, `
@@ -182,7 +197,7 @@ func (r *Reader) History(ctx context.Context, of Repository, tag string, page ad
 // unreportedMoves returns the changes of a tag after its last reported push or delete. Such a
 // change is the delete of the tag's manifest, or a pull of the tag that returned another manifest.
 func (r *Reader) unreportedMoves(ctx context.Context, of Repository, t *tagRow) (moves []Move, err error) {
-	if t.shown != "" && t.shown != t.digest {
+	if t.shown != t.digest && t.shown == t.seenDigest && pulledAfter(t.seen, t.changed.at) {
 		moves = append(moves, Move{fact{at: t.seen}.event(), t.seenDigest.String(), true})
 	}
 	if t.digest == "" {
@@ -190,6 +205,9 @@ func (r *Reader) unreportedMoves(ctx context.Context, of Repository, t *tagRow) 
 	}
 	m, err := scanManifest(r.view.QueryRowContext(ctx, selectManifest, of.id, t.digest))
 	if err == nil && m.deleted.at > t.changed.at {
+		if t.shown == "" {
+			moves = nil // the delete of the manifest explains why the tag is missing
+		}
 		moves = append(moves, Move{m.deleted.event(), "", false})
 	}
 	return moves, err

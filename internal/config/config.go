@@ -135,6 +135,7 @@ type MaxLifetimes struct {
 type Registry struct {
 	Service       string
 	URL           string
+	CA            string          // a PEM file; "": the system's
 	KeyID         token.KeyID     // default x5c
 	Algorithm     token.Algorithm // default Signing.Algorithm
 	Lifetime      time.Duration   // default Token.Lifetime

@@ -243,6 +243,7 @@ func (x crossChecks) registries() {
 	})
 	for i, r := range x.c.Registries {
 		n := x.nodeAt("registries", i)
+		x.checkReadable(strictyaml.At(n, "ca"), r.CA, false)
 		for k, other := range x.c.Registries[:i] {
 			line := x.nodeAt("registries", k).Line
 			if r.Service != "" && other.Service == r.Service {

@@ -277,7 +277,9 @@ func registryKeys() []*strictyaml.Key[Registry] {
 		strictyaml.On("preset", oneOf(Zot), func(r *Registry, v string) { r.Preset = v }).
 			Says("The kind of registry. Leave it out for distribution's `registry`. `zot` sets the defaults `key_id: thumbprint` and `push_lifetime: 1h`, and accepts the scope with which zot requests its catalog. See [zot](zot.md)."),
 		strictyaml.On("url", webAddress(), func(r *Registry, v string) { r.URL = v }).
-			Says("The URL of the registry."),
+			Says("The URL of the registry. `tidewaiter catalog reconcile` and other commands that call the registry connect to it."),
+		strictyaml.On("ca", strictyaml.FilePath("file"), func(r *Registry, v string) { r.CA = v }).
+			Says("A PEM file with the CA certificates to verify the registry at `url`. The default is the system's CA certificates."),
 		strictyaml.On("key_id", oneOf(token.X5C, token.Libtrust, token.Thumbprint, token.Thumbprint30), func(r *Registry, v token.KeyID) { r.KeyID = v }).Or("x5c").
 			Says("How tokens identify their key. `x5c` works with every registry. `libtrust` is for registry 2.8 and older versions, `thumbprint` for 3.1, `thumbprint-3.0` for 3.0. With `libtrust`, `thumbprint` and `thumbprint-3.0`, the root's own key signs."),
 		strictyaml.On("algorithm", oneOf(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA), func(r *Registry, v token.Algorithm) { r.Algorithm = v }).

@@ -31,7 +31,7 @@ func (w *worker) read(ctx context.Context, after, last journal.Position, match f
 		return b, ctx.Err()
 	}
 	size, scanned := 0, 0
-	for e, err := range w.d.journal.ReadKind(ctx, after, w.filter.kind()) {
+	for e, err := range w.d.journal.ReadKinds(ctx, after, w.filter.kind()) {
 		if err != nil {
 			return batch{}, err
 		}

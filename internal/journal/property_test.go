@@ -50,26 +50,29 @@ func testPropertyWhatWasAppendedIsReadBack(t *testing.T, d storetest.Database) {
 		if diff := cmp.Diff(want[after:], read(t, j, before+journal.Position(after)), asKept); diff != "" {
 			rt.Error(diff)
 		}
-		example := rapid.SampledFrom(want).Draw(rt, "of its kind")
-		kind := example.Kind()
+		var kinds []journal.Kind
+		for _, example := range rapid.SliceOfN(rapid.SampledFrom(want), 1, 2).Draw(rt, "of their kinds") {
+			kinds = append(kinds, example.Kind())
+		}
 		ofKind := slices.Clone(want)
 		for i := range ofKind {
-			if e := &ofKind[i]; e.Kind() != kind {
+			if e := &ofKind[i]; !slices.Contains(kinds, e.Kind()) {
 				*e = journal.Entry{Position: e.Position, ID: e.ID}
 			}
 		}
 		var decoded []journal.Entry
-		for e, err := range j.ReadKind(t.Context(), before, kind) {
+		for e, err := range j.ReadKinds(t.Context(), before, kinds...) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			if e.Kind() != kind { // another entry can have the text for which the lines are searched
+			// Another entry can have the text for which the lines are searched.
+			if !slices.Contains(kinds, e.Kind()) {
 				e = journal.Entry{Position: e.Position, ID: e.ID}
 			}
 			decoded = append(decoded, e)
 		}
 		if diff := cmp.Diff(ofKind, decoded, asKept); diff != "" {
-			rt.Errorf("entries of the kind %s: %s", kind, diff)
+			rt.Errorf("entries of the kinds %s: %s", kinds, diff)
 		}
 		var decisions, read []journal.Entry
 		for _, e := range want[after:] {

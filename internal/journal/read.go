@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,18 +37,21 @@ func (j *Journal) Tree(ctx context.Context) (tree.Frontier, error) {
 // error: ctx's error, or the error of an unreadable block. While the loop body runs, Read needs
 // the memory of one block, but no database connection.
 func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, error] {
-	return j.ReadKind(ctx, after, "")
+	return j.ReadKinds(ctx, after)
 }
 
-// ReadKind is like Read, but it decodes only the entries of a kind, which is much faster. Of the
-// other entries, it returns the position and the id, but it can decode some. If the kind is "" or
-// KindText, it decodes all entries.
-func (j *Journal) ReadKind(ctx context.Context, after Position, kind Kind) iter.Seq2[Entry, error] {
+// ReadKinds is like Read, but it decodes only the entries of some kinds, which is much faster. Of
+// the other entries, it returns the position and the id, but it can decode some. If there are no
+// kinds, or one of them is KindText or "", it decodes all entries.
+func (j *Journal) ReadKinds(ctx context.Context, after Position, kinds ...Kind) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		d := newDecoder(j.db.Read())
-		var key []byte // "": each line has it
-		if kind != "" && kind != KindText {
-			key = kind.key()
+		var keys [][]byte // nil: each line is decoded
+		for _, kind := range kinds {
+			keys = append(keys, kind.key())
+		}
+		if slices.Contains(kinds, KindText) || slices.Contains(kinds, "") {
+			keys = nil
 		}
 		for {
 			b, err := blockAfter(ctx, d.q, after)
@@ -59,7 +63,7 @@ func (j *Journal) ReadKind(ctx context.Context, after Position, kind Kind) iter.
 				return
 			}
 			o, err := d.open(b)
-			if err == nil && (len(key) == 0 || kind == KindDecision) {
+			if err == nil && (keys == nil || slices.Contains(kinds, KindDecision)) {
 				err = d.load(ctx, o.principals)
 			}
 			if err != nil {
@@ -71,7 +75,7 @@ func (j *Journal) ReadKind(ctx context.Context, after Position, kind Kind) iter.
 					continue
 				}
 				entry := Entry{Position: r.position}
-				if bytes.Contains(r.line, key) {
+				if keys == nil || slices.ContainsFunc(keys, func(key []byte) bool { return bytes.Contains(r.line, key) }) {
 					entry, err = d.entry(ctx, o, r)
 				} else {
 					entry.ID, err = readID(o.publicPart(r.line))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
@@ -156,17 +157,17 @@ func (t *target) prepare(ctx context.Context, last journal.Position) (state, err
 	return state{version: t.Version, instance: t.instance}, err
 }
 
-// read returns the entries between two positions that Definition.Kind selects. It sets the last
-// entry of s to the last entry that it has read, even if Kind does not select this entry.
+// read returns the entries between two positions that Definition.Kinds selects. It sets the last
+// entry of s to the last entry that it has read, even if Kinds does not select this entry.
 func (t *target) read(ctx context.Context, from, to journal.Position, s *state) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
-		for e, err := range t.journal.ReadKind(ctx, from-1, t.Kind) {
+		for e, err := range t.journal.ReadKinds(ctx, from-1, t.Kinds...) {
 			if err == nil {
 				if e.Position > to {
 					return
 				}
 				s.last, s.entry = e.Position, e.ID
-				if t.Kind != "" && e.Kind() != t.Kind {
+				if len(t.Kinds) > 0 && !slices.Contains(t.Kinds, e.Kind()) {
 					continue
 				}
 			}

@@ -56,9 +56,9 @@ type Definition struct {
 	Tables             []string
 	SQLite, PostgreSQL string
 
-	// Kind selects the entries that Apply gets: those of a kind. "": all entries. Entries of other
-	// kinds are not decoded.
-	Kind journal.Kind
+	// Kinds selects the entries that Apply gets: those of the kinds. Empty: all entries. Entries of
+	// other kinds are not decoded.
+	Kinds []journal.Kind
 
 	// Step, if it is positive, makes each batch end before a multiple of it. So a batch has all
 	// entries between two multiples. Entries after the last multiple wait until the next multiple

@@ -269,14 +269,15 @@ func TestAProjectionOfAnotherVersionIsBuiltAnew(t *testing.T) {
 // database was restored. After that, other entries were written.
 func TestAProjectionIsBuiltAnewAfterARestore(t *testing.T) {
 	for _, later := range []int{0, 1, 5} {
-		testRestore(t, "", later, "1 a", "1 a, 2 b, 3 c")
-		testRestore(t, journal.KindEvent, later, "", "") // the lost entries are of another kind
+		testRestore(t, nil, later, "1 a", "1 a, 2 b, 3 c")
+		// The lost entries are of another kind.
+		testRestore(t, []journal.Kind{journal.KindEvent}, later, "", "")
 	}
 }
 
-func testRestore(t *testing.T, kind journal.Kind, later int, restored, lost string) {
+func testRestore(t *testing.T, kinds []journal.Kind, later int, restored, lost string) {
 	definition := seenEntries(1, 0)
-	definition.Kind = kind
+	definition.Kinds = kinds
 	file := t.TempDir() + "/state.db"
 	f := open(t, "sqlite:"+file, definition, projection.Options{})
 	f.append("a")
@@ -310,7 +311,7 @@ func testRestore(t *testing.T, kind journal.Kind, later int, restored, lost stri
 func TestAProjectionOfOneKind(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		definition := seenEntries(1, 0)
-		definition.Kind = journal.KindEvent
+		definition.Kinds = []journal.Kind{journal.KindEvent}
 		f := open(t, d.Ready(t), definition, projection.Options{Batch: 2})
 		f.append("a")
 		f.push("v1")

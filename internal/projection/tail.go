@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -57,11 +58,11 @@ func (t *tail) add(entries []journal.Entry) {
 }
 
 // without returns the position and the id of the last entry if no entry after the given position
-// has the kind. Otherwise, or if this is not known, it returns 0.
-func (t *tail) without(kind journal.Kind, after journal.Position) (journal.Position, journal.ID) {
+// has one of the kinds. Otherwise, or if this is not known, it returns 0.
+func (t *tail) without(kinds []journal.Kind, after journal.Position) (journal.Position, journal.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.from > after+1 || t.to <= after || t.kinds[kind] > after {
+	if t.from > after+1 || t.to <= after || slices.ContainsFunc(kinds, func(kind journal.Kind) bool { return t.kinds[kind] > after }) {
 		return 0, journal.ID{}
 	}
 	return t.to, t.id
@@ -75,8 +76,8 @@ func (t *target) applyTail(ctx context.Context, tx Tx, s *state) (done bool, err
 	switch {
 	case t.Collector != nil:
 		last, id = t.Collector.Collected(s.position)
-	case t.Kind != "":
-		last, id = t.set.tail.without(t.Kind, s.position)
+	case len(t.Kinds) > 0:
+		last, id = t.set.tail.without(t.Kinds, s.position)
 	}
 	if last == 0 {
 		return false, nil

@@ -103,7 +103,7 @@ func TestCollectedEntriesThatTheJournalLacks(t *testing.T) {
 func TestEntriesOfOtherKindsAreNotRead(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		definition := seenEntries(1, 0)
-		definition.Kind = journal.KindEvent
+		definition.Kinds = []journal.Kind{journal.KindEvent}
 		f := open(t, d.Ready(t), definition, projection.Options{})
 		f.push("v1")
 		f.catchUp()

@@ -92,8 +92,8 @@ func (s *Server) recordRefusedEvents(r *http.Request, registry, reason string) {
 	}}, false) // the journal counts and logs losses
 }
 
-// entries returns a journal entry for each event of a body. For each undecodable part, it
-// returns an entry with the text of this part.
+// entries returns a journal entry for each event of a body, except pulls by Options.Own. For each
+// undecodable part, it returns an entry with the text of this part.
 func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	now := s.Now()
 	events, bad, err := notification.Decode(body)
@@ -102,6 +102,9 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	}
 	entries := make([]journal.Entry, 0, len(events)+len(bad))
 	for i := range events {
+		if s.Own != "" && events[i].Actor == s.Own && events[i].Action == notification.Pull {
+			continue
+		}
 		of := registry
 		if of == "" {
 			of = s.registryAt(events[i].Request.Host)

@@ -111,6 +111,27 @@ func TestEventIsRecordedOnce(t *testing.T) {
 	}
 }
 
+// A comparison of a registry with the catalog requests each tag, and has its own entry.
+func TestOwnPullsAreNotRecorded(t *testing.T) {
+	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Own = "tidewaiter:1" })
+	for i, change := range []*strings.Replacer{
+		strings.NewReplacer(`"ann"`, `"tidewaiter:1"`, `"push"`, `"pull"`),
+		strings.NewReplacer(`"ann"`, `"tidewaiter:1"`, `"push"`, `"delete"`),
+		strings.NewReplacer(`"push"`, `"pull"`),
+	} {
+		if got := h.ask("POST", "/notifications", change.Replace(push(fmt.Sprint(i), "")), "Authorization", "Bearer "+eventSecret); got.Status != 200 {
+			t.Fatal(got)
+		}
+	}
+	var got []string
+	for _, e := range h.entries() {
+		got = append(got, e.Event.Action+" by "+e.Event.Actor)
+	}
+	if diff := cmp.Diff([]string{"delete by tidewaiter:1", "pull by ann"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A registry repeats a notification forever until the answer is 200, and its later events wait
 // meanwhile.
 func TestUndecodableBodyIsRecordedAsText(t *testing.T) {

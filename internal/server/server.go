@@ -35,8 +35,11 @@ type Options struct {
 	TokenAliases      []string // further paths of the token endpoint
 	NotificationsPath string   // default /notifications
 
-	Senders        []Sender       // registries that may post events
-	Open           bool           // anyone may post events, without a secret
+	Senders []Sender // registries that may post events
+	Open    bool     // anyone may post events, without a secret
+	// Own is the login of Tidewaiter itself in events. Its pulls are not recorded, because a
+	// comparison of a registry with the catalog has one entry of its own. "": no login.
+	Own            string
 	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For is trusted
 	// The host of the public URL; "": unknown, or all clients are on this machine.
 	PublicHost     string

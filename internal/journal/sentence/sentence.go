@@ -83,7 +83,9 @@ var sentences = map[string]string{
 
 	"policy.load": "rules of {target} came into force[, {rules} in all][, added {added}][, changed {changed}][, removed {removed}]" +
 		"[, roles added {roles_added}][, roles changed {roles_changed}][, roles removed {roles_removed}][, {reordered}]",
-	"policy.refuse":   "{target} did not come into force[: {problems}]",
+	"policy.refuse":     "{target} did not come into force[: {problems}]",
+	"catalog.reconcile": "registry {target} compared with the catalog[, repositories: {repositories}][, tags: {tags}][, differences: {differences}][, failed requests: {failed}][, {unfinished}]",
+
 	"journal.lost":    "entries lost: {entries}",
 	"journal.key":     "a new key signs the journal's checkpoints: {key}",
 	"journal.remove":  "entries removed by retention: {kinds}",
@@ -157,6 +159,8 @@ func (c *change) value(key string) string {
 		return differences(ruleOf(c.from), ruleOf(c.to))
 	case key == "reordered" && c.to[key] == true:
 		return "in another order"
+	case key == "unfinished" && c.to["complete"] == false:
+		return "not complete"
 	case key == "kinds":
 		return removals(c.to)
 	case key == "rule":
