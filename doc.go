@@ -51,8 +51,8 @@
 // checkpoints of another machine. internal/endpoint checks the addresses and files of connections
 // to other services. internal/memory returns memory to the system after a burst of work.
 // internal/leak identifies leaked credentials. internal/policydiff compares two policies, and
-// internal/replay judges recorded decisions by another policy. internal/advice finds the parts of a
-// policy that nobody needs.
+// internal/replay compares recorded decisions with another policy. internal/advice finds the parts
+// of a policy that nobody needs.
 //
 // internal/identity has what all sources of identities share: the presented credential, the result
 // and the errors. username has the rules for names of principals, sourcename compares the names of

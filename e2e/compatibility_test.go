@@ -134,14 +134,14 @@ func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []regi
 		if _, ran := c.byClient[way{k.Name, password}]; !ran {
 			continue
 		}
-		if row := c.ways(k); !committed[row] {
+		if row := c.clientRow(k); !committed[row] {
 			t.Errorf("docs/compatibility.md has no row\n%s\nIf that is intended: cd e2e && go test -run TestCompatibility -update", row)
 		}
 	}
 }
 
-// ways returns the client's row of the second table.
-func (c *compatibility) ways(k client.Kind) string {
+// clientRow returns the client's row of the second table.
+func (c *compatibility) clientRow(k client.Kind) string {
 	cells := []string{k.Name}
 	for _, what := range credentials {
 		cells = append(cells, c.byClient[way{k.Name, what}])

@@ -80,7 +80,7 @@ policy:
 			t.Run(k.Name, func(t *testing.T) {
 				t.Parallel()
 				k.New(t) // skips early if the client is not installed
-				s.present(t, k)
+				s.useEach(t, k)
 			})
 		}
 	})
@@ -94,9 +94,9 @@ type clientCredential struct {
 	client.Client
 }
 
-// present makes one client use each kind of credential. Then present revokes the credentials that
+// useEach makes one client use each kind of credential. Then useEach revokes the credentials that
 // can be revoked, and the client tries to pull with its stored credentials.
-func (s credentialSuite) present(t *testing.T, k client.Kind) {
+func (s credentialSuite) useEach(t *testing.T, k client.Kind) {
 	user, bot, phrase := "ann-"+k.Name, "ci-"+k.Name, "the password of ann with "+k.Name
 	login := "robot+" + bot
 	s.Command(t, phrase, "user", "add", user, "--group", "team", "--password-stdin")

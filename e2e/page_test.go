@@ -128,7 +128,7 @@ func (c *compatibility) page(t *testing.T, kinds []client.Kind, versions []regis
 		}
 	}
 	for _, k := range kinds {
-		data.Ways = append(data.Ways, c.ways(k))
+		data.Ways = append(data.Ways, c.clientRow(k))
 	}
 	for _, v := range versions {
 		data.Versions = append(data.Versions, named{"registry " + string(v), registry.VersionText(t, v)})

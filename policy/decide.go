@@ -45,7 +45,7 @@ type evaluator struct {
 
 	asked *scope.Scope
 	path  match.Path
-	found findings // for asked
+	found findings // for the requested scope
 
 	denies bool // only deny rules are applied
 
@@ -120,7 +120,7 @@ func (e *evaluator) walk(root *node) {
 		part := e.path.Part(at)
 		hash := hashOf(part)
 		for _, s := range now {
-			if s.at > at { // a claim with several parts matched beyond part at
+			if s.at > at { // a claim with several parts matched more than this part
 				next = add(next, s.node, s.at)
 				continue
 			}

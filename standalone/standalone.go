@@ -117,8 +117,7 @@ func newDatabase(folder string) string {
 }
 
 // loopback listens on a port of both loopback addresses, because clients can use either address
-// for localhost. A machine without IPv6 has only one. The parameter data is for the advice in an
-// error.
+// for localhost. A machine without IPv6 has only one. Errors name the data folder in their advice.
 func loopback(port int, data string) ([]net.Listener, error) {
 	first, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -152,10 +151,10 @@ func portInUse(port int, data string) error {
 	return fmt.Errorf("port %d is in use by another program%s: choose another port with\n\n\t%sPORT=%d make up\n", port, hint, folder, port+1)
 }
 
-// folderInUse returns the error for a folder that another process uses. The parameter port is a
-// port that may be free.
-func folderInUse(data string, port int) error {
-	return fmt.Errorf("%w, or run a separate registry beside it with\n\n\tDATA=other PORT=%d make up\n", usedBy(data), port)
+// folderInUse returns the error for a folder that another process uses. The advice in the error
+// names a port that may be free.
+func folderInUse(data string, freePort int) error {
+	return fmt.Errorf("%w, or run a separate registry beside it with\n\n\tDATA=other PORT=%d make up\n", usedBy(data), freePort)
 }
 
 // errInUse means that another process has locked the folder.

@@ -22,8 +22,8 @@ type Root struct {
 // NewRoot generates a key and its certificate. The certificate can only issue leaves and not other
 // CAs. The certificate's name states its purpose. ES256 works with every registry. With EdDSA,
 // registry 2.8 does not start. The certificate is valid in [from, until]. Registries check these
-// dates by their own clocks, without leeway. So the certificate should be valid from an hour or
-// more in the past.
+// dates by their own clocks, without leeway. So the validity should begin at least an hour before
+// the creation.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
 	if err != nil {
@@ -153,7 +153,7 @@ func (r *Root) IssuesLeaves() bool {
 
 // Leaf generates a key, and issues a certificate for the key under the root. It returns a signer
 // whose tokens contain that certificate. The leaf is valid in [from, until], but not longer than
-// the root. The leaf should be valid from an hour or more in the past, as for NewRoot.
+// the root. Its validity should begin at least an hour before the creation, as for NewRoot.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)

@@ -103,7 +103,7 @@ const (
 // measurement.
 const settleTime = 300 * time.Millisecond
 
-// background returns a function for the parameter background of measureTurn. The function sends
+// background returns a function that measureTurn runs at the same time. The function sends
 // requests to t over 16 connections for one turn.
 func (m *measurement) background(t *drive.Target) func(context.Context) (*drive.Result, error) {
 	return func(ctx context.Context) (*drive.Result, error) {
@@ -111,8 +111,8 @@ func (m *measurement) background(t *drive.Target) func(context.Context) (*drive.
 	}
 }
 
-// measureTurn measures the target while the function background runs, and returns when both have
-// ended. The parameter background may be nil.
+// measureTurn measures the target. At the same time, it runs the function background, which may be
+// nil. It returns when both have ended.
 func (m *measurement) measureTurn(ctx context.Context, t *drive.Target, connections int, background func(context.Context) (*drive.Result, error)) (result, other *drive.Result, err error) {
 	var failed error
 	var both sync.WaitGroup

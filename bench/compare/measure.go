@@ -171,8 +171,8 @@ func fetchToken(ctx context.Context, address, name string) (int, error) {
 	return len(body), nil
 }
 
-// group has two deployments that are compared with one path of bench/limit, whose answers are the
-// fastest that are possible on the machine.
+// group has two deployments. Both are compared with one path of the server bench/limit, which
+// gives the fastest possible answers on the machine.
 type group struct {
 	what, limit, of string
 	one, many       string // names of deployments

@@ -25,17 +25,17 @@ type command struct {
 	// error contains the new name and describes the change.
 	earlierName string
 	change      string    // for this error: how the behavior differs from the earlier command
-	sub         []command // a command with subcommands does not run
+	sub         []command // a command with subcommands has no action
 
 	config bool // --config and --keys
 	output bool // --output
 	// outputs are the values that --output accepts in addition to text and json.
 	outputs []string
 	force   bool   // --force, for commands that could remove the last administrator
-	opens   action // opens the things that run needs; implies config and output
+	opens   action // opens what the command needs; implies --config and --output
 	before  action // rejects invalid arguments before anything is opened
 	run     action
-	flags   func(*flags) action // adds the command's own flags, and returns run
+	flags   func(*flags) action // adds the command's own flags, and returns its action
 }
 
 // action is a step of a command.

@@ -75,7 +75,7 @@ func journalList(f *flags) action {
 		case printed == 0:
 			reason := s.unknownRegistry(filter.Registry)
 			if reason == "" {
-				if reason, err = s.unmatched(filter); err != nil {
+				if reason, err = s.unmatchedReason(filter); err != nil {
 					return err
 				}
 			}
@@ -109,8 +109,8 @@ func (s *session) exportCheckpoint(p *entryPrinter) error {
 	return p.export.Checkpoint(signed, covers)
 }
 
-// unknownRegistry returns the end of a note that no entry matches, if the config has no registry
-// of that name. Entries of a registry that was removed from the config can still be listed.
+// unknownRegistry returns the end of the note "no entry matches", if the config has no registry of
+// that name. Entries of a registry that was removed from the config can still be listed.
 func (s *session) unknownRegistry(named string) string {
 	names := s.services()
 	if named == "" || slices.Contains(names, named) {
@@ -164,12 +164,11 @@ func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next jo
 	return printed, 0, nil
 }
 
-// search calls the function print for the entries that the query selects, the newest first. It
-// searches from the position before the end back to the first position, but only until it has
-// found as many entries as the limit allows. It returns the end for the next search, or 0 if this
-// search is complete. On a terminal, search prints the time of the oldest entry that it has
-// searched.
-func (s *session) search(q journal.Query, first, end journal.Position, limit int, print func(journal.Entry) error) (next journal.Position, err error) {
+// search calls the function print for the selected entries, the newest first. It selects entries
+// at the positions from lowest to end-1. It stops when it has found as many entries as the limit
+// allows. It returns the end for the next search, or 0 if this search is complete. On a terminal,
+// search prints the time of the oldest entry that it has searched.
+func (s *session) search(q journal.Query, lowest, end journal.Position, limit int, print func(journal.Entry) error) (next journal.Position, err error) {
 	const atOnce = 20_000 // entries that are searched in one step
 	const every = 500 * time.Millisecond
 	terminal, printed := isTerminal(s.errs), false
@@ -182,14 +181,14 @@ func (s *session) search(q journal.Query, first, end journal.Position, limit int
 	for next = end; limit > 0; {
 		began := clock.Now()
 		page, err := s.journal.Search(s.ctx, q, next, limit, func(searched int) bool {
-			return first > 0 && searched >= atOnce || terminal && clock.Now().Sub(began) >= every
+			return lowest > 0 && searched >= atOnce || terminal && clock.Now().Sub(began) >= every
 		})
 		if err != nil {
 			return 0, err
 		}
 		clear()
 		for _, e := range page.Entries {
-			if e.Position < first {
+			if e.Position < lowest {
 				return 0, nil
 			}
 			if err := print(e); err != nil {
@@ -197,7 +196,7 @@ func (s *session) search(q journal.Query, first, end journal.Position, limit int
 			}
 		}
 		limit -= len(page.Entries)
-		if next = page.Next; next <= first {
+		if next = page.Next; next <= lowest {
 			return 0, nil
 		}
 		if printed = terminal && !page.Searched.IsZero(); printed && limit > 0 {

@@ -23,10 +23,10 @@ type filterPart struct {
 	meant       func(value string, recent []journal.Entry) string
 }
 
-// unmatched returns the end of a note that no entry matches. It names the first flag whose value
-// no entry of the journal has, and the value that was probably meant. It returns "" if the journal
-// has each value, but no entry with all of them.
-func (s *session) unmatched(f *api.Filter) (string, error) {
+// unmatchedReason returns the end of the note "no entry matches". It names the first flag whose
+// value is in no entry of the journal, and the value that was probably meant. It returns "" if the
+// journal has each value, but no entry with all of them.
+func (s *session) unmatchedReason(f *api.Filter) (string, error) {
 	for _, part := range []filterPart{
 		{"principal", f.Principal, api.Filter{Principal: f.Principal}, meantPrincipal},
 		{"repository", f.Repository, api.Filter{Repository: f.Repository}, meantRepository},

@@ -19,13 +19,13 @@ const defaultReplay = 7 * day
 func policyReplay() command {
 	return command{
 		use:   "replay",
-		short: "Judge recorded decisions by another policy",
-		long: `Judge the decisions in the journal by another policy, and print the differences: what would
-be refused that was granted, and what would be allowed that was refused. Equal differences of one
-principal are one line. Exits 1 if a decision differs, and 0 if all are the same.
+		short: "Compare recorded decisions with another policy",
+		long: `Compare the decisions in the journal with another policy. Print which granted requests this
+policy would refuse, and which refused requests it would grant. Equal differences of one principal
+are one line. Exits 1 if a decision differs, and 0 if all are the same.
 
 The other policy has the rules of the --candidate files instead of the files of the config. Without
---candidate, it is the policy of the config as its files are now. In both cases, it also has the
+--candidate, it has the rules of the config and its files as they are now. In both cases, it also has the
 rules of the database, unless --files-only is given.
 
 A request is judged with the groups, claims and restrictions that the principal had, and with the

@@ -82,11 +82,10 @@ func StartBrief(t testing.TB, services ...string) *Tidewaiter {
 	return start(t, Identity(t)+"policy:"+policy, ", lifetime: 1m, push_lifetime: 1m", services)
 }
 
-// StartWith is like Start, but the config ends with the text end, which has the sections
-// `identity` and `policy`.
-func StartWith(t testing.TB, end string, services ...string) *Tidewaiter {
+// StartWith is like Start, but the config ends with the given sections `identity` and `policy`.
+func StartWith(t testing.TB, sections string, services ...string) *Tidewaiter {
 	t.Helper()
-	return start(t, end, "", services)
+	return start(t, sections, "", services)
 }
 
 // start starts a Tidewaiter, with the last lines of its config, and with additional keys for each

@@ -15,8 +15,8 @@ import (
 // add an administrator afterwards.
 var ErrLast = admin.Forbidden("no administrator would be left")
 
-// hasAdministrator reports whether any account is an administrator. If lasting is true, only
-// enabled accounts without an expiry count. Administrators from other sources do not count,
+// hasAdministrator reports whether any account is an administrator. If lasting is true, it ignores
+// accounts that are disabled or will expire. It always ignores administrators from other sources,
 // because Tidewaiter knows them only when they sign in.
 func hasAdministrator(ctx context.Context, q store.Querier, lasting bool) (bool, error) {
 	one, err := store.Texts(ctx, q, `

@@ -91,7 +91,7 @@ func TestTheCatalogShowsWhatTheCallerMayPull(t *testing.T) {
 				t.Errorf("%s: %s", tt.who, diff)
 			}
 		}
-		// What somebody must not see is answered like what does not exist.
+		// For a hidden repository, the answer is the same as for a missing repository.
 		for _, path := range []string{"/catalog/tags?repository=%s", "/catalog/manifests/v1?repository=%s", "/catalog/history?tag=v1&repository=%s"} {
 			h.requireStatus(200, secret("ann"), "GET", fmt.Sprintf(path, "team/a"), nil)
 			hidden := h.requireStatus(404, secret("ann"), "GET", fmt.Sprintf(path, "secret/x"), nil)

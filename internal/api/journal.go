@@ -79,7 +79,7 @@ func (entry) Schema(r huma.Registry) *huma.Schema {
 func (a *API) journalRoutes() {
 	list := operation("list-entries", "GET /journal", "List entries of the journal",
 		"The newest entry comes first. A request searches for about 50 ms, so a page can be short or empty and still have a next page. "+
-			"With the header Accept: text/csv, application/jsonl or application/x-ndjson, the response has all entries, or the first limit of them, and then the last signed checkpoint of the journal. "+
+			"With the header Accept: text/csv, application/jsonl or application/x-ndjson, the response has all entries, but at most as many as the limit, and then the last signed checkpoint of the journal. "+
 			"If an export takes too long or fails, the response is cut off. "+
 			"Owners of a namespace who may not read the journal get the entries about their namespace, without addresses and other sign-in data.")
 	list.Responses = map[string]*huma.Response{"200": {Content: a.entriesContent()}}

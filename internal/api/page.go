@@ -43,11 +43,11 @@ func newPage[S, T any](ctx context.Context, from []S, next string, convert func(
 	return out, nil
 }
 
-// nextLink returns the Link header for the next page. The argument named parameter is the name of
-// the query parameter that selects the beginning of a page.
-func nextLink(this *url.URL, parameter, next string) string {
+// nextLink returns the Link header for the next page, which begins at the given value of a query
+// parameter.
+func nextLink(this *url.URL, parameter, value string) string {
 	query := this.Query()
-	query.Set(parameter, next)
+	query.Set(parameter, value)
 	return "<" + this.EscapedPath() + "?" + query.Encode() + `>; rel="next"`
 }
 

@@ -69,8 +69,8 @@ func consistentWith(t *testing.T, a *app.App, published []string) {
 }
 
 // sameAfterRebuild builds the projections anew, and compares the tables before and after that.
-// Retention may have removed entries that were indexed before, so of the search index, it
-// compares only what is about entries that are in the journal.
+// Retention may have removed entries that are still indexed. So it compares only those parts of
+// the search index that are about entries in the journal.
 func sameAfterRebuild(t *testing.T, a *app.App) {
 	t.Helper()
 	if err := a.CatchUp(t.Context()); err != nil {

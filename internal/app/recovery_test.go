@@ -94,9 +94,10 @@ func (b *background) push() bool {
 	return err == nil
 }
 
-// check checks that all acknowledged events are in the journal or were removed because of their
-// age, that at least some were merged and removed, that the last entry has a checkpoint, and that
-// the projections have read all whole groups.
+// check checks the journal, the last checkpoint and the projections. The journal must have all
+// acknowledged events that are not removed, and at least the given number of events must be
+// removed. The last checkpoint must have all entries. The projections must have read all whole
+// groups.
 func (b *background) check(removed int64) {
 	b.Helper()
 	v, err := b.journal.Verify(b.Context(), 0)

@@ -46,7 +46,8 @@ var ErrNotFound = errors.New("the catalog does not have it")
 var ErrNotBuilt = projection.ErrNotBuilt
 
 const (
-	// grace is a time after a push or a delete. Only a later pull contradicts the push or delete.
+	// grace is a period after a push or a delete. A pull in this period does not contradict the
+	// push or the delete. A later pull does.
 	grace = 5 * time.Minute
 	// lateness is how late an event can arrive. A registry sends an event again until the event is
 	// accepted or the registry restarts.

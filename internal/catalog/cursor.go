@@ -21,8 +21,8 @@ import (
 
 const (
 	keySize = 32 // bytes, for AES-256
-	// cursorStep is a number of bytes. The size of a place is rounded up to a multiple of it, so
-	// that a cursor does not reveal the length of the repository's name.
+	// The size of a place is rounded up to a multiple of cursorStep bytes. Otherwise a cursor
+	// would reveal the length of the repository's name.
 	cursorStep = 512
 )
 
@@ -88,7 +88,7 @@ func (r *Reader) parseCursor(ctx context.Context, q *Query) (*place, error) {
 		err = json.Unmarshal(text, &[]any{&p.rank, &p.name, &p.registry})
 	}
 	if err != nil {
-		return nil, admin.Invalid("after", "not the value of next of a page of this list, or the catalog was built again since that page: begin with the first page")
+		return nil, admin.Invalid("after", "not a value of next from a page of this list, or the catalog was rebuilt after that page: begin with the first page")
 	}
 	return &p, nil
 }

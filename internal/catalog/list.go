@@ -171,8 +171,8 @@ func (l *listing) run(ctx context.Context) error {
 }
 
 // add examines a row. It returns true if no more rows are needed. This is the case if enough rows
-// were examined. It is also the case if one row more than the size of the page was found, which
-// shows that there is a next page.
+// were examined, or if the page is full and one more row was found. The additional row shows that
+// there is a next page.
 func (l *listing) add(p *place) (done bool) {
 	l.last = *p
 	l.examined++
@@ -259,8 +259,8 @@ func (l *listing) walk(ctx context.Context) error {
 	}
 }
 
-// rowsByName returns rows by name, from one name up to another name. The other name is not
-// included.
+// rowsByName returns the rows between two names, in the order of their names. The row of the
+// second name is not included.
 func (l *listing) rowsByName(ctx context.Context, from, to string, included bool, limit int) ([]place, error) {
 	comparison, end, args := ">", "", []any{l.registry, from, limit}
 	if included {

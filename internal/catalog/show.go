@@ -174,7 +174,7 @@ func (r *Reader) History(ctx context.Context, of Repository, tag string, page ad
 	condition, args := "", []any{of.id, tag, page.Size() + 1}
 	if page.After != "" {
 		if _, err := fmt.Sscanf(page.After, "%d-%d", &at, &position); err != nil {
-			return nil, "", admin.Invalid("after", "not the value of next of a page")
+			return nil, "", admin.Invalid("after", "not a value of next from a page")
 		}
 		condition, args = " AND (changed, position) < ($4, $5)", append(args, at, position)
 	}

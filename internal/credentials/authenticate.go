@@ -25,7 +25,7 @@ func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (i
 }
 
 // Remember returns the result of the function verify for a password, and caches this result. The
-// caller passes verify, because this package does not manage passwords.
+// caller passes this function, because this package does not manage passwords.
 func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	return c.loadCached(ctx, p, func(ctx context.Context, p identity.Presented) (*verifiedCredential, error) {
 		v, err := verify(ctx, p)
@@ -38,7 +38,7 @@ func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify
 func (c *Credentials) Forget() { c.verified.clear() }
 
 // loadCached returns the identity of a credential from the cache. If the cache does not have the
-// credential, it calls load.
+// credential, it calls the function load.
 func (c *Credentials) loadCached(ctx context.Context, p identity.Presented, load func(context.Context, identity.Presented) (*verifiedCredential, error)) (identity.Verified, error) {
 	k := c.verified.key(p)
 	if v, ok := c.verified.cache.Get(k); ok {

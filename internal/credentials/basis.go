@@ -20,7 +20,7 @@ import (
 type basis struct {
 	secret identity.Secret
 	stored string
-	proven atomic.Pointer[string] // the generation whose HMAC is stored, once it has matched
+	proven atomic.Pointer[string] // the generation that matched the stored HMAC; nil: none yet
 }
 
 func newBasis(secret identity.Secret, stored string) *basis {

@@ -27,8 +27,8 @@ import (
 
 var errFault = errors.New("on purpose")
 
-// writes returns a function for each kind of change.
-func (h *harness) writes() map[string]func() error {
+// changeFuncs returns a function for each kind of change.
+func (h *harness) changeFuncs() map[string]func() error {
 	ctx, secret := h.T.Context(), identity.NewSecret("correct horse battery")
 	token, laptop := h.AddTestToken("ann", "laptop")
 	ann := h.ActorOf(presented("ann", passwordOf("ann")))
@@ -98,7 +98,7 @@ func TestWritesAreAtomic(t *testing.T) {
 				return real(ctx, topic, func(tx *sql.Tx) error { return errors.Join(f(tx), errFault) })
 			}
 		})
-		for what, write := range h.writes() {
+		for what, write := range h.changeFuncs() {
 			if what == "Delete" || what == "DeleteGroup" || what == "SetUp" || what == "Revoke" || what == "RevokeAll" || what == "ChangePassword" || what == "SetPassword" {
 				defer func() { // last, because other writes need the deleted objects
 					kept, failing = false, true

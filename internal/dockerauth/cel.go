@@ -92,8 +92,8 @@ func subjects(l literal, labels map[string]labelForm) ([]string, bool) {
 	return names, true
 }
 
-// cel translates a literal to CEL. If the literal is nested, there are other terms before or
-// after the result, so cel adds parentheses if necessary.
+// cel translates a literal to CEL. The literal is nested if the caller adds other terms before or
+// after the result. In this case, cel adds parentheses if necessary.
 func cel(l literal, labels map[string]labelForm, nested bool) string {
 	var expression string
 	switch l.kind {

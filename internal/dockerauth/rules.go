@@ -18,7 +18,7 @@ type entry struct {
 	unclear string // why the entry has no exact translation; areas then include all matching names
 
 	from  string  // the source outside the file whose labels are patterns in the entry's names
-	every pattern // all names that could match because of the labels of from
+	every pattern // all names that could match because of the labels of that source
 }
 
 // region is a set of requests that an entry matches: the requests that meet the conditions and

@@ -2,8 +2,8 @@ package explain
 
 import "github.com/tidewaiter/tidewaiter/policy/ask"
 
-// Rights is the JSON form of the rights of a principal: the rights in allowed that are not in
-// except, within the restrictions of the credential.
+// Rights is the JSON form of the rights of a principal: the rights in the field Allowed, without
+// those in the field Except. The restrictions of the credential apply to both.
 type Rights struct {
 	Principal   principal     `json:"principal" doc:"The principal of the query"`
 	Known       bool          `json:"known" doc:"Whether an identity source knows the name"`

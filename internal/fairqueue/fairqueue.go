@@ -180,8 +180,9 @@ func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 }
 
 // nameLimitLocked returns the maximum number of places of one name in a class. The maximum is
-// 1/nameShare of the queue. It is smaller if so many requests would take more than 1/nameShare of
-// the longest wait. Otherwise, with slow hashes, two names could use up the whole wait.
+// 1/nameShare of the places in the queue. If the hashes are slow, the maximum is smaller: all
+// requests of the name must end within 1/nameShare of the longest wait. Otherwise two names could
+// use up the whole wait.
 func (l *Limiter) nameLimitLocked() int {
 	if l.turn <= 0 {
 		return l.perName

@@ -261,7 +261,7 @@ func TestALateAdmissionIsReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := l.joinLocked(Requester{}, n, false)
-	l.Leave(n, 0) // admits late
+	l.Leave(n, 0) // admits the waiting request
 	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.o.All {
 		t.Errorf("after giving up with %v, %+v of %+v is free", err, l.free, l.o.All)
 	}

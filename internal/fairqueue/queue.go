@@ -32,7 +32,7 @@ type line struct {
 	places list.List // of *place, including dummies
 	turn   *list.Element
 	all    []*place // without dummies, unordered, to draw a random place
-	rank   int      // index in queue.lengths[len(all)], if all is not empty
+	rank   int      // index in queue.lengths[len(all)], if there are places
 }
 
 // place is one waiting request. The function that removes the place from the queue closes the
@@ -46,7 +46,7 @@ type place struct {
 	at     *list.Element // in line.places
 	index  int           // in line.all, or in queue.dummies for a dummy
 	nameAt int           // in queue.names[name]
-	lost   bool          // dropped instead of admitted; set before ready is closed
+	lost   bool          // dropped instead of admitted; set before the channel ready is closed
 	ready  chan struct{}
 }
 

@@ -17,8 +17,8 @@ type issuedToken struct {
 	token   []byte
 	issued  time.Time
 	expires time.Time
-	// lifetime is sent to the client as expires_in. The client must not use the token after the
-	// time expires, so issued + lifetime is not later than expires.
+	// lifetime is sent to the client as expires_in. The client must not use the token after its
+	// expiry, so the lifetime ends no later than the expiry.
 	lifetime time.Duration
 	reuse    clock.Span // the token may be reused in this span
 }

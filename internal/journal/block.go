@@ -172,8 +172,8 @@ func (w *builder) dropDuplicates(ctx context.Context, tx *sql.Tx, now time.Time,
 	return kept, nil
 }
 
-// settle must be called after the transaction of write. The parameter reports whether the
-// transaction was committed.
+// settle must be called after the transaction of write, with whether the transaction was
+// committed.
 func (w *builder) settle(committed bool) {
 	w.known.settle(committed)
 	if committed && w.next > 0 {

@@ -67,7 +67,8 @@ type maintainer struct {
 	trustAfter              time.Duration
 	settleWall, settleStart time.Time
 
-	// trimmed has the blocks from which single entries were removed in the hour trimmedFor.
+	// trimmed has the blocks from which single entries were removed within one hour. The field
+	// trimmedFor is this hour.
 	trimmed    map[Position]bool
 	trimmedFor clock.Span
 	reported   clock.Span  // is over reportRemovedEvery after the last report

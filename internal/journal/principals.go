@@ -97,7 +97,7 @@ func (k *principals) settle(committed bool) {
 // generation is dropped. Using an entry of the old generation moves the entry to the young one.
 type cache[K comparable, V any] struct {
 	maxEntries, maxWeight int
-	weight                int // of young
+	weight                int // of the young generation
 	young, old            map[K]weighed[V]
 }
 

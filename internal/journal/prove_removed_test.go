@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Merging changes no proof. Retention changes no proof of an entry that is left: neither in a
-// group that is whole, nor in a group of which some entries are left.
+// Merging changes no proof. Retention changes no proof of a remaining entry, whether or not other
+// entries of its group were removed.
 func TestProofsOfMergedAndRemovedEntries(t *testing.T) {
 	storetest.Each(t, testProofsOfMergedAndRemovedEntries)
 }
@@ -104,9 +104,9 @@ func differ(a, b map[journal.Position]string) string {
 	return ""
 }
 
-// checkConsistency checks that there is a proof for each stored checkpoint that the tree of the
-// last checkpoint begins with its tree. There must be no proof for checkpoints of the given
-// sizes.
+// checkConsistency checks that each stored checkpoint has a proof. It proves that the tree of the
+// last checkpoint begins with the tree of the stored checkpoint. Checkpoints of the given sizes
+// must not have a proof.
 func checkConsistency(t *testing.T, when string, j *journal.Journal, last []byte, stored map[int64][]byte, key note.Verifier, withoutProof ...int64) {
 	t.Helper()
 	for size, old := range stored {

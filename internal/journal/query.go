@@ -259,7 +259,7 @@ type search struct {
 	base    Position   // leaf 0 of the tree
 	texts   [][][]byte // a matching line contains a text of each list
 	ahead   []*block   // blocks that were read ahead, the last one first
-	next    Position   // the end of the block before ahead
+	next    Position   // the end of the block before the blocks that were read ahead
 	atOnce  int        // how many blocks the last read returned
 
 	searched int // entries

@@ -84,8 +84,8 @@ type verifier struct {
 	decoder *decoder
 	head    head
 
-	// progress is called with the numbers of verified entries and of all entries to verify. Those
-	// are the entries from the position begun to before the position end.
+	// progress is called with the numbers of verified entries and of all entries to verify. These
+	// entries are at the positions from begun to end-1.
 	progress   func(done, all int64)
 	begun, end Position
 
@@ -321,7 +321,8 @@ func (v *verifier) begin(ctx context.Context, from Position) error {
 		v.tree.Append(nil, 0, originLeaf(v.head.base, v.head.chain))
 	}
 	before := v.Verified
-	defer func() { v.Verified = before }() // the entries before from are not verified
+	// The result counts only entries at the position from and after it.
+	defer func() { v.Verified = before }()
 	for v.nextPosition() < from {
 		b, err := blockAfter(ctx, v.q, v.nextPosition()-1)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -585,7 +586,7 @@ func changed(b *block) *BrokenError {
 // nodeReader reads stored subtrees, mostly in order.
 type nodeReader struct {
 	q    store.Querier
-	read map[int][]tree.Node // by level: the subtrees of the last read
+	read map[int][]tree.Node // by level: the subtrees that were read last
 }
 
 // get returns the hash of a stored subtree, or false if it is not stored.

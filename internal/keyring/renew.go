@@ -111,8 +111,8 @@ func (k *Keyring) logProblems(now time.Time, first bool) {
 	}
 }
 
-// form returns the form of key id that the root is checked for: x5c if any token
-// contains a certificate, and otherwise Thumbprint.
+// form returns the form of key ids for which the root is checked. It is X5C if any token contains
+// a certificate, and otherwise Thumbprint.
 func (k *Keyring) form() token.KeyID {
 	if len(k.algorithms) > 0 || k.direct[token.X5C] != nil {
 		return token.X5C

@@ -28,12 +28,12 @@ func (s *Set) target(ctx context.Context, j *journal.Journal, d *Definition) (*t
 	return &target{d, s, j, derived, instance}, err
 }
 
-// advance writes a batch of a projection. The parameter last is the end of the journal.
-func (s *Set) advance(ctx context.Context, j *journal.Journal, i int, last journal.Position) (more bool, err error) {
+// advance writes a batch of a projection. The last entry of the journal is at the position newest.
+func (s *Set) advance(ctx context.Context, j *journal.Journal, i int, newest journal.Position) (more bool, err error) {
 	t, err := s.target(ctx, j, s.definitions[i])
 	var position journal.Position
 	if err == nil {
-		position, err = t.writeBatch(ctx, last)
+		position, err = t.writeBatch(ctx, newest)
 		if err != nil {
 			err = fmt.Errorf("writing %s: %w", t.derived, err)
 		}
@@ -46,7 +46,7 @@ func (s *Set) advance(ctx context.Context, j *journal.Journal, i int, last journ
 	if status.Err = err; errors.Is(err, store.ErrBusy) {
 		status.Err = nil
 	}
-	status.Behind = int64(max(0, last-status.Position))
+	status.Behind = int64(max(0, newest-status.Position))
 	s.mu.Unlock()
 	if err != nil && t.derived != nil && t.derived.Damaged(err) {
 		s.o.Log.Warn("derived data is damaged; building it again", "file", t.derived.String(), "reason", err.Error())
@@ -57,7 +57,7 @@ func (s *Set) advance(ctx context.Context, j *journal.Journal, i int, last journ
 		}
 		return err == nil, err
 	}
-	return err == nil && t.batchEnd(position, last) > position, err
+	return err == nil && t.batchEnd(position, newest) > position, err
 }
 
 // batchEnd returns the end of the batch that follows a position.

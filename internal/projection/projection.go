@@ -73,12 +73,12 @@ type Definition struct {
 	// Collector, if it is not nil, has the last entries that this process wrote.
 	Collector Collector
 
-	// Prune deletes the data that is derived from entries which the journal has since removed.
-	// removed has a position for each kind of entry that has a limit: entries of the kind up to
-	// this position were removed. No position is greater than the last position that the
-	// projection has read. read returns the remaining entries of a range. Prune is called once a
-	// minute, and does a limited amount of work. nil: nothing is deleted.
-	Prune func(ctx context.Context, tx Tx, removed []journal.Position, read Read) error
+	// Prune deletes the data that is derived from entries which the journal has since removed. The
+	// slice removed has a position for each kind of entry that has a limit: entries of the kind up
+	// to this position were removed. No position is greater than the last position that the
+	// projection has read. The function remaining returns the remaining entries of a range. Prune
+	// is called once a minute, and does a limited amount of work. nil: nothing is deleted.
+	Prune func(ctx context.Context, tx Tx, removed []journal.Position, remaining Read) error
 }
 
 // Read returns the entries of the journal between two positions.

@@ -107,10 +107,10 @@ const (
 	classProven  = "proven" // not attempts, but records of sign-ins to the account
 )
 
-// Spend calls check for one attempt at an account and counts its verdict. If the budget is used
-// up, it returns an *Error without calling check. Attempts for one account and class run one at a
-// time. If an attempt gets no answer, the directory may still have counted it. So before check
-// sends an attempt again, it must call its argument. The verdict of check is about the last
+// Spend calls the function check for one attempt at an account, and counts the verdict. If the
+// budget is used up, it returns an *Error instead. Attempts for one account and class run one at a
+// time. If an attempt gets no answer, the directory may still have counted it. So before the
+// function sends an attempt again, it must call its argument. The verdict is about the last
 // attempt.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)

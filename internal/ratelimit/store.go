@@ -18,17 +18,17 @@ type Store interface {
 	AddPlaces(ctx context.Context, learned []Learned, now time.Time) error
 
 	// ChargeName counts n failures of a name, and returns the name's level. If the name must wait,
-	// wait is not 0, and nothing is counted.
-	ChargeName(ctx context.Context, name string, n int, now time.Time, l LevelLimits) (level Level, wait time.Duration, err error)
+	// ChargeName counts nothing and returns the delay. Otherwise the delay is 0.
+	ChargeName(ctx context.Context, name string, n int, now time.Time, l LevelLimits) (level Level, delay time.Duration, err error)
 	// RefundName removes one failure of a name.
 	RefundName(ctx context.Context, name string, l LevelLimits) error
 	// Levels returns a function that looks up the counted level of a name. The function is called
 	// often, so it must be as fast as a map.
 	Levels(ctx context.Context, now time.Time) (func(name string) Level, error)
 
-	// Claim takes one slot of an account until the given time. If wait is not 0, all slots are
-	// taken.
-	Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error)
+	// Claim takes one slot of an account until the given time. If all slots are taken, it returns
+	// the time until a slot is free. Otherwise this time is 0.
+	Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, delay time.Duration, err error)
 	// Claimed reports whether any of the accounts has a taken slot. Claimed does not write.
 	Claimed(ctx context.Context, now time.Time, accounts ...string) (bool, error)
 	// Release frees all slots of an account.

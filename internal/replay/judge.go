@@ -99,10 +99,11 @@ func (j *judge) judge(e *journal.Entry, asked scope.Scope) (*judgement, string) 
 	return judged, j.probe.reason(&unknown)
 }
 
-// bounds decides a request with partly unknown inputs. Conditions that depend on an unknown input
-// are answered twice: such that as little as possible is granted, and such that as much as possible
-// is granted. An action with the same result in both is decided, because more conditions that hold
-// never take away what allow rules grant, and never grant what deny rules refuse.
+// bounds decides a request with partly unknown inputs. It calls Decide twice, with different
+// results of the conditions that depend on an unknown input. In the first call, all such
+// conditions of allow rules are false and those of deny rules are true, so as little as possible
+// is granted. In the second call, it is the other way round. If an action has the same result in
+// both calls, the unknown inputs do not matter for it.
 func (j *judge) bounds(r *policy.Request, unknown ask.Unknown) *judgement {
 	if j.probe == nil {
 		result := j.policy.Decide(r).Results[0]

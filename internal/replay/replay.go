@@ -1,13 +1,13 @@
-// Package replay judges recorded decisions by another policy. It answers: which requests of the
-// past would this policy refuse, and which would it newly allow?
+// Package replay compares recorded decisions with another policy. It answers: which requests of
+// the past would this policy refuse, and which would it newly allow?
 //
-// The request of a decision is judged with the principal that the journal recorded: with the
-// groups, claims and restrictions of that time. Each distinct combination of principal, registry
-// and scope is judged once, unless the result depends on the time, the address or the client.
+// The other policy decides a request with the principal that the journal recorded: with the
+// groups, claims and restrictions of that time. It decides each distinct combination of principal,
+// registry and scope once, unless the result depends on the time, the address or the client.
 //
-// The journal does not have everything that a condition can read. If the result depends on such
-// an input, the decision is not judged. The report has the number of these decisions and the
-// reasons. See missingInputs and authorizerActions.
+// The journal does not have everything that a condition can read. If the result depends on such an
+// input, the decision is not judged. The report has the number of these decisions and the reasons.
+// See missingInputs and authorizerActions.
 package replay
 
 import (

@@ -23,9 +23,9 @@ func TestWritesAreAtomic(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		for _, in := range []string{"", "team"} {
-			ok[rulebook.Role](t)(d.AddRole(ctx, operator, in, rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
+			must[rulebook.Role](t)(d.AddRole(ctx, operator, in, rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
 		}
 		var kept, failing bool
 		d.SetWrite(func(real rulebook.Write) rulebook.Write {

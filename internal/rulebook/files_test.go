@@ -22,7 +22,7 @@ import (
 func filesWith(t testing.TB, roles map[string]policy.Role, rules ...policy.Rule) rulebook.Files {
 	t.Helper()
 	source := policy.Source{Roles: roles, Rules: rules}
-	p := ok[*policy.Policy](t)(policy.Compile(source))
+	p := must[*policy.Policy](t)(policy.Compile(source))
 	return rulebook.Files{Services: []string{"registry.example.com"}, Source: source, ID: p.ID()}
 }
 

@@ -150,8 +150,8 @@ func (d *harness) requireGrant(who *policy.Principal, asks, want string) {
 	}
 }
 
-// ok returns a value, and fails the test on an error.
-func ok[T any](t testing.TB) func(T, error) T {
+// must returns a value, and fails the test on an error.
+func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {

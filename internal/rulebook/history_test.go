@@ -23,7 +23,7 @@ import (
 // cooldown.
 func openWithClock(t *testing.T, d *harness, clock *clocktest.Clock, files rulebook.Files) *rulebook.Rulebook {
 	t.Helper()
-	b := ok[*rulebook.Rulebook](t)(rulebook.New(rulebook.Options{
+	b := must[*rulebook.Rulebook](t)(rulebook.New(rulebook.Options{
 		DB: d.db, Journal: d.journal, Now: clock.Now, When: when.NewCompiler().Compile,
 	}, files))
 	b.SetWait(func(context.Context, time.Duration) error { return nil }) // no cooldown
@@ -104,7 +104,7 @@ func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 				if diff := cmp.Diff(was.results, past.Compiled.Decide(was.request).Results, cmp.Comparer(sameCause)); diff != "" {
 					t.Fatalf("%s: at %s (-recorded +now):\n%s", who, was.at, diff)
 				}
-				if found := ok[rulebook.Period](t)(b.Find(ctx, was.id)); found.Compiled.ID() != was.id {
+				if found := must[rulebook.Period](t)(b.Find(ctx, was.id)); found.Compiled.ID() != was.id {
 					t.Errorf("%s: found %s by %s", who, found.Compiled.ID(), was.id)
 				}
 			}
@@ -179,7 +179,7 @@ func TestPoliciesThatWereNotRecorded(t *testing.T) {
 		}
 		first := b.Policy().ID()
 		clock.Pass(time.Hour)
-		ok[rulebook.Rule](t)(b.AddRule(ctx, operator, freeze()))
+		must[rulebook.Rule](t)(b.AddRule(ctx, operator, freeze()))
 		if err := b.StoreActivations(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 			harness := newHarness(t, url) // the stored rules compile
 			// The database may still be working for the killed process. All writes wait for the
 			// lock on the journal's head, so this write runs after the killed process's.
-			ok[rulebook.Role](t)(harness.AddRole(t.Context(), operator, "", rulebook.Role{Name: fmt.Sprintf("after%d", life), Actions: scope.Pull}))
+			must[rulebook.Role](t)(harness.AddRole(t.Context(), operator, "", rulebook.Role{Name: fmt.Sprintf("after%d", life), Actions: scope.Pull}))
 			harness.checkTables(fmt.Sprintf("life %d, killed during %s", life, kinds[n]), acknowledged)
 			if t.Failed() {
 				return

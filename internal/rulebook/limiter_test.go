@@ -94,11 +94,11 @@ func TestUnchangedObjectsCompileNoPolicy(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
 		policies, counted := d.policies(), d.changeCounter("rulebook")
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
-		ok[rulebook.Namespace](t)(d.SetVisibility(ctx, operator, "team", rulebook.Private, 0))
-		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", "user:nobody", 0))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
+		must[rulebook.Namespace](t)(d.SetVisibility(ctx, operator, "team", rulebook.Private, 0))
+		must[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", "user:nobody", 0))
 		if p, c := d.policies(), d.changeCounter("rulebook"); p != policies || c != counted {
 			t.Errorf("%d more policies and %d more changes", p-policies, c-counted)
 		}
@@ -178,7 +178,7 @@ func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		other := openHarness(t, d.url, file())
-		ok[rulebook.Namespace](t)(other.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
+		must[rulebook.Namespace](t)(other.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
 		release := d.blockCompiling()
 		done := make(chan error)
 		go func() { done <- second(d.SetVisibility(ctx, actor("olga"), "team", rulebook.Public, 0)) }()
@@ -223,7 +223,7 @@ func TestChangeFailsWithoutTheLatestPolicy(t *testing.T) {
 func TestFailedReloadLosesNoChange(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		other := openHarness(t, d.url, file())
-		ok[rulebook.Rule](t)(other.AddRule(t.Context(), operator, freeze()))
+		must[rulebook.Rule](t)(other.AddRule(t.Context(), operator, freeze()))
 		broken := file()
 		broken.Source.Rules[0].Actions = 0
 		if err := d.Reload(t.Context(), broken, func(*policy.Policy) { t.Error("the policy came into force") }); err == nil {

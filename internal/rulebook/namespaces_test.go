@@ -18,7 +18,7 @@ import (
 
 func team(t testing.TB, d *harness, name string, owners ...string) rulebook.Namespace {
 	t.Helper()
-	return ok[rulebook.Namespace](t)(d.AddNamespace(t.Context(), operator, rulebook.NewNamespace{Name: name, Owners: owners}))
+	return must[rulebook.Namespace](t)(d.AddNamespace(t.Context(), operator, rulebook.NewNamespace{Name: name, Owners: owners}))
 }
 
 // Owners manage their namespace without being administrators.
@@ -31,27 +31,27 @@ func TestOwnersManageTheirNamespace(t *testing.T) {
 		d.requireGrant(user("olga"), "repository:teams/app:pull", "")
 		d.requireGrant(user("bob"), "repository:team/app:pull", "")
 
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:bob", rulebook.Writer, 0))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:bob", rulebook.Writer, 0))
 		got, rule := d.grantedActions(user("bob"), "repository:team/a/b:pull,push,delete")
 		if got != "pull,push" || rule != `"namespace team: writer" (namespace team)` {
 			t.Errorf("got %q by %s", got, rule)
 		}
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "group:dev", rulebook.Reader, 0))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "group:dev", rulebook.Reader, 0))
 		d.requireGrant(user("carl", "dev"), "repository:team/app:pull,push", "pull")
 
-		ok[rulebook.Role](t)(d.AddRole(ctx, olga, "team", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "robot:broom", "cleaner", 0))
+		must[rulebook.Role](t)(d.AddRole(ctx, olga, "team", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "robot:broom", "cleaner", 0))
 		broom := &policy.Principal{Kind: policy.Robot, Name: "broom", ID: "1"}
 		d.requireGrant(broom, "repository:team/app:pull,delete", "delete")
 		requireInvalid(t, d.DeleteRole(ctx, olga, "team", "cleaner", 0), "name")
 
-		ok[rulebook.Namespace](t)(d.SetVisibility(ctx, olga, "team", rulebook.Internal, 0))
+		must[rulebook.Namespace](t)(d.SetVisibility(ctx, olga, "team", rulebook.Internal, 0))
 		d.requireGrant(user("dan"), "repository:team/app:pull,push", "pull")
 		d.requireGrant(&policy.Principal{}, "repository:team/app:pull", "")
-		n := ok[rulebook.Namespace](t)(d.SetVisibility(ctx, olga, "team", rulebook.Public, 0))
+		n := must[rulebook.Namespace](t)(d.SetVisibility(ctx, olga, "team", rulebook.Public, 0))
 		d.requireGrant(&policy.Principal{}, "repository:team/app:pull,push", "pull")
 
-		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, olga, "team", "user:bob", n.Version))
+		must[rulebook.Namespace](t)(d.RemoveMember(ctx, olga, "team", "user:bob", n.Version))
 		d.requireGrant(user("bob"), "repository:team/app:push", "")
 		_, err := d.RemoveMember(ctx, olga, "team", "group:dev", n.Version)
 		wants(t, err, admin.ErrChanged)
@@ -66,7 +66,7 @@ func TestOwnersManageTheirNamespace(t *testing.T) {
 		}
 
 		// As soon as the call returns, Olga is no longer an owner.
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:olga", rulebook.Reader, 0))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:olga", rulebook.Reader, 0))
 		_, err = d.SetMember(ctx, olga, "team", "user:olga", rulebook.Owner, 0)
 		wants(t, err, admin.ErrNotFound)
 	})
@@ -81,7 +81,7 @@ func TestOwnerIsCheckedByTheLatestPolicy(t *testing.T) {
 		if err := other.Load(ctx); err != nil { // without Run, so it notices no changes
 			t.Fatal(err)
 		}
-		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", "user:olga", 0))
+		must[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", "user:olga", 0))
 		_, err := other.SetMember(ctx, actor("olga"), "team", "user:olga", rulebook.Owner, 0)
 		wants(t, err, admin.ErrNotFound)
 	})
@@ -96,9 +96,9 @@ func TestSpellingsOfAMemberAreOneMember(t *testing.T) {
 		ann := user("ann")
 		ann.Groups = []string{`cn=ops\, eu,dc=example,dc=com`}
 		d.requireGrant(ann, "repository:team/app:pull,push", "pull,push")
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", `group:cn="OPS, EU", dc=example, dc=com`, rulebook.Reader, 0))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", `group:cn="OPS, EU", dc=example, dc=com`, rulebook.Reader, 0))
 		d.requireGrant(ann, "repository:team/app:pull,push", "pull")
-		n := ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", `group:cn=ops\, EU,dc=example,dc=com`, 0))
+		n := must[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", `group:cn=ops\, EU,dc=example,dc=com`, 0))
 		d.requireGrant(ann, "repository:team/app:pull,push", "")
 		if n.Size != 0 {
 			t.Errorf("%d members are left", n.Size)
@@ -145,11 +145,11 @@ func TestNamespaceInheritsNothingFromADeletedOne(t *testing.T) {
 		ctx := t.Context()
 		before := team(t, d, "team", "user:olga")
 		team(t, d, "other", "user:otto")
-		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "team", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", "cleaner", 0))
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "other", "robot:team.ci", rulebook.Writer, 0))
-		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "other", "robot:teams.ci", rulebook.Writer, 0))
-		ok[rulebook.Namespace](t)(d.SetVisibility(ctx, operator, "team", rulebook.Public, 0))
+		must[rulebook.Role](t)(d.AddRole(ctx, operator, "team", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", "cleaner", 0))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, operator, "other", "robot:team.ci", rulebook.Writer, 0))
+		must[rulebook.Namespace](t)(d.SetMember(ctx, operator, "other", "robot:teams.ci", rulebook.Writer, 0))
+		must[rulebook.Namespace](t)(d.SetVisibility(ctx, operator, "team", rulebook.Public, 0))
 		if err := d.DeleteNamespace(ctx, operator, "team", 0); err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +246,7 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 	d := newHarness(t, storetest.SQLite().Ready(t))
 	team(t, d, "team", "user:olga")
 	team(t, d, "other", "user:otto", "robot:team.ci")
-	ok[rulebook.Role](t)(d.AddRole(t.Context(), operator, "", rulebook.Role{Name: "global", Actions: scope.Pull | scope.Read | scope.Write}))
+	must[rulebook.Role](t)(d.AddRole(t.Context(), operator, "", rulebook.Role{Name: "global", Actions: scope.Pull | scope.Read | scope.Write}))
 	people := []*policy.Principal{
 		{}, user("ann"), user("bob", "dev"), user("otto"), user("root", admin.Administrators),
 		{Kind: policy.Robot, Name: "ci", ID: "1"}, {Kind: policy.Robot, Name: "team.ci", ID: "2"}, {Kind: policy.Robot, Name: "other.ci", ID: "3"},
@@ -272,7 +272,7 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		// Olga may always make this change, so there is at least one valid change.
 		visibility := rapid.SampledFrom([]rulebook.Visibility{rulebook.Public, rulebook.Private}).Draw(t, "at first")
-		ok[rulebook.Namespace](d.t)(d.SetVisibility(d.t.Context(), actor("olga"), "team", visibility, 0))
+		must[rulebook.Namespace](d.t)(d.SetVisibility(d.t.Context(), actor("olga"), "team", visibility, 0))
 		for range 5 {
 			_ = d.randomWrite(t, actor("olga"), "team")
 		}
@@ -287,7 +287,7 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 		if d.Status().Problem != nil {
 			t.Fatal(d.Status().Problem)
 		}
-		ok[rulebook.Namespace](d.t)(d.SetMember(d.t.Context(), operator, "team", "user:olga", rulebook.Owner, 0))
+		must[rulebook.Namespace](d.t)(d.SetMember(d.t.Context(), operator, "team", "user:olga", rulebook.Owner, 0))
 	})
 }
 

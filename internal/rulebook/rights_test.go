@@ -109,7 +109,7 @@ func TestBuiltInRules(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		written := freeze()
 		written.Name = admin.Auditors // the name of a built-in rule may be used
-		ok[rulebook.Rule](t)(d.AddRule(t.Context(), operator, written))
+		must[rulebook.Rule](t)(d.AddRule(t.Context(), operator, written))
 		var told []string
 		for _, action := range []scope.Actions{scope.Read, scope.Write} {
 			answer := ask.WhoCan(d.Policy(), "registry.example.com", scope.Scope{Type: scope.TypeTidewaiter, Name: "journal", Actions: action})[0]

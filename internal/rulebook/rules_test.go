@@ -26,21 +26,21 @@ func TestDenyOfTheDatabaseOverridesFiles(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		d.requireGrant(user("ann"), "repository:library/app:pull", "pull")
-		made := ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		made := must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		got, rule := d.grantedActions(user("ann"), "repository:library/app:pull")
 		if got != "" || rule != `"freeze" (the database)` {
 			t.Errorf("got %q by %s", got, rule)
 		}
 		changed := freeze()
 		changed.Repositories = []string{"library/old/**"}
-		set := ok[rulebook.Rule](t)(d.SetRule(ctx, operator, "freeze", changed, made.Version))
+		set := must[rulebook.Rule](t)(d.SetRule(ctx, operator, "freeze", changed, made.Version))
 		d.requireGrant(user("ann"), "repository:library/app:pull", "pull")
 		d.requireGrant(user("ann"), "repository:library/old/app:pull", "")
 
 		_, err := d.SetRule(ctx, operator, "freeze", freeze(), made.Version)
 		wants(t, err, admin.ErrChanged)
 		wants(t, d.DeleteRule(ctx, operator, "freeze", made.Version), admin.ErrChanged)
-		if found := ok[rulebook.Rule](t)(d.Rule(ctx, operator, "freeze")); !cmp.Equal(found, set) {
+		if found := must[rulebook.Rule](t)(d.Rule(ctx, operator, "freeze")); !cmp.Equal(found, set) {
 			t.Error(cmp.Diff(set, found))
 		}
 		if err := d.DeleteRule(ctx, operator, "freeze", set.Version); err != nil {
@@ -114,7 +114,7 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 
 		// If the database has an invalid rule nevertheless, Load reports the rule by its name. No
 		// policy without this rule takes effect.
-		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		_ = must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		err := d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE rulebook_rules SET content = $1", `{"name":"freeze","effect":"deny","repositories":["library/**"],"registries":[],"actions":["pull"]}`)
 			return err
@@ -131,8 +131,8 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 
 		// A condition of another version cannot be compiled. An allow rule with such a
 		// condition never matches, and a deny rule always matches.
-		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
-		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"old/**"}, Actions: []string{"pull"}}))
+		_ = must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		_ = must[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"old/**"}, Actions: []string{"pull"}}))
 		err = d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, `UPDATE rulebook_rules SET content = replace(content, '"actions"', '"when":"claims.ip == request.ip","actions"')`)
 			return err
@@ -164,7 +164,7 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 		taken.Name = "public images"
 		_, err = d.AddRule(ctx, operator, taken)
 		wants(t, err, admin.ErrExists)
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		_, err = d.AddRule(ctx, operator, freeze())
 		wants(t, err, admin.ErrExists)
 		if n := d.Policy().Len(); n != 3 {
@@ -180,15 +180,15 @@ func TestRolesInUseAreProtected(t *testing.T) {
 		ctx := t.Context()
 		_, err := d.AddRole(ctx, operator, "", rulebook.Role{Name: "publisher", Actions: scope.Pull})
 		wants(t, err, admin.ErrExists) // the name is in the file
-		role := ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull | scope.Delete}))
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "clean", Subjects: []string{"robot:broom"}, Repositories: []string{"**"}, Role: "cleaner"}))
+		role := must[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull | scope.Delete}))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "clean", Subjects: []string{"robot:broom"}, Repositories: []string{"**"}, Role: "cleaner"}))
 		broom := &policy.Principal{Kind: policy.Robot, Name: "broom", ID: "1"}
 		d.requireGrant(broom, "repository:a/b:pull,delete", "pull,delete")
 
 		requireInvalid(t, d.DeleteRole(ctx, operator, "", "cleaner", 0), "name")
 		_, err = d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Read}, 0)
 		requireInvalid(t, err, "actions")
-		ok[rulebook.Role](t)(d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}, role.Version))
+		must[rulebook.Role](t)(d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}, role.Version))
 		d.requireGrant(broom, "repository:a/b:pull,delete", "delete")
 		_, err = d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull}, role.Version)
 		wants(t, err, admin.ErrChanged)
@@ -210,7 +210,7 @@ func TestRolesInUseAreProtected(t *testing.T) {
 func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx, pat := t.Context(), actor("pat", "policy")
-		ok[rulebook.Rule](t)(d.AddRule(ctx, pat, freeze()))
+		must[rulebook.Rule](t)(d.AddRule(ctx, pat, freeze()))
 		own := rulebook.Content{Name: "own", Subjects: []string{"user:pat"}, Tidewaiter: []string{"**"}, Actions: []string{"read", "write"}}
 		_, err := d.AddRule(ctx, pat, own)
 		wants(t, err, admin.ErrForbidden)
@@ -220,7 +220,7 @@ func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 		wants(t, err, admin.ErrForbidden)
 
 		root := actor("root", admin.Administrators)
-		ok[rulebook.Rule](t)(d.AddRule(ctx, root, rulebook.Content{Name: "not eve", Effect: ruleset.Deny, Subjects: []string{"user:eve"}, Tidewaiter: []string{"**"}, Actions: []string{"*"}}))
+		must[rulebook.Rule](t)(d.AddRule(ctx, root, rulebook.Content{Name: "not eve", Effect: ruleset.Deny, Subjects: []string{"user:eve"}, Tidewaiter: []string{"**"}, Actions: []string{"*"}}))
 		wants(t, d.DeleteRule(ctx, pat, "not eve", 0), admin.ErrForbidden)
 		_, err = d.AddRule(ctx, actor("eve", admin.Administrators), own)
 		wants(t, err, admin.ErrForbidden)
@@ -241,8 +241,8 @@ func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 func TestLastValidPolicyStays(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "publish", Subjects: []string{"user:ann"}, Repositories: []string{"a/**"}, Role: "publisher"}))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "publish", Subjects: []string{"user:ann"}, Repositories: []string{"a/**"}, Role: "publisher"}))
 		before := d.Policy()
 
 		broken := file()
@@ -285,7 +285,7 @@ func TestConflictWithTheFileOfAnotherReplica(t *testing.T) {
 		}
 		other.run()
 		before := other.Policy()
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		waitFor(t, "the contradiction", func() bool { return other.Status().Problem != nil })
 		if other.Policy() != before {
 			t.Error("the policy has changed")
@@ -306,7 +306,7 @@ func TestReplicasApplyChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		other.run()
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		waitFor(t, "the freeze", func() bool {
 			got, _ := other.grantedActions(user("ann"), "repository:library/app:pull")
 			return got == ""
@@ -322,7 +322,7 @@ func TestReplicasApplyChanges(t *testing.T) {
 func TestNoPolicyWithoutTheDatabase(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		fresh := openHarness(t, d.url, file())
 		for _, one := range []*harness{fresh, d} {
 			if err := one.db.Close(); err != nil {
@@ -348,8 +348,8 @@ func TestNoPolicyWithoutTheDatabase(t *testing.T) {
 func TestVersionsAreStored(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
-		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		must[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		d.run()
 		id := d.Policy().ID()
 		var source policy.Source
@@ -378,10 +378,10 @@ func TestChangesApplyToTheObjectThatWasSeen(t *testing.T) {
 		made := func() map[string]string {
 			cleaner := rulebook.Role{Name: "cleaner", Actions: scope.Delete}
 			return map[string]string{
-				"rule":             ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze())).ID,
-				"role":             ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", cleaner)).ID,
+				"rule":             must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze())).ID,
+				"role":             must[rulebook.Role](t)(d.AddRole(ctx, operator, "", cleaner)).ID,
 				"namespace":        team(t, d, "team", "user:olga").ID,
-				"namespace's role": ok[rulebook.Role](t)(d.AddRole(ctx, operator, "team", rulebook.Role{Name: "sweeper", Actions: scope.Delete})).ID,
+				"namespace's role": must[rulebook.Role](t)(d.AddRole(ctx, operator, "team", rulebook.Role{Name: "sweeper", Actions: scope.Delete})).ID,
 			}
 		}
 		changes := []struct {
@@ -438,14 +438,14 @@ func TestChangesApplyToTheObjectThatWasSeen(t *testing.T) {
 func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
-		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		must[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
 		team(t, d, "team", "user:olga")
-		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "team", rulebook.Role{Name: "sweeper", Actions: scope.Delete}))
+		must[rulebook.Role](t)(d.AddRole(ctx, operator, "team", rulebook.Role{Name: "sweeper", Actions: scope.Delete}))
 		other := freeze()
 		other.Comment = "another"
 		open := rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"public/**"}, Actions: []string{"pull"}}
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, open))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, open))
 		open.Comment = "for all"
 		written := open
 		written.Effect = ruleset.Allow

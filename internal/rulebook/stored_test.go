@@ -37,8 +37,8 @@ func TestStoredFormOfARule(t *testing.T) {
 			Name: "ci", Effect: ruleset.Allow, Subjects: []string{"user:ann"}, Registries: []string{"registry.example.com"},
 			Repositories: []string{"team/**"}, Actions: []string{"pull", "push"}, Lifetime: "5m", Comment: "why",
 		}
-		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, content))
-		written := ok[string](t)(store.Text(d.db.Read().QueryRowContext(ctx, "SELECT content FROM rulebook_rules")))
+		must[rulebook.Rule](t)(d.AddRule(ctx, operator, content))
+		written := must[string](t)(store.Text(d.db.Read().QueryRowContext(ctx, "SELECT content FROM rulebook_rules")))
 		var want, got map[string]any
 		if err := json.Unmarshal([]byte(ruleAsStored), &want); err != nil {
 			t.Fatal(err)
@@ -58,7 +58,7 @@ func TestStoredFormOfARule(t *testing.T) {
 			t.Fatal(err)
 		}
 		content.Lifetime = "5m0s"
-		if diff := cmp.Diff(content, ok[rulebook.Rule](t)(d.Rule(ctx, operator, "ci")).Content); diff != "" {
+		if diff := cmp.Diff(content, must[rulebook.Rule](t)(d.Rule(ctx, operator, "ci")).Content); diff != "" {
 			t.Errorf("an old row (-want +got):\n%s", diff)
 		}
 		again := openHarness(t, d.url, file())
@@ -96,7 +96,7 @@ func TestStoredFormOfAVersion(t *testing.T) {
 				{Name: "admins", Subjects: []string{"group:a"}, Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read | scope.Write, Origin: policy.Origin{BuiltIn: true}},
 			},
 		}
-		if diff := cmp.Diff(want, ok[policy.Source](t)(d.Version(ctx, "0123456789abcdef"))); diff != "" {
+		if diff := cmp.Diff(want, must[policy.Source](t)(d.Version(ctx, "0123456789abcdef"))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		written, err := rulebook.Pack(want)

@@ -36,7 +36,7 @@ func (x *Index) Find(ctx context.Context, lists [][]index.Term, since, until tim
 		c.since = since.UnixMicro()
 	}
 	if !until.IsZero() {
-		c.until = until.UnixMicro() + 1 // rounds up: until can lie between two microseconds
+		c.until = until.UnixMicro() + 1 // rounds up: the end can lie between two microseconds
 	}
 	hash := newHasher(view.Instance)
 	for _, list := range lists {

@@ -54,9 +54,9 @@ func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
 	return digits
 }
 
-// own returns the credential of Tidewaiter that begins at text[begin]. The second result is false
-// if no credential begins there.
-func own[T string | []byte](text T, begin int) (Found, bool) {
+// ownCredential returns the credential of Tidewaiter that starts at text[begin]. The second result
+// is false if no credential begins there.
+func ownCredential[T string | []byte](text T, begin int) (Found, bool) {
 	start := begin + len(Prefix)
 	if start >= len(text) || string(text[begin:start]) != Prefix {
 		return Found{}, false

@@ -250,7 +250,7 @@ func (s *scanner[T]) next() (Found, bool) {
 	text := s.text
 	for i := s.at; i+minToken <= len(text); i++ {
 		if text[i] == Prefix[0] {
-			if f, ok := own(text, i); ok {
+			if f, ok := ownCredential(text, i); ok {
 				return f, true
 			}
 		}
@@ -407,12 +407,12 @@ func (s *scanner[T]) token(begin int) candidate {
 	return l
 }
 
-// endOf returns the end of the parts and dots of a token that begin at text[begin].
-func endOf[T string | []byte](text T, begin int) int {
-	for begin < len(text) && (inPart(text[begin]) || text[begin] == '.' || text[begin] == '=') {
-		begin++
+// endOf returns the end of the parts and dots of a token, which start at text[start].
+func endOf[T string | []byte](text T, start int) int {
+	for start < len(text) && (inPart(text[start]) || text[start] == '.' || text[start] == '=') {
+		start++
 	}
-	return begin
+	return start
 }
 
 // inPart reports whether a byte can be in a part of a token.
@@ -424,8 +424,8 @@ func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' ||
 // notBase64 is the value of bytes that are not base64.
 const notBase64 = 0xff
 
-// value maps a byte to the six bits that it stands for in base64, in either of the two
-// alphabets. It maps all other bytes to none.
+// value maps a byte to the six bits that it stands for in base64, in either of the two alphabets.
+// It maps all other bytes to notBase64.
 var value = func() (v [256]byte) {
 	for i := range v {
 		v[i] = notBase64

@@ -101,7 +101,7 @@ const (
 	sending                // the body of a later request
 	receiving              // the client, to read the answer
 	classes
-	answered class = -1 // not waiting: a request is being answered
+	answered class = -1 // does not wait: the server is answering a request
 )
 
 // list is a linked list of connections, in the order in which they began to wait. The links are
@@ -273,7 +273,7 @@ type body struct {
 	io.ReadCloser
 	own     *connection
 	missing int64 // bytes still to come; negative: unknown
-	awaited bool  // guarded by the mutex of Connections, as is over
+	awaited bool  // guarded by the mutex of Connections, like the next field
 	over    bool  // the handler is done
 	there   bool  // all of it arrived
 	ended   bool  // Read returned io.EOF

@@ -151,7 +151,7 @@ func (b *builder) ldap(s *Source) error {
 	}
 	directory, err := ldap.New(o)
 	if err != nil {
-		return b.placed(c, err)
+		return b.addPositions(c, err)
 	}
 	s.Authenticator, s.Run = directory, directory.Run
 	if c.User.Bind != "" {
@@ -207,7 +207,7 @@ func (b *builder) oidc(s *Source) error {
 		Log: b.Log, Now: b.Now,
 	})
 	if err != nil {
-		return b.placed(c, err)
+		return b.addPositions(c, err)
 	}
 	for _, before := range b.Before.Sources {
 		if before.provider != nil {
@@ -216,7 +216,7 @@ func (b *builder) oidc(s *Source) error {
 	}
 	s.provider, s.Authenticator, s.Run, s.Kinds = provider, provider, provider.Run, []identity.Kind{identity.IDToken}
 	if warnings := provider.Warnings(); len(warnings) > 0 {
-		errors.As(b.placed(c, warnings), &s.Warnings)
+		errors.As(b.addPositions(c, warnings), &s.Warnings)
 	}
 	if kind == policy.User && c.AccessTokensAfterSignIn > 0 && b.cfg.Accounts() != nil {
 		s.Authenticator = userProvider{provider, s.Name, b.Accounts}
@@ -289,13 +289,13 @@ func (b *builder) newHook(c *config.Hook) (*hook.Hook, error) {
 		Timeout: c.Timeout, MaxConcurrent: c.MaxConcurrent, Find: c.Find, Groups: c.Groups, Replace: c.Replace, Log: b.Log, Now: b.Now,
 	})
 	if err != nil {
-		return nil, b.placed(c, err)
+		return nil, b.addPositions(c, err)
 	}
 	return h, nil
 }
 
-// placed adds positions in the config to the setting.Problems of a source.
-func (b *builder) placed(c interface {
+// addPositions adds positions in the config to the setting.Problems of a source.
+func (b *builder) addPositions(c interface {
 	Place(setting string, in ...any) (line, column int)
 }, err error) error {
 	problems, ok := errors.AsType[setting.Problems](err)

@@ -30,8 +30,8 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	case n.Style&yaml.DoubleQuotedStyle != 0:
 		quote = `"`
 	}
-	// value parses the source up to the byte at index to. It returns false if this index is
-	// inside a character or an escape, or after the scalar.
+	// value parses the bytes of the source before the given index. It returns false if the index
+	// is inside a character or an escape, or after the scalar.
 	value := func(to int) (string, bool) {
 		if to < len(src) && !utf8.RuneStart(src[to]) {
 			return "", false

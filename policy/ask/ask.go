@@ -30,7 +30,7 @@ type question struct {
 	who       match.Who // of the principal
 
 	asked *scope.Scope
-	path  match.Path // of asked
+	path  match.Path // of the requested scope
 }
 
 // rule is a rule of a policy with its effective actions and lifetime. Both result from the rule

@@ -199,8 +199,8 @@ func contains(id int64, value, all ref.Val) ref.Val {
 	return types.NewErrWithNodeID(id, "no such overload")
 }
 
-// comparison is an operator ==, != or in of a condition. It replaces CEL's own operator, for
-// which values of different types are unequal and not an error.
+// comparison is an operator ==, != or in of a condition. It replaces CEL's own operator, which
+// treats values of different types as unequal instead of returning an error.
 type comparison struct {
 	call        interpreter.InterpretableCall // CEL's implementation
 	left, right interpreter.InterpretableV2

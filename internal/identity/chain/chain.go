@@ -108,7 +108,7 @@ func New(o Options) *Chain {
 	})
 	for i := range c.sources {
 		s := &c.sources[i]
-		if _, anybody := s.Authenticator.(anyone.Source); accepts(s, identity.Password) && !anybody {
+		if _, anybody := s.Authenticator.(anyone.Source); acceptsKind(s, identity.Password) && !anybody {
 			c.passwords[s.Name] = sourcename.Former(s.Name)
 		}
 		if d, ok := s.Authenticator.(Dummy); ok {
@@ -183,7 +183,7 @@ func (c *Chain) Limiter() *ratelimit.Limiter { return c.gate.limiter }
 func (c *Chain) ask(ctx context.Context, presented identity.Presented) (identity.Verified, error) {
 	for i := range c.sources {
 		s := &c.sources[i]
-		if !accepts(s, presented.Kind) {
+		if !acceptsKind(s, presented.Kind) {
 			continue
 		}
 		v, err := s.Authenticate(ctx, presented)
@@ -240,7 +240,7 @@ func (c *Chain) explain(ctx context.Context, presented identity.Presented) (why 
 	}
 	for i := range c.sources {
 		e, ok := c.sources[i].Authenticator.(Explainer)
-		if !ok || !accepts(&c.sources[i], presented.Kind) {
+		if !ok || !acceptsKind(&c.sources[i], presented.Kind) {
 			continue
 		}
 		err := e.Explain(ctx, presented)
@@ -278,7 +278,7 @@ func (c *Chain) reject(ctx context.Context, presented identity.Presented, skippe
 // lookUp calls DummyLookup of the skipped sources. It fails only if the client has disconnected.
 func (c *Chain) lookUp(ctx context.Context, presented identity.Presented, skipped []identity.Source) error {
 	for i := range skipped {
-		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && accepts(&skipped[i], identity.Password) {
+		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && acceptsKind(&skipped[i], identity.Password) {
 			if err := d.DummyLookup(ctx, presented); err != nil && ctx.Err() != nil {
 				return unavailable(skipped[i].Name, err)
 			}
@@ -368,8 +368,8 @@ func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	return listers, others
 }
 
-// accepts reports whether the source s accepts credentials of kind k.
-func accepts(s *identity.Source, k identity.Kind) bool {
+// acceptsKind reports whether the source s accepts credentials of kind k.
+func acceptsKind(s *identity.Source, k identity.Kind) bool {
 	if len(s.Kinds) == 0 {
 		return k == identity.Password
 	}

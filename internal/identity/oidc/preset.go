@@ -31,9 +31,9 @@ type preset struct {
 	maxAge  time.Duration
 	number  string // claim with the issuer's own number for the principal
 
-	// sharedIssuer is the URL of an issuer that issues tokens to anyone, with any audience.
-	// The value "*" means any issuer. If the field is set, the config must require one of the
-	// claims in own.
+	// sharedIssuer is the URL of an issuer that issues tokens to anyone, with any audience. The
+	// value "*" means any issuer. If the field is set, the config must require one of the claims
+	// in the field own.
 	sharedIssuer string
 	own          []ownClaim
 }

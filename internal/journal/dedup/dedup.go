@@ -22,14 +22,14 @@ const RecognizedFor = 30 * 24 * time.Hour
 // random id, each insert would change a different page. With such keys, the inserts needed 17 % of
 // the processor time of an event.
 //
-// The registry sets the time, which can be wrong or missing. If the time differs from now by more
-// than timely, the key does not have the time. Instead, it has the number of the epoch in which
-// the event arrived. Two epochs are as long as RecognizedFor. So the key of the first event with
-// this id has the current epoch or one of the two epochs before.
+// The registry sets the time, which can be wrong or missing. If this time differs from the current
+// time by more than maxDifference, the key does not have it. Instead, it has the number of the
+// epoch in which the event arrived. Two epochs are as long as RecognizedFor. So the key of the
+// first event with this id has the current epoch or one of the two epochs before.
 const (
-	timely      = RecognizedFor + 24*time.Hour
-	epochLength = RecognizedFor / 2
-	firstTime   = 1 << 32 // microseconds since 1970; epochs are smaller numbers
+	maxDifference = RecognizedFor + 24*time.Hour
+	epochLength   = RecognizedFor / 2
+	firstTime     = 1 << 32 // microseconds since 1970; epochs are smaller numbers
 
 	insertAtOnce = 256 // keys per statement
 	tidyAtOnce   = 500 // keys per transaction, so that deleting does not delay the entries
@@ -84,7 +84,7 @@ func (k key) isKnown() bool { return k == knownKey }
 
 // newKeys returns the keys of events.
 func newKeys(ctx context.Context, tx *sql.Tx, now time.Time, events []Event) (keys []key, err error) {
-	var asked []key            // possible earlier keys of events that are not timely
+	var asked []key            // possible earlier keys of events with a wrong time
 	indexes := map[key][]int{} // of their events
 	for i := range events {
 		k, earlier := newKey(now, &events[i])
@@ -109,19 +109,20 @@ func newKeys(ctx context.Context, tx *sql.Tx, now time.Time, events []Event) (ke
 	return keys, nil
 }
 
-// newKey returns the key of an event. It also returns the possible times and epochs in the keys
-// of earlier copies of the event. These are needed only if the event is not timely.
+// newKey returns the key of an event. It also returns the possible times and epochs in the keys of
+// earlier copies of the event. These are needed only if the event's time differs too much from the
+// current time.
 func newKey(now time.Time, e *Event) (k key, earlier []int64) {
 	at, epoch := e.Time.UnixMicro(), epochOf(now)
 	k = key{at, hashEvent(e.Registry, e.ID)}
 	ahead := e.Time.Sub(now)
-	if ahead.Abs() <= timely && ahead < 24*time.Hour {
+	if ahead.Abs() <= maxDifference && ahead < 24*time.Hour {
 		return k, nil
 	}
-	// The first copy of the event may have been timely, or may have arrived in an earlier epoch. A
+	// The first copy of the event may have arrived near its time, or in an earlier epoch. A
 	// replica's clock can be ahead by an epoch.
 	earlier = []int64{epoch - 2, epoch - 1, epoch, epoch + 1}
-	if ahead.Abs() > timely {
+	if ahead.Abs() > maxDifference {
 		k.at = epoch
 		earlier = append(earlier, at)
 	}
@@ -142,14 +143,14 @@ func hashEvent(registry, id string) int64 {
 
 func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
 
-// deleteOldKeys deletes some of the keys that are no longer needed. Keys with a time up to
-// RecognizedFor + timely ago are still needed: their events arrived up to RecognizedFor ago, and
-// an event can have a time up to timely before its arrival.
+// deleteOldKeys deletes some of the keys that are no longer needed. An event is recognized for
+// RecognizedFor after its arrival, and its time can be before its arrival by up to maxDifference.
+// Keys that are younger than the sum of both are still needed.
 func (f *Filter) deleteOldKeys(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if f.tidied.Holds(now) {
 		return nil
 	}
-	times, err := deleteKeys(ctx, tx, firstTime, now.Add(-2*timely).UnixMicro(), tidyAtOnce)
+	times, err := deleteKeys(ctx, tx, firstTime, now.Add(-2*maxDifference).UnixMicro(), tidyAtOnce)
 	if err != nil {
 		return err
 	}

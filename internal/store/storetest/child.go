@@ -9,9 +9,10 @@ import (
 )
 
 // RunChild starts the test binary again with more environment variables, and returns when the
-// process has ended. It calls line with each line that the process prints. The function kill, which
-// line may call, kills the process with signal 9. Lines that were printed before are still read.
-func RunChild(t testing.TB, environment []string, line func(line string, kill func())) {
+// process has ended. It calls the function visit with each line that the process prints. The
+// second argument of this function kills the process with signal 9. Lines that were printed before
+// are still read.
+func RunChild(t testing.TB, environment []string, visit func(line string, kill func())) {
 	t.Helper()
 	command := exec.Command(os.Args[0])
 	command.Env = append(os.Environ(), environment...)
@@ -29,7 +30,7 @@ func RunChild(t testing.TB, environment []string, line func(line string, kill fu
 		if err != nil { // all output is read; an incomplete line is not an acknowledgement
 			break
 		}
-		line(strings.TrimSuffix(text, "\n"), func() { _ = command.Process.Kill() })
+		visit(strings.TrimSuffix(text, "\n"), func() { _ = command.Process.Kill() })
 	}
 	_ = command.Wait()
 }

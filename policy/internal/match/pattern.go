@@ -112,8 +112,8 @@ func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	return into, nil
 }
 
-// nextPart parses the first part of rest, the end of text that is not parsed yet. It also
-// returns the text after the part, and reports whether a slash follows the part.
+// nextPart parses the first part of rest. This is the end of the text, which is not parsed yet. It
+// also returns the text after the part, and reports whether a slash follows the part.
 func nextPart(text, rest string) (p Part, after string, more bool, bad *SyntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
