@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
 // Driver runs a Delivery without goroutines, step by step.
@@ -67,3 +69,6 @@ func CloseIdle(d *Delivery) {
 		w.closeIdle()
 	}
 }
+
+// Matches reports whether a filter selects an entry.
+func Matches(f Filter, e *journal.Entry) bool { return newMatcher(f).matches(e) }
