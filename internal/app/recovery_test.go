@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/search"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
@@ -41,18 +43,20 @@ type background struct {
 	set         *projection.Set
 	log         await.Log
 	stop        func()
-	events      int // that were acknowledged
+	events      int          // that were acknowledged
+	age         atomic.Int64 // of new entries, in nanoseconds
 }
 
-func newBackground(t *testing.T, file string) *background {
+func newBackground(t *testing.T, url string) *background {
 	t.Helper()
 	b := &background{T: t}
+	b.age.Store(int64(time.Hour))
 	log := slog.New(slog.NewTextHandler(&b.log, nil))
 	var err error
-	if b.db, err = store.Open(t.Context(), "sqlite:"+file); err != nil {
+	if b.db, err = store.Open(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	if b.journal, err = journal.New(b.db, journal.Options{Log: log, Settle: -1}); err != nil {
+	if b.journal, err = journal.New(b.db, journal.Options{Log: log, Settle: -1, Now: func() time.Time { return time.Now().Add(-time.Duration(b.age.Load())) }}); err != nil {
 		t.Fatal(err)
 	}
 	key, err := notekey.New("auth.example.com/journal")
@@ -69,7 +73,7 @@ func newBackground(t *testing.T, file string) *background {
 	b.set = projection.New(b.db, projection.Options{Log: log}, search.Projection(username.Login), catalog.Projection())
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	limit := retention.Limit{Age: time.Hour}
+	limit := retention.Limit{Age: 30 * time.Minute}
 	running.Go(func() { b.journal.Maintain(ctx, retention.Limits{Events: limit}) })
 	running.Go(func() { b.checkpoints.Run(ctx) })
 	running.Go(func() { b.set.Run(ctx, b.journal) })
@@ -162,48 +166,116 @@ func TestBackgroundWorkGoesOnAfterAnOutage(t *testing.T) {
 		}, []string{"updating the search index failed"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			folder := t.TempDir()
-			// In the bubble, no time passes while a job works, and hours pass while all jobs wait.
-			synctest.Test(t, func(t *testing.T) {
-				file := filepath.Join(folder, "state.db")
-				b := newBackground(t, file)
-				defer b.stop()
-				for range 700 {
-					if !b.push() {
-						t.Fatal("an event is refused")
-					}
-				}
-				time.Sleep(time.Minute)
-				b.check(0)
-				if !b.push() { // a checkpoint is due
-					t.Fatal("an event is refused")
-				}
-				b.log.Take()
-				end := tt.begin(b, file)
-				for range 300 { // until the disk is full
-					if !b.push() {
-						break
-					}
-				}
-				time.Sleep(80 * time.Minute)
-				told := strings.Join(b.log.Take(), "\n")
-				for _, line := range tt.fails {
-					if !strings.Contains(told, line) {
-						t.Errorf("the log has no %q:\n%.2000s", line, told)
-					}
-				}
-				end()
-				for i := 0; !b.push(); i++ {
-					if i == 10 {
-						t.Fatal("events are still refused")
-					}
-					time.Sleep(time.Minute)
-				}
-				time.Sleep(10 * time.Minute)
-				b.check(512)
-			})
+			file := filepath.Join(t.TempDir(), "state.db")
+			testRecovery(t, "sqlite:"+file, func(b *background) func() { return tt.begin(b, file) }, tt.fails)
 		})
 	}
+}
+
+// The same for PostgreSQL.
+func TestBackgroundWorkGoesOnAfterAnOutageOfPostgreSQL(t *testing.T) {
+	const (
+		merge = "merging and removing journal entries failed"
+		sign  = "signing the journal's checkpoint failed"
+		index = "updating the search index failed"
+	)
+	server := storetest.NewServer(t)
+	for _, tt := range []struct {
+		what  string
+		begin func(b *background, database string) (end func())
+		fails []string
+	}{
+		{"it is stopped", func(b *background, _ string) func() {
+			if err := server.Stop(); err != nil {
+				b.Fatal(err)
+			}
+			return func() {
+				if err := server.Start(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}, []string{merge, sign, index}},
+		{"it is read-only after a failover", func(b *background, database string) func() {
+			set := func(readOnly string) {
+				server.Execute(b, "postgres", "ALTER DATABASE "+database+" SET default_transaction_read_only = "+readOnly)
+				server.Execute(b, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+database+"'")
+			}
+			set("on")
+			return func() { set("off") }
+		}, []string{merge, sign, index}},
+		// PostgreSQL itself ends the wait for a lock, after five seconds.
+		{"it is so slow that statements time out", func(b *background, database string) func() {
+			pool, err := sql.Open("pgx", server.URL(database))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer pool.Close()
+			tx, err := pool.Begin()
+			if err == nil {
+				_, err = tx.Exec("LOCK TABLE journal_head")
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			if b.push() {
+				b.Error("an event is accepted that cannot be stored")
+			}
+			if err := tx.Rollback(); err != nil {
+				b.Error(err)
+			}
+			return func() {}
+		}, []string{"writing the journal failed"}},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			url := server.Database(t, "template0")
+			database := strings.TrimPrefix(strings.SplitN(url, "?", 2)[0], "postgres://tidewaiter@/")
+			testRecovery(t, url, func(b *background) func() { return tt.begin(b, database) }, tt.fails)
+		})
+	}
+}
+
+// testRecovery runs all background work before, during and after an outage. It checks that the log
+// has certain lines during the outage, and that the work is done afterwards.
+func testRecovery(t *testing.T, url string, begin func(*background) (end func()), fails []string) {
+	// In the bubble, no time passes while a job works, and minutes pass while all jobs wait.
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackground(t, url)
+		defer b.stop()
+		for range 700 {
+			if !b.push() {
+				t.Fatal("an event is refused")
+			}
+		}
+		time.Sleep(time.Minute)
+		b.check(0)
+		b.age.Store(0)
+		if !b.push() { // a checkpoint is due
+			t.Fatal("an event is refused")
+		}
+		b.log.Take()
+		end := begin(b)
+		for range 300 { // until the disk is full
+			if !b.push() {
+				break
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		told := strings.Join(b.log.Take(), "\n")
+		for _, line := range fails {
+			if !strings.Contains(told, line) {
+				t.Errorf("the log has no %q:\n%.2000s", line, told)
+			}
+		}
+		end()
+		for i := 0; !b.push(); i++ {
+			if i == 10 {
+				t.Fatal("events are still refused")
+			}
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(20 * time.Minute)
+		b.check(512)
+	})
 }
 
 // limit limits the size of the database to a number of pages, or to its present size if this is
