@@ -117,8 +117,8 @@ func (s *session) addRepositories(u *advice.Usage) (bool, error) {
 	}
 }
 
-// unusedTokens returns the access tokens and secrets of robots that exist since the given time and
-// were not used since then.
+// unusedTokens returns the access tokens and secrets of robots that were created before the given
+// time, and were not used after it.
 func (s *session) unusedTokens(since time.Time) (found []advice.Finding, err error) {
 	if err := open(s, &s.accounts, offline.ReadAccounts); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ const (
 	UnusedRule     Kind = "unused-rule"     // no recorded request used the rule
 	UnusedActions  Kind = "unused-actions"  // the rule allows actions that nobody requested
 	UnusedSubjects Kind = "unused-subjects" // no recorded request by these subjects used the rule
-	CoveredRule    Kind = "covered-rule"    // another rule has the same effect, for more
+	CoveredRule    Kind = "covered-rule"    // another rule has the same effect, or more
 	DeniedRule     Kind = "denied-rule"     // another rule denies everything that the rule allows
 	UnmatchedNames Kind = "unmatched-names" // no repository of the catalog matches these patterns
 	UnusedToken    Kind = "unused-token"    // nobody used the token

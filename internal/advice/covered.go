@@ -60,8 +60,8 @@ func (m matcher) Holds(*policy.Request) (bool, error)    { m(); return false, ni
 func (m matcher) Explain(*policy.Request) []policy.Value { return nil }
 func (m matcher) String() string                         { return "matcher" }
 
-// example returns a request that the rule matches, if its condition holds. Each rule that covers
-// the rule matches it, too. If there is no simple example, the result is nil.
+// example returns a request that the rule matches, if its condition holds. A rule that covers this
+// rule matches the request, too. If there is no simple example, the result is nil.
 func (e *effective) example() *policy.Request {
 	kind, name, _ := strings.Cut(e.Subjects[0], ":")
 	who := &policy.Principal{Kind: policy.Workload, Name: "-"}
@@ -96,14 +96,15 @@ func (e *effective) example() *policy.Request {
 	return r
 }
 
-// coveredBy returns the kind of the finding if the other rule matches whenever the rule matches,
-// and makes it superfluous. Of two equal rules, the earlier one covers the later one.
+// coveredBy returns the kind of the finding if the other rule makes this rule superfluous: it
+// matches all requests that this rule matches. Of two equal rules, the earlier one covers the
+// later one.
 func (e *effective) coveredBy(other *effective) Kind {
 	switch {
 	case e == other, other.When != nil && (e.When == nil || e.When.String() != other.When.String()),
 		e.Type != other.Type && (e.Type+other.Type != scope.TypeRepository), !other.Role.Actions.Has(e.Role.Actions),
-		len(other.Registries) > 0 && (len(e.Registries) == 0 || !within(e.Registries, other.Registries, sameText)),
-		!within(e.Subjects, other.Subjects, coversSubject), !within(e.Names, other.Names, coversPattern):
+		len(other.Registries) > 0 && (len(e.Registries) == 0 || !coversAll(e.Registries, other.Registries, sameText)),
+		!coversAll(e.Subjects, other.Subjects, coversSubject), !coversAll(e.Names, other.Names, coversPattern):
 		return ""
 	case other.Deny && !e.Deny:
 		return DeniedRule
@@ -118,8 +119,8 @@ func (e *effective) coveredBy(other *effective) Kind {
 // longer reports whether the first lifetime of tokens is longer than the second. 0 is no limit.
 func longer(a, b time.Duration) bool { return b != 0 && (a == 0 || a > b) }
 
-// within reports whether for each of the texts there is another text that covers it.
-func within(texts, others []string, covers func(other, text string) bool) bool {
+// coversAll reports whether each of the texts is covered by one of the other texts.
+func coversAll(texts, others []string, covers func(other, text string) bool) bool {
 	return !slices.ContainsFunc(texts, func(text string) bool {
 		return !slices.ContainsFunc(others, func(other string) bool { return covers(other, text) })
 	})
@@ -132,7 +133,7 @@ func coversSubject(other, subject string) bool {
 }
 
 // coversPattern reports whether each name that matches the pattern also matches the other pattern.
-// It can be false although this is the case. In a pattern, ** is always a whole part.
+// The result can be false although this is the case. In a pattern, ** is always a whole part.
 func coversPattern(other, pattern string) bool {
 	begin, ends := strings.CutSuffix(other, "**")
 	return other == pattern || ends && strings.HasPrefix(pattern, begin)

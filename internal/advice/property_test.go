@@ -74,8 +74,8 @@ func drawName(t *rapid.T) string {
 	return oneOf(t, "name", "a/x", "a/y", "a/b/x", "ann/x", "dev/y", "a-1/x", "b", "x/x")
 }
 
-// without returns the rules after the change that a finding proposes.
-func without(rules []policy.Rule, f *advice.Finding) []policy.Rule {
+// withoutPart returns the rules after the change that a finding proposes.
+func withoutPart(rules []policy.Rule, f *advice.Finding) []policy.Rule {
 	rules = slices.Clone(rules)
 	i := slices.IndexFunc(rules, func(r policy.Rule) bool { return r.Name == f.Rule.Name })
 	r := &rules[i]
@@ -140,7 +140,7 @@ func noEffect(t *rapid.T) {
 		if f.Kind == advice.CoveredRule || f.Kind == advice.DeniedRule {
 			requests = any
 		}
-		changed := compile(t, without(rules, &f))
+		changed := compile(t, withoutPart(rules, &f))
 		for _, r := range requests {
 			was, now := p.Decide(r), changed.Decide(r)
 			if was.Results[0].Granted != now.Results[0].Granted || f.Kind != advice.UnusedRule && was.Lifetime != now.Lifetime && now.Lifetime == 0 {

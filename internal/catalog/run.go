@@ -25,7 +25,7 @@ type Run struct {
 	After    string // the part begins after this repository; "": with the first one
 	Through  string // the last repository that was compared completely
 	Complete bool   // Through is the last repository of the registry
-	// Numbers of what the part has compared.
+	// The numbers of objects that the part has compared.
 	Repositories, Tags, Manifests int64
 	// Failed is the number of objects that the registry did not return because of an error. The
 	// part has no findings about them.
@@ -141,8 +141,8 @@ func (j *findingsJSON) findings(repository string) (all []Finding) {
 	return all
 }
 
-// addRun applies the findings of a run to the rows. What the registry has is treated like a HEAD,
-// and what it does not have like a delete.
+// addRun applies the findings of a run to the rows. A tag or manifest that the registry has is
+// treated like a HEAD. One that the registry does not have is treated like a delete.
 func (b *batch) addRun(ctx context.Context, e *journal.Entry, run *Run) error {
 	for i := range run.Findings {
 		f := &run.Findings[i]
@@ -171,7 +171,7 @@ func (b *batch) addRun(ctx context.Context, e *journal.Entry, run *Run) error {
 	return nil
 }
 
-// missTag applies that the registry does not have a tag.
+// missTag records in the rows that the registry does not have a tag.
 func (b *batch) missTag(ctx context.Context, r *report) error {
 	repository, err := b.repository(ctx, r)
 	if err != nil {

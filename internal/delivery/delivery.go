@@ -8,15 +8,16 @@
 //	go d.Run(ctx)
 //
 // Each webhook has a goroutine and a position in the journal, so webhooks do not delay each other,
-// and nothing delays the journal. Entries are sent at least once: after a crash, the entries of the
-// last second are sent again, with the same ids. The entries of a repository are sent in order.
+// and nothing delays the journal. Entries are sent at least once: after a crash, the entries of
+// the last second are sent again, with the same ids. The entries of a repository are sent in
+// order.
 //
-// An entry that was not accepted is sent again later: see retryDelay. Until then, only the entries
+// An entry that was not accepted is sent again later: see retryDelay. Meanwhile, only the entries
 // of the same repository wait, because the endpoint may refuse just this entry. But after two
-// failures in a row, all entries of the webhook wait. After five days without success, the
-// webhook is switched off. If only one entry fails for five days, it is skipped. Both are recorded
-// in the journal. Memory does not grow with the number of entries that wait: they stay in the
-// journal. An entry that retention removes from the journal before it was sent is not sent.
+// failures in a row, all entries of the webhook wait. After five days without success, the webhook
+// is switched off. If only one entry fails for five days, it is skipped. Both are recorded in the
+// journal. Memory does not grow with the number of entries that wait: they stay in the journal. An
+// entry that retention removes from the journal before it was sent is not sent.
 //
 // The state is in the database. Of all processes that share the database, one delivers: the holder
 // of the lease.

@@ -123,7 +123,8 @@ func newFixture(t *testing.T, url string) *fixture {
 
 func (f *fixture) clock() time.Time { return f.now }
 
-// start begins to deliver. Without release, the process that delivered before was killed.
+// start begins to deliver. If the process that delivered before did not release its lease, it was
+// killed.
 func (f *fixture) start() {
 	f.t.Helper()
 	d, err := delivery.New(f.db, f.journal, delivery.Options{

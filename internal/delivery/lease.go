@@ -18,8 +18,8 @@ const (
 	saveEvery = time.Second
 	// beatEvery is how often the holder renews its lease.
 	beatEvery = 3 * time.Second
-	// A holder that could not renew its lease for lostAfter stops. This is earlier than another
-	// process can take the lease, which is takenAfter after it saw the last renewal.
+	// A holder stops if it could not renew its lease for lostAfter. Another process takes the
+	// lease later: takenAfter after it saw the last renewal.
 	lostAfter  = 10 * time.Second
 	takenAfter = 20 * time.Second
 )

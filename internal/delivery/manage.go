@@ -19,7 +19,7 @@ type Status struct {
 	Known    bool             // it has a position; if not, it begins at the journal's end
 	Off      string           // why nothing is delivered; "": the webhook is on
 	Position journal.Position // entries up to here were delivered, except those that wait
-	Behind   int64            // entries of the journal from the first one that waits
+	Behind   int64            // number of entries of the journal, from the first one that waits
 	Oldest   time.Time        // of the first entry that waits; zero: none waits
 	Failures int64            // in a row
 	Failing  time.Time        // since the first of these failures
@@ -116,7 +116,7 @@ func (d *Delivery) Test(ctx context.Context, by admin.Actor, name string) (Attem
 	return a, ctx.Err()
 }
 
-// Enable switches a webhook on. What waits is sent at once.
+// Enable switches a webhook on. Waiting entries are sent at once.
 func (d *Delivery) Enable(ctx context.Context, by admin.Actor, name string) error {
 	return d.change(ctx, by, name, changeOff, "", journal.Change{Action: "webhook.enable"})
 }

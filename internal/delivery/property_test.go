@@ -12,8 +12,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever the endpoint accepts, and whenever the process is killed or stopped: each entry is
-// accepted at least once, and the entries of a repository are first accepted in order.
+// Each entry is accepted at least once, and the entries of a repository are first accepted in
+// order. This holds for any answers of the endpoint, and if the process is killed or stopped at
+// any time.
 func TestPropertyNothingIsLostAndRepositoriesAreInOrder(t *testing.T) {
 	f := newFixture(t, "sqlite::memory:")
 	n := 0

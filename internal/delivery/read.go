@@ -21,7 +21,7 @@ type batch struct {
 }
 
 // read returns the next entries between two positions that the filter and the function match
-// select. If the parameter last is 0, it stands for the end of the journal.
+// select. If the second position is 0, it stands for the end of the journal.
 func (w *worker) read(ctx context.Context, after, last journal.Position, match func(*journal.Entry) bool) (batch, error) {
 	b := batch{scanned: after}
 	select {

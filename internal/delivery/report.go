@@ -29,14 +29,14 @@ func (w *worker) log(a Attempt) {
 	w.number++
 	a.number = w.number
 	w.attempts = append(w.attempts, a)
-	if len(w.attempts) >= 2*maxLogged { // so that not each attempt copies the list
+	if len(w.attempts) >= 2*maxLogged { // so that most attempts do not copy the list
 		w.attempts = slices.Clone(lastAttempts(w.attempts))
 	}
 	w.changed = true
 }
 
-// reportSent logs a failure, and the first success after failures. The parameter failures is the
-// number of failures in a row before this attempt.
+// reportSent logs a failure, and the first success after failures. It needs the number of failures
+// in a row before this attempt.
 func (w *worker) reportSent(ctx context.Context, e *journal.Entry, r result, failures int64, s *state) {
 	now := w.d.o.Now()
 	if r.problem == "" {

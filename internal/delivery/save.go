@@ -45,8 +45,8 @@ func (d *Delivery) wakeAll(ctx context.Context) {
 	}
 }
 
-// load reads the states that administrators have changed, and at first all states. A new webhook
-// begins at the end of the journal.
+// load reads the states that administrators have changed. In its first call, it reads all states.
+// A new webhook begins at the end of the journal.
 func (d *Delivery) load(ctx context.Context) error {
 	revisions := make(map[string]int64)
 	_, err := store.Collect(ctx, d.db.Read(), func(r store.Row) (struct{}, error) {
@@ -122,7 +122,7 @@ func (w *worker) forget() {
 	w.loaded, w.changed, w.attempts = false, false, nil
 }
 
-// unsaved is what the database does not have yet about a webhook.
+// unsaved has the data of a webhook that is not in the database yet.
 type unsaved struct {
 	*worker
 	state    state
@@ -169,7 +169,7 @@ func (d *Delivery) save(ctx context.Context, l *lease) error {
 	return nil
 }
 
-// lastAttempts returns the attempts that are stored, of a list in order.
+// lastAttempts returns the newest attempts of a list in order. Only these are stored.
 func lastAttempts(list []Attempt) []Attempt { return list[max(0, len(list)-maxLogged):] }
 
 func (c *unsaved) write(ctx context.Context, tx *sql.Tx) error {

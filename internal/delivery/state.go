@@ -95,7 +95,7 @@ func (s *state) fail(key string, position journal.Position, r result, now time.T
 	if s.Failures++; s.Failures == 1 {
 		s.Failing = now
 	}
-	// After the first failure, an entry of another repository is sent at once. If this one is
+	// After the first failure, an entry of another repository is sent at once. If that entry is
 	// accepted, only the first repository waits.
 	s.Next = now.Add(max(retryDelay(s.Failures-1, jitter), r.retryAfter))
 	switch {
@@ -133,7 +133,7 @@ func (s *state) rewind(after journal.Position) {
 	s.Backlogs = slices.DeleteFunc(s.Backlogs, func(l backlog) bool { return l.Position > after })
 }
 
-// Reasons why a webhook was switched off by itself.
+// Reasons for which Tidewaiter switches a webhook off.
 const (
 	offGone    = "the endpoint answered with status 410, which means that it wants no more messages"
 	offFailing = "nothing was accepted for five days"

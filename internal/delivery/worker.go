@@ -191,9 +191,10 @@ func (w *worker) retry(ctx context.Context, s state, l backlog) (wait time.Durat
 	return 0
 }
 
-// deliver sends an entry and records the result in the state of the webhook, of which s becomes a
-// copy. If the entry was accepted, deliver calls the function delivered with the state. It returns
-// false if the result was not recorded, because ctx ended or an administrator changed the webhook.
+// deliver sends an entry and records the result in the state of the webhook. It sets *s to a copy
+// of this state. If the entry was accepted, deliver calls the function delivered with the state.
+// It returns false if the result was not recorded, because ctx ended or an administrator changed
+// the webhook.
 func (w *worker) deliver(ctx context.Context, s *state, e *journal.Entry, key string, attempt int64, delivered func(*state)) bool {
 	body, err := message(e, w.d.o.Source)
 	r := result{}
@@ -228,7 +229,7 @@ func (w *worker) deliver(ctx context.Context, s *state, e *journal.Entry, key st
 	return recorded
 }
 
-// skip gives up the first entry of a backlog, of which l becomes a copy.
+// skip gives up the first entry of a backlog.
 func (w *worker) skip(ctx context.Context, s *state, e *journal.Entry, l backlog) bool {
 	w.record(ctx, journal.Service{Action: "webhook.skip", Target: w.Name, Details: map[string]any{
 		"entry": e.ID.String(), "position": int64(e.Position), "failures": l.Failures,

@@ -109,7 +109,8 @@ var reserved = []struct {
 	{netip.MustParsePrefix("fec0::/10"), "a private address"},
 }
 
-// notPublic returns what an address is, or "" for an address of the public internet.
+// notPublic describes an address that is not in the public internet. For a public address, it
+// returns "".
 func notPublic(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	switch {

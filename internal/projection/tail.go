@@ -14,7 +14,7 @@ import (
 type Collector interface {
 	// Collect gets entries in the order of their positions, but there can be gaps: entries of
 	// other processes. The journal's writer waits until Collect returns. Collect must not keep the
-	// slice. The parameter instance is the id of the journal's database.
+	// slice. The instance is the id of the journal's database.
 	Collect(instance string, entries []journal.Entry)
 	// Collected returns the position and the id of the last collected entry, if all entries after
 	// the given position up to that entry were collected. Otherwise, it returns 0.
@@ -57,9 +57,9 @@ func (t *tail) add(entries []journal.Entry) {
 	}
 }
 
-// without returns the position and the id of the last entry if no entry after the given position
+// endWithout returns the position and the id of the last entry if no entry after the given position
 // has one of the kinds. Otherwise, or if this is not known, it returns 0.
-func (t *tail) without(kinds []journal.Kind, after journal.Position) (journal.Position, journal.ID) {
+func (t *tail) endWithout(kinds []journal.Kind, after journal.Position) (journal.Position, journal.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.from > after+1 || t.to <= after || slices.ContainsFunc(kinds, func(kind journal.Kind) bool { return t.kinds[kind] > after }) {
@@ -77,7 +77,7 @@ func (t *target) applyTail(ctx context.Context, tx Tx, s *state) (done bool, err
 	case t.Collector != nil:
 		last, id = t.Collector.Collected(s.position)
 	case len(t.Kinds) > 0:
-		last, id = t.set.tail.without(t.Kinds, s.position)
+		last, id = t.set.tail.endWithout(t.Kinds, s.position)
 	}
 	if last == 0 {
 		return false, nil

@@ -54,7 +54,8 @@ type Options struct {
 	Actor    string                                        // who started the run, for the journal
 	After    string                                        // as in catalog.Run
 	Now      func() time.Time                              // a wall clock
-	// Progress is called after each repository. done is the number of compared repositories.
+	// Progress is called after each repository, with the number of compared repositories and of
+	// all repositories.
 	Progress func(done, all int)
 }
 
@@ -80,8 +81,8 @@ type run struct {
 	failures int // consecutive errors of the registry
 }
 
-// Run compares the registry with the catalog. If it returns an error, the findings until then are
-// in the journal, and Total.Through is where the next run can begin.
+// Run compares the registry with the catalog. If it returns an error, the earlier findings are in
+// the journal, and Total.Through is where the next run can begin.
 func Run(ctx context.Context, o Options) (Total, error) {
 	o.Now = clock.Wall(o.Now)
 	r := &run{Options: o, part: catalog.Run{Registry: o.Service, After: o.After, Through: o.After}}

@@ -40,7 +40,7 @@ func digestOf(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum25
 // "repository@digest". The digest broken stands for a manifest that the registry cannot read.
 type fakeRegistry struct {
 	tags     map[string]string
-	listed   []string // tags and repositories that are listed although they are not in tags
+	listed   []string // tags and repositories that are listed, but are not in the field tags
 	requests int
 	before   func(request string) error // nil: does nothing
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/registryapi"
 )
 
-// recent is how old a push must be before the absence of its tag or manifest is a finding. The
-// catalog ignores the finding otherwise, and the event of a later push or delete can be on its way.
+// If a push is younger than recent, the absence of its tag or manifest is not a finding. The
+// catalog would ignore the finding, and the event of a later push or delete can still be on its
+// way.
 const recent = 5 * time.Minute
 
 // compare compares a repository with the catalog.

@@ -16,8 +16,8 @@ import (
 var maxCollected = 1 << 17
 
 // collectFrom is a number of positions. After a gap, the collector begins at the next multiple of
-// it. If several processes write to the journal, there are many gaps, so collecting is rarely of
-// use. Tests use a smaller value.
+// this number. If several processes write to the journal, there are many gaps, so collecting is
+// rarely of use. Tests use a smaller value.
 var collectFrom journal.Position = 4096
 
 // collector is the projection.Collector of the index. It has the rows of whole groups.
