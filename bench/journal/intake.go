@@ -68,20 +68,26 @@ func (m *measurement) record(ctx context.Context, o *openDatabase, senders int, 
 	return r, err
 }
 
-// lag measures how fast the index catches up after events at full rate. Then it measures the delay
-// of the index at 1,000 events a second.
+// lag measures how many entries are not indexed after events at full rate. It does this twice: for
+// events that this process writes, and for events of other processes, which must be read from the
+// journal. It measures how fast the index catches up with the latter. Then it measures the delay of
+// the index at 1,000 events a second.
 func (m *measurement) lag(ctx context.Context) error {
-	for range m.rounds {
-		if _, err := m.record(ctx, m.openDatabase, 32); err != nil {
+	var first, last journal.Position
+	for _, of := range []string{"this process", "others"} {
+		m.observing.Store(of != "others")
+		for range m.rounds {
+			if _, err := m.record(ctx, m.openDatabase, 32); err != nil {
+				return err
+			}
+		}
+		var err error
+		if last, err = m.journal.Last(ctx); err != nil {
 			return err
 		}
+		first = m.set.Status()[0].Position
+		m.add(bar{value: float64(last - first), unit: ""}, "entries of %s that are not indexed after %s at full rate", of, time.Duration(m.rounds)*m.slice)
 	}
-	last, err := m.journal.Last(ctx)
-	if err != nil {
-		return err
-	}
-	first := m.set.Status()[0].Position
-	m.add(bar{value: float64(last - first), unit: ""}, "entries that are not indexed after %s at full rate", time.Duration(m.rounds)*m.slice)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var indexing sync.WaitGroup
@@ -94,6 +100,7 @@ func (m *measurement) lag(ctx context.Context) error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	m.add(bar{value: float64(last-first) / time.Since(began).Seconds(), unit: "/s", limit: 5000, atLeast: true}, "entries indexed by the service, with its pauses")
+	m.observing.Store(true)
 	return m.follow(ctx)
 }
 
@@ -141,6 +148,8 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 			err = e
 		}
 	}()
+	empty.observing.Store(true)
+	m.observing.Store(true)
 	for _, senders := range []int{1, 32} {
 		var ratios, rates []float64
 		for round := range m.rounds {

@@ -56,6 +56,9 @@ type openDatabase struct {
 	journal *journal.Journal
 	set     *projection.Set
 	ahead   atomic.Int64 // how far the journal's clock is ahead, in nanoseconds
+	// observing means that the index is written from the entries in memory, as in the service.
+	// Otherwise all entries are read from the journal, like the entries of other processes.
+	observing atomic.Bool
 }
 
 func (m *measurement) add(b bar, what string, args ...any) {
@@ -123,6 +126,11 @@ func open(ctx context.Context, file string, now time.Time) (_ *openDatabase, err
 	o.set = projection.New(o.db, projection.Options{}, index)
 	o.journal, err = journal.New(o.db, journal.Options{
 		Now: o.now, Login: username.Login, Index: search.NewIndex(o.set, index), Settle: -1,
+		Observe: func(entries []journal.Entry) {
+			if o.observing.Load() {
+				o.set.Observe(entries)
+			}
+		},
 	})
 	return o, err
 }
