@@ -35,6 +35,9 @@ type Query struct {
 	Decision ID           // this decision, decisions that reused its token, and repeats of it
 	// Credential is the presented credential, in the form of Decision.Credential.
 	Credential string
+	// Below are names. The query selects changes, and entries about repositories below one of the
+	// names. Empty: all entries.
+	Below []string
 	// Only is an additional condition, or nil.
 	Only func(*Entry) bool
 }
@@ -121,6 +124,7 @@ func (q *Query) Matches(e *Entry) bool {
 		(!q.Address.IsValid() || q.Address.Contains(e.address())) &&
 		(q.Decision.IsZero() || e.Decision != nil && e.Decision.belongsTo(e.ID, q.Decision)) &&
 		(q.Credential == "" || e.Decision != nil && e.Decision.Credential == q.Credential) &&
+		(len(q.Below) == 0 || q.matchesBelow(e)) &&
 		(q.Only == nil || q.Only(e))
 }
 
@@ -147,10 +151,20 @@ func (w *Who) matches(e *Entry) bool {
 }
 
 func (q *Query) matchesRepository(e *Entry) bool {
-	matches := func(name string) bool {
-		parent, below := strings.CutSuffix(q.Repository, "/**")
+	parent, below := strings.CutSuffix(q.Repository, "/**")
+	return e.isAbout(func(name string) bool {
 		return name == q.Repository || q.Repository == "**" || below && strings.HasPrefix(name, parent+"/")
-	}
+	})
+}
+
+func (q *Query) matchesBelow(e *Entry) bool {
+	return e.Change != nil || e.isAbout(func(name string) bool {
+		return slices.ContainsFunc(q.Below, func(parent string) bool { return strings.HasPrefix(name, parent+"/") })
+	})
+}
+
+// isAbout reports whether an entry is about a repository whose name matches.
+func (e *Entry) isAbout(matches func(name string) bool) bool {
 	switch {
 	case e.Decision != nil:
 		return slices.ContainsFunc(e.Decision.Results, func(r policy.Result) bool {

@@ -32,6 +32,9 @@ const (
 const (
 	minDigits = 7 // of a digest, at least
 	maxBelow  = 8 // parts of a repository's name before /**
+	// maxParents is the maximum number of names of Query.Below for which the index is used. SQLite
+	// does not accept much longer conditions.
+	maxParents = 300
 )
 
 // networks are the lengths of the prefixes by which addresses are indexed.
@@ -213,6 +216,13 @@ func (q *Query) terms() (lists [][]index.Term) {
 	}
 	if below {
 		add(termBelow, belowTerm(parent))
+	}
+	if 0 < len(q.Below) && len(q.Below) <= maxParents {
+		add(termKind, string(KindChange))
+		parents := &lists[len(lists)-1]
+		for _, parent := range q.Below {
+			*parents = append(*parents, index.Term{Field: termBelow, Value: belowTerm(parent)})
+		}
 	}
 	if q.Credential != "" {
 		add(termCredential, q.Credential)

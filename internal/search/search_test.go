@@ -246,6 +246,9 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 		if maybe("credential") {
 			q.Credential = "token:laptop"
 		}
+		if maybe("below") {
+			q.Below = rapid.SliceOfN(rapid.SampledFrom([]string{"team", "team/app", "other", deep, deep[:len(deep)-2], "none"}), 1, 3).Draw(t, "parents")
+		}
 		var want, got []journal.Position
 		for e, err := range j.Read(context.Background(), 0) {
 			if err != nil {
@@ -363,6 +366,9 @@ func TestTheIndexIsUsed(t *testing.T) {
 				batch[k] = journal.Entry{Time: noon.Add(time.Duration(i) * time.Hour), Change: &journal.Change{Actor: "user:root", Action: "user.add", Target: "x"}}
 			}
 			batch[7].Change = &journal.Change{Actor: fmt.Sprint("user:u", i), Action: "rare", Target: "x"}
+			for k, name := range []string{"team/app", "other/app", "other/web", "other/x/y"} {
+				batch[9*k+9] = journal.Entry{Time: batch[7].Time, Event: &notification.Event{ID: fmt.Sprint(i, k), Action: "push", Repository: name, Actor: "ann"}}
+			}
 			if err := j.Append(t.Context(), batch...); err != nil {
 				t.Fatal(err)
 			}
@@ -374,6 +380,8 @@ func TestTheIndexIsUsed(t *testing.T) {
 			found int
 			read  int // blocks, without the last block, part of which is not indexed
 		}{
+			{"other namespaces are not searched", journal.Query{Below: []string{"nobody"}, Kind: journal.KindEvent}, 0, 0},
+			{"one of each block", journal.Query{Below: []string{"nobody", "team"}, Kind: journal.KindEvent}, blocks, blocks},
 			{"one entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:u3"}}}, 1, 1},
 			{"no entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:nobody"}}}, 0, 0},
 			{"one of each block", journal.Query{Action: "rare"}, blocks, blocks},
