@@ -75,6 +75,10 @@ type Options struct {
 	VerifyIDToken func(context.Context, identity.Presented) (source string, _ identity.Verified, _ error)
 
 	Now func() time.Time // nil: time.Now
+
+	// Stopping ends when the service stops, so that clients that follow the journal do not delay
+	// the stop. nil: never.
+	Stopping context.Context
 }
 
 // API is the handler of Prefix and /openapi.json. Routes are registered at the first request, and
@@ -86,13 +90,17 @@ type API struct {
 	mux         *http.ServeMux
 	huma        huma.API
 	protection  *http.CrossOriginProtection
+	feeds       chan struct{}          // has a value for each client that follows the journal
 	description func() ([]byte, error) // /openapi.json
 }
 
 // New returns an API. It starts no goroutine.
 func New(o Options) *API {
 	o.Now = clock.Wall(o.Now)
-	return &API{Options: o}
+	if o.Stopping == nil {
+		o.Stopping = context.Background()
+	}
+	return &API{Options: o, feeds: make(chan struct{}, maxFeeds)}
 }
 
 // registerRoutes takes about 10 ms, because huma inspects the types of all requests and responses.
@@ -113,6 +121,7 @@ func (a *API) registerRoutes() {
 	a.roleRoutes()
 	a.queryRoutes()
 	a.journalRoutes()
+	a.feedRoutes()
 	a.proofRoutes()
 	a.catalogRoutes()
 	a.webhookRoutes()

@@ -173,6 +173,7 @@ var routes = []struct {
 	{"what-can", "POST", "/what-can", fields{}},
 	{"what-can", "POST", "/what-can", fields{"as": "user:ann"}},
 	{"list-entries", "GET", "/journal?limit=10", nil},
+	{"follow-entries", "GET", "/journal/feed", nil},
 	{"get-entry", "GET", "/journal/{entry}", nil},
 	{"list-related-entries", "GET", "/journal/{entry}/related", nil},
 	{"explain-entry", "GET", "/journal/none/explanation", nil},
@@ -226,6 +227,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 					t.Fatal(err)
 				}
 				h = newHarness(t, copied)
+			}
+			if r.id == "follow-entries" {
+				h.stop() // otherwise, the response ends later
 			}
 			if strings.HasPrefix(r.path, "/catalog/") {
 				h.catchUp()

@@ -62,6 +62,7 @@ type harness struct {
 	clock    *clocktest.Clock
 	log      *await.Log
 	close    func()
+	stop     func() // ends the feeds of the journal
 	count    int
 
 	verifyIDToken func(identity.Presented) (string, identity.Verified, error)
@@ -140,7 +141,9 @@ func newHarness(t testing.TB, database string) *harness {
 		Transport: func(*delivery.Webhook) http.RoundTripper { return accepting{} },
 	})
 	check(err)
-	h.api = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now,
+	stopping, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	h.api = api.New(api.Options{Stopping: stopping, Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now,
 		Catalog: catalog.New(h.derived, holdings), Delivery: func() *delivery.Delivery { return webhooks },
 		Find: func(ctx context.Context, login string) (*policy.Principal, error) {
 			return h.issuer.Live().Chain.Find(ctx, login, "")

@@ -86,6 +86,9 @@ type App struct {
 	derived *projection.Set // from the journal
 	catalog *catalog.Catalog
 
+	stopping context.Context // ends when Run or Close stops
+	stop     context.CancelFunc
+
 	server      atomic.Pointer[server.Server]
 	sources     atomic.Pointer[sources.Set]           // of the generation
 	delivery    atomic.Pointer[delivery.Delivery]     // of the generation
@@ -113,6 +116,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	}
 	o.Now = clock.Wall(o.Now)
 	a := &App{now: o.Now, version: cmp.Or(o.Version, "unknown"), config: cfg.WithoutPolicy(), outage: newOutage(o.Now)}
+	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.log = slog.New(outageFilter{o.Log.Handler(), a.outage})
 	o.Hashing.Now = o.Now
 	a.hashing = password.New(o.Hashing)
@@ -165,7 +169,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	next.live.Policy = a.rulebook.Policy()
 	a.metrics = newMetrics(a)
 	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
-	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Catalog: a.catalog, Delivery: a.Delivery, Find: a.find, VerifyIDToken: a.verifyIDToken, Now: o.Now})
+	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Catalog: a.catalog, Delivery: a.Delivery, Stopping: a.stopping, Find: a.find, VerifyIDToken: a.verifyIDToken, Now: o.Now})
 	a.server.Store(a.newServer(cfg))
 	a.rulebook.RecordFiles(ctx)
 	a.generation = next
@@ -246,6 +250,7 @@ func (a *App) Close(ctx context.Context) error {
 		return nil
 	}
 	a.closed = true
+	a.stop()
 	a.generation.stop()
 	err := errors.Join(a.journal.Close(ctx), a.derived.Close())
 	a.checkpoints.Finish(ctx)

@@ -78,6 +78,7 @@ func (a *App) Run(ctx context.Context, onReady func()) (err error) {
 	case err = <-failed:
 		err = fmt.Errorf("serving: %w", err)
 	}
+	a.stop()
 	stopping, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer done()
 	for _, s := range servers {
