@@ -1,8 +1,8 @@
 # The program of scripts/plain-words, in POSIX awk. Bytes are characters (LC_ALL=C).
 #
 # Variables that are passed in: words, the list; tmp, a folder with the names of the files to read
-# and, if change is set, the lines that were added; max, kinds, quiet and whole, as the options
-# say.
+# and, if change is set, the added lines; max, kinds, quiet and whole, which are the values of the
+# options.
 
 # Reporting
 
@@ -96,8 +96,8 @@ function prose(text,   t, i) {
 
 # Names
 
-# known looks at a declared identifier. inside is true if it is neither a function nor a type. In
-# this case, the words in ordinary are not reported.
+# known reports the words of a declared identifier. The argument inside is true for a field, a
+# constant and a variable. For these, the words in the list ordinary are not reported.
 function known(id, inside,   lower, i, n, part, s) {
 	lower = tolower(substr(id, 1, 1)) substr(id, 2)
 	for (i = 1; i <= names; i++)
@@ -121,9 +121,9 @@ function knownAt(s, inside) {
 	if (match(s, /^[A-Za-z_][A-Za-z0-9_]*/)) known(substr(s, 1, RLENGTH), inside)
 }
 
-# declared finds the identifiers that a line of Go declares. group is the line that began a
-# parenthesized declaration; depth counts open structs and interfaces, whose closing braces are at
-# ends[depth].
+# declared finds the identifiers that a line of Go declares. The variable group is the line that
+# began a parenthesized declaration. The variable depth counts the open structs and interfaces, and
+# ends[depth] has the indentation of their closing braces.
 function declared(code,   s, n, ids, i, indent) {
 	s = code
 	if (s ~ /^func /) {

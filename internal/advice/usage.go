@@ -31,8 +31,8 @@ type pair struct {
 // maxKnown limits the pairs in memory.
 const maxKnown = 1 << 15
 
-// unknown are the inputs that need not be the same for each request of a pair.
-var unknown = &ask.Unknown{Now: true, IP: true, Client: true}
+// unknownInputs are the inputs that can differ between the requests of a pair.
+var unknownInputs = &ask.Unknown{Now: true, IP: true, Client: true}
 
 // marker is the condition of a rule of an exploded policy. It marks the part as used if the rule
 // matches, and is always false. So Decide looks at all rules that match.
@@ -53,7 +53,7 @@ func (m *marker) Holds(r *policy.Request) (bool, error) {
 // mayHold reports whether a condition holds, or could hold for some values of unknown inputs. The
 // condition of a deny rule also holds if it fails.
 func mayHold(c policy.Condition, r *policy.Request, deny bool) bool {
-	if partial, ok := c.(ask.Partial); ok && len(partial.DependsOn(r, unknown)) > 0 {
+	if partial, ok := c.(ask.Partial); ok && len(partial.DependsOn(r, unknownInputs)) > 0 {
 		return true
 	}
 	holds, err := c.Holds(r)

@@ -45,7 +45,7 @@ func (a *API) config() huma.Config {
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					byToken: {Type: "http", Scheme: "bearer", Description: "A personal access token, a robot's secret, or an ID token of a source that accepts them"},
-					byName:  {Type: "http", Scheme: "basic", Description: "A name and a password, or one of those instead of the password"},
+					byName:  {Type: "http", Scheme: "basic", Description: "A name and a password, or a name and one of the credentials above as the password"},
 					bySession: {
 						Type: "apiKey", In: "cookie", Name: server.SessionCookie,
 						Description: "The cookie that POST /session sets, for browsers",

@@ -24,18 +24,18 @@ func (f *Files) Seen(folder, name string) {
 	}
 	at := place{folder, name}
 	f.places[at] = true
-	for file, info := range at.now() {
+	for file, info := range at.state() {
 		if _, known := f.before[file]; !known { // a known file may have been read already
 			f.before[file] = info
 		}
 	}
 }
 
-// now returns the present state of the files, including files that match a pattern since then.
-func (f *Files) now() snapshot {
+// state returns the current state of the files. It includes new files that match a pattern.
+func (f *Files) state() snapshot {
 	s := make(snapshot)
 	for at := range f.places {
-		maps.Copy(s, at.now())
+		maps.Copy(s, at.state())
 	}
 	return s
 }
@@ -43,8 +43,8 @@ func (f *Files) now() snapshot {
 // snapshot has the state of each file, by path. The state of a file that does not exist is nil.
 type snapshot map[string]os.FileInfo
 
-// now returns the present state of the files at a place.
-func (p place) now() snapshot {
+// state returns the current state of the files at a place.
+func (p place) state() snapshot {
 	s := make(snapshot)
 	if !strings.ContainsAny(p.name, `*?[\`) {
 		file := filepath.Join(p.folder, p.name)

@@ -30,7 +30,7 @@ type Reading func(seen func(folder, name string)) (*config.Config, error)
 // reload applies nothing. Each error is logged only the first time.
 func (a *App) Watch(ctx context.Context, files *Files, read Reading, reload <-chan struct{}) {
 	f := watcher{app: a, read: read, loaded: *files, onErrors: a.journalRefused}
-	f.current = f.loaded.now()
+	f.current = f.loaded.state()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -61,7 +61,7 @@ type watcher struct {
 
 func (f *watcher) tick(ctx context.Context) {
 	before := f.current
-	f.current = f.loaded.now()
+	f.current = f.loaded.state()
 	if !f.app.appliedConfig().Watch {
 		f.app.unread.Store(!f.current.isSame(f.loaded.before))
 		return
@@ -80,7 +80,7 @@ func (f *watcher) tick(ctx context.Context) {
 func (f *watcher) reload(ctx context.Context) {
 	var files Files
 	cfg, err := f.read(files.Seen)
-	f.loaded, f.current = files, files.now()
+	f.loaded, f.current = files, files.state()
 	f.app.unread.Store(false)
 	err = f.app.apply(ctx, cfg, err)
 	f.failed = time.Time{}

@@ -26,7 +26,7 @@ func TestUnwatchedFilesAreReadOnRequest(t *testing.T) {
 			return nil, errors.New("an error")
 		}}
 		f.loaded.Seen(folder, "tidewaiter.yaml")
-		f.current = f.loaded.now()
+		f.current = f.loaded.state()
 		if err := os.WriteFile(filepath.Join(folder, "tidewaiter.yaml"), []byte("policy: {}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestNoChangeIsMissed(t *testing.T) {
 				f.loaded.Seen(folder, "tidewaiter.yaml")
 				f.loaded.Seen(folder, "*.rules")
 				changeNow("before the watch")
-				f.current = f.loaded.now()
+				f.current = f.loaded.state()
 				want := 1
 				if when == "during a reload" {
 					f.reload(t.Context())

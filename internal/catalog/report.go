@@ -44,7 +44,7 @@ const nul = "\x00"
 
 func withoutNUL(text string) string { return strings.ReplaceAll(text, nul, "\ufffd") }
 
-// believedSize returns the size, or 0 (unknown) if it cannot be true.
+// believedSize returns the size, or 0 (unknown) if the size cannot be true.
 func believedSize(reported int64) int64 {
 	if reported < 0 || reported > maxSize {
 		return 0

@@ -237,8 +237,8 @@ func (x crossChecks) registries() {
 	if open {
 		x.d.Warn(x.nodeAt("notifications", "open"), "anyone can post events and write false entries into the journal: for demonstrations only")
 	}
-	// remote is true if other machines can post events.
-	remote := slices.ContainsFunc(x.c.Listen, func(l Listener) bool {
+	// If exposed is true, other machines can post events.
+	exposed := slices.ContainsFunc(x.c.Listen, func(l Listener) bool {
 		return l.Address != "" && slices.Contains(l.Serve, ServeNotifications) && !loopback(l.Address)
 	})
 	for i, r := range x.c.Registries {
@@ -256,7 +256,7 @@ func (x crossChecks) registries() {
 				x.d.Problem(strictyaml.At(n, "notifications"), "the registry in line %d has the same secret, so events cannot be attributed to one of them", line)
 			}
 		}
-		if r.Notifications.Reveal() == "" && !strictyaml.Has(n, "notifications") && remote && !open && r.Preset != Zot {
+		if r.Notifications.Reveal() == "" && !strictyaml.Has(n, "notifications") && exposed && !open && r.Preset != Zot {
 			x.d.Warn(n, "without a secret, events of %s are accepted from this machine only: set notifications", text.QuoteShort(r.Service))
 		}
 	}

@@ -19,7 +19,8 @@ const (
 type state struct {
 	Revision int64  // of the changes by administrators
 	Off      string // why nothing is delivered; "": the webhook is on
-	// Position is the last entry that was delivered or not selected, or waits in a backlog.
+	// Position is the last entry that needs no more work here: it was delivered, is not selected,
+	// or waits in a backlog.
 	Position journal.Position
 	Failures int64     // in a row, of any entries
 	Failing  time.Time // since the first of these failures

@@ -15,7 +15,7 @@ import (
 type Subject struct {
 	Principal *policy.Principal
 	Known     bool   // an identity source knows the name
-	Blocked   string // the reason why no token is issued, whatever the policy; "": not blocked
+	Blocked   string // why no token is issued, independent of the policy; "": not blocked
 }
 
 // AnonymousBlocked is the reason why anonymous clients are blocked.

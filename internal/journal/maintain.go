@@ -62,8 +62,8 @@ type maintainer struct {
 
 	removeFirst bool // the next step removes entries first
 	// trustAfter is how long the clock must have run without a jump before entries are removed.
-	// This time began at the moment that both settleWall and settleStart have. Only settleStart
-	// has a monotonic reading.
+	// The fields settleWall and settleStart have the moment at which this time began. Only
+	// settleStart has a monotonic reading.
 	trustAfter              time.Duration
 	settleWall, settleStart time.Time
 

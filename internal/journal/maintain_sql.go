@@ -137,8 +137,8 @@ func selectLatestFrom(ctx context.Context, q store.Querier, position Position, u
 }
 
 // selectUnused examines the next principals between a number and the floor. It returns the
-// principals to which no merged entry after the position end refers. It also returns the number of
-// the last examined principal, or 0 if there are no more principals.
+// principals to which no merged entry after the given position refers. It also returns the number
+// of the last principal that it examined, or 0 if there are no more principals.
 func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end Position, limit int) (numbers []int64, last int64, err error) {
 	_, err = store.Collect(ctx, q, func(row store.Row) (used Position, err error) {
 		err = row.Scan(&last, &used)
@@ -151,7 +151,7 @@ func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end 
 }
 
 // deletePrincipals deletes principals. It does not delete a principal to which an entry after the
-// position end now refers.
+// given position refers now.
 func deletePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, end Position) error {
 	if len(numbers) == 0 {
 		return nil

@@ -45,7 +45,7 @@ var networks = map[int][]int{32: {32, 24, 16, 8}, 128: {128, 64, 56, 48, 32}}
 func (e *Entry) Terms(login func(*policy.Principal) string, add func(field byte, value string)) {
 	add(termKind, string(e.Kind()))
 	if e.Registry != "" {
-		add(termRegistry, stored(e.Registry))
+		add(termRegistry, storedText(e.Registry))
 	}
 	if at := e.address(); at.IsValid() && at.Zone() == "" {
 		for _, bits := range networks[at.BitLen()] {
@@ -58,22 +58,22 @@ func (e *Entry) Terms(login func(*policy.Principal) string, add func(field byte,
 	case e.Event != nil:
 		eventTerms(e.Event, add)
 	case e.Change != nil:
-		add(termSubject, stored(e.Change.Actor))
-		add(termAction, stored(e.Change.Action))
+		add(termSubject, storedText(e.Change.Actor))
+		add(termAction, storedText(e.Change.Action))
 	case e.Service != nil:
 		if e.Service.Actor != "" {
-			add(termSubject, stored(e.Service.Actor))
+			add(termSubject, storedText(e.Service.Actor))
 		}
 		if e.Service.Name != "" {
-			add(termLogin, stored(e.Service.Name))
+			add(termLogin, storedText(e.Service.Name))
 		}
-		add(termAction, stored(e.Service.Action))
+		add(termAction, storedText(e.Service.Action))
 	}
 }
 
-// stored returns a text as it is in an entry that was read from the journal: in JSON, the character
-// U+FFFD replaces each byte that is not part of valid UTF-8.
-func stored(s string) string {
+// storedText returns a text in the form that it has in an entry from the journal: in JSON, the
+// character U+FFFD replaces each byte that is not part of valid UTF-8.
+func storedText(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}
@@ -90,42 +90,42 @@ func (e *Entry) decisionTerms(login func(*policy.Principal) string, add func(byt
 		add(termDecision, string(d.Repeats.Of[:]))
 	}
 	if d.Credential != "" {
-		add(termCredential, stored(d.Credential))
+		add(termCredential, storedText(d.Credential))
 	}
 	if d.Name != "" {
-		add(termLogin, stored(d.Name))
+		add(termLogin, storedText(d.Name))
 	}
 	if d.Principal != nil {
 		p := d.Principal
-		if name := stored(p.Name); name != p.Name {
+		if name := storedText(p.Name); name != p.Name {
 			p = &policy.Principal{Kind: p.Kind, Name: name, Source: p.Source, ID: p.ID}
 		}
 		add(termSubject, p.String())
-		add(termLogin, stored(login(p)))
+		add(termLogin, storedText(login(p)))
 	}
 	for _, r := range d.Results {
 		if r.Asked.Type == scope.TypeRepository {
-			repositoryTerms(stored(r.Asked.Name), add)
+			repositoryTerms(storedText(r.Asked.Name), add)
 		}
 		r.Asked.Actions.Each(func(name string) bool { add(termAction, name); return true })
 	}
 }
 
 func eventTerms(e *notification.Event, add func(byte, string)) {
-	add(termLogin, stored(e.Actor))
-	add(termAction, stored(e.Action))
+	add(termLogin, storedText(e.Actor))
+	add(termAction, storedText(e.Action))
 	if e.Tag != "" {
-		add(termTag, stored(e.Tag))
+		add(termTag, storedText(e.Tag))
 	}
-	repositoryTerms(stored(e.Repository), add)
+	repositoryTerms(storedText(e.Repository), add)
 	if e.FromRepository != "" {
-		repositoryTerms(stored(e.FromRepository), add)
+		repositoryTerms(storedText(e.FromRepository), add)
 	}
-	if term, ok := digestTerm(stored(e.Digest)); ok {
+	if term, ok := digestTerm(storedText(e.Digest)); ok {
 		add(termDigest, term)
 	}
 	for _, r := range e.References {
-		if term, ok := digestTerm(stored(r.Digest)); ok {
+		if term, ok := digestTerm(storedText(r.Digest)); ok {
 			add(termDigest, term)
 		}
 	}

@@ -321,7 +321,7 @@ func (v *verifier) begin(ctx context.Context, from Position) error {
 		v.tree.Append(nil, 0, originLeaf(v.head.base, v.head.chain))
 	}
 	before := v.Verified
-	// The result counts only entries at the position from and after it.
+	// The result does not count the entries before the first position to verify.
 	defer func() { v.Verified = before }()
 	for v.nextPosition() < from {
 		b, err := blockAfter(ctx, v.q, v.nextPosition()-1)

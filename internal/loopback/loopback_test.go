@@ -35,7 +35,7 @@ func TestPortIsHeldForItsServers(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return
 	}
-	for range 2000 { // often enough to get the port if it were free
+	for range 2000 { // often enough to get the port, if the port is free
 		other, release, err := loopback.Hold()
 		if err != nil {
 			t.Fatal(err)

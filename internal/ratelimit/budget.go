@@ -58,8 +58,8 @@ type accountSlots struct {
 const (
 	maxAccounts = 16_384
 	maxUnsaved  = maxAccounts / 2 // with more accounts in memory, each attempt is written
-	// claimTries is how often a claim from a full budget is tried. Another replica could be
-	// checking the right password, and would then free its slot immediately.
+	// claimTries is the number of attempts to claim a slot if the budget is full. Another replica
+	// could be checking the right password, and would then free its slot immediately.
 	claimTries = 4
 	claimPause = 250 * time.Millisecond
 	claimFresh = 5 * time.Second

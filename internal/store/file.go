@@ -97,9 +97,8 @@ func (f *openFile) check() (fs.FileInfo, error) {
 }
 
 // look reads the file to detect whether it was overwritten in place, as cp does. look reports
-// whether the file has shrunk since the last look, by truncation or VACUUM. It gets the result
-// of check, and must not use the name again, because the name may have come to refer to another
-// file.
+// whether the file has shrunk since the last look, by truncation or VACUUM. It gets the result of
+// check, and must not use the name again, because the name may now refer to another file.
 func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) {
 	header, err := f.raw.header()
 	found := f.holdsID(f.page) || f.holdsID(page)

@@ -13,14 +13,14 @@ import (
 type Answer struct {
 	Registry string      `json:"registry,omitempty"`
 	Asked    scope.Scope `json:"asked"` // with one action
-	// Allowed are the grantees of allow rules. A grantee counts only if the condition of its
+	// Allowed lists the grantees of allow rules. A grantee counts only if the condition of its
 	// rule holds.
 	Allowed []Grantee `json:"allowed,omitempty"`
-	// Except are the grantees of deny rules that overlap with Allowed or could overlap with it.
+	// Except lists the grantees of deny rules that overlap with Allowed or could overlap with it.
 	// A grantee of a deny rule whose condition is false does not count.
 	Except []Grantee `json:"except,omitempty"`
-	// Denied are grantees of allow rules without a right, because another rule denies the action
-	// to all of their principals.
+	// Denied lists the grantees of allow rules that have no right, because another rule denies the
+	// action to all of their principals.
 	Denied []DeniedGrantee `json:"denied,omitempty"`
 }
 
@@ -28,7 +28,8 @@ type Answer struct {
 // requirements in the fields.
 type Grantee struct {
 	Rule *policy.Rule `json:"rule"`
-	// Who are subjects, such as "user:prod" and "group:dev". A principal must have all of them.
+	// Who lists subjects, such as "user:prod" and "group:dev". A principal of the set has all of
+	// these subjects.
 	Who    []string     `json:"who"`
 	Claims []ClaimValue `json:"claims,omitempty"` // the principal must have all of them
 	// Pattern is a pattern with placeholders. After the principal's values replace its
@@ -97,8 +98,8 @@ func (q *question) whoCan(asked scope.Scope) Answer {
 	return answer
 }
 
-// grantees appends the sets of principals that the rule applies to for the asked name. It
-// appends nothing if no pattern of the rule can match the name.
+// grantees appends the sets of principals to which the rule applies, for the name in the request.
+// It appends nothing if no pattern of the rule can match the name.
 func (q *question) grantees(to []Grantee, r *rule) []Grantee {
 	var buf [match.MaxParts]match.Part
 	var bindings []requirement

@@ -240,8 +240,8 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) erro
 // bound user.
 func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, err error) {
 	read := func(c *conn, err error) error {
-		// For a disabled user, the entry is read after the bind. This search gives the refusal of
-		// a wrong password the same duration.
+		// For a disabled user, the entry is read after the bind. With this search, the refusal of
+		// a wrong password takes the same time.
 		if errors.Is(err, identity.ErrRejected) {
 			if outage := c.searchNothing(); outage != nil {
 				return outage
@@ -273,7 +273,7 @@ func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPla
 // errUnreadable means that a user can bind but cannot read their own entry.
 var errUnreadable = errors.New("the directory does not show it: allow users to read their own entries, or configure a service account")
 
-// admit returns the principal of u, who is authenticated.
+// admit returns the principal of the authenticated user u.
 func (d *Directory) admit(ctx context.Context, u *user) (who *policy.Principal, err error) {
 	if d.o.Groups.isUnset() {
 		return d.principal(nil, u)

@@ -32,7 +32,7 @@ func (p Pattern) Contains(inner Pattern) bool {
 	return now[len(inner)]
 }
 
-// Overlaps reports whether a name could exist that both patterns match. If it cannot decide, it
+// Overlaps reports whether both patterns could match the same name. If it cannot decide, it
 // returns true.
 func (p Pattern) Overlaps(other Pattern) bool {
 	// row[j] is true if the rest of p and the parts other[j:] could match the same text.
@@ -74,7 +74,7 @@ func (p Part) Contains(other Part) bool {
 	return false
 }
 
-// Overlaps reports whether a part of a name could exist that both parts match.
+// Overlaps reports whether both parts could match the same part of a name.
 func (p Part) Overlaps(other Part) bool {
 	switch {
 	case p.Kind == Literal && other.Kind == Literal:
