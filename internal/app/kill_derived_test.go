@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,7 +44,9 @@ func checkpointsIn(t *testing.T, lines map[string]bool) (published []string) {
 	return published
 }
 
-// consistentWith proves that the journal still begins with the tree of each checkpoint.
+// consistentWith proves that the journal still begins with the tree of each checkpoint. This is
+// not possible for a checkpoint that ends among entries that retention has removed, but those are
+// few.
 func consistentWith(t *testing.T, a *app.App, published []string) {
 	t.Helper()
 	h := a.Handler()
@@ -53,8 +56,13 @@ func consistentWith(t *testing.T, a *app.App, published []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unprovable := 0
 	for _, old := range published {
 		proof, err := a.Journal().ProveConsistency(t.Context(), last, []byte(old))
+		if reason, ok := errors.AsType[*tree.NotProvableError](err); ok && strings.Contains(reason.Error(), "that retention has removed") {
+			unprovable++
+			continue
+		}
 		if err != nil {
 			t.Fatalf("%s: %v", old, err)
 		}
@@ -65,6 +73,9 @@ func consistentWith(t *testing.T, a *app.App, published []string) {
 		if err != nil {
 			t.Errorf("the checkpoint %s: %v", old, err)
 		}
+	}
+	if unprovable > len(published)/4 {
+		t.Errorf("%d of %d checkpoints cannot be compared", unprovable, len(published))
 	}
 }
 
