@@ -141,8 +141,8 @@ func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 					if pair.name == "2.8.3" && strings.Contains(c, `"aud":[`) {
 						continue // only registry 3 supports lists of audiences
 					}
-					switch accepted := pair.ours.accepts(t, with, text); {
-					case accepted && !pair.registry.accepts(t, with, text):
+					switch accepted := pair.ours.isAuthorized(t, with, text); {
+					case accepted && !pair.registry.isAuthorized(t, with, text):
 						t.Errorf("the verifier accepts a token that the registry rejects: %s %s", h.text, c)
 					case accepted:
 						both++

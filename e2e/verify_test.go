@@ -53,8 +53,8 @@ type trustedKeys struct{ bundle, jwks string }
 type verifier interface {
 	// starts reports whether the registry starts with this configuration.
 	starts(t *testing.T, with trustedKeys) bool
-	// accepts reports whether a pull of team/app is authorized with the token.
-	accepts(t *testing.T, with trustedKeys, token string) bool
+	// isAuthorized reports whether the token authorizes a pull of team/app.
+	isAuthorized(t *testing.T, with trustedKeys, token string) bool
 }
 
 // TestTokens tests the tokens of package token, and some tokens that the package does not
@@ -297,7 +297,7 @@ func TestTokens(t *testing.T) {
 				if strings.HasSuffix(v.name, "2.8.3") && (r.with.bundle == "" || r.with == in(ed)) {
 					continue // 2.8 does not support jwks and does not start
 				}
-				if got := v.accepts(t, r.with, r.token); got != v.want(r) {
+				if got := v.isAuthorized(t, r.with, r.token); got != v.want(r) {
 					t.Errorf("%s: accepted: %v, want %v", r.what, got, v.want(r))
 				}
 			}
@@ -536,7 +536,7 @@ func (v28) starts(t *testing.T, with trustedKeys) bool {
 	return err == nil
 }
 
-func (v28) accepts(t *testing.T, with trustedKeys, token string) bool {
+func (v28) isAuthorized(t *testing.T, with trustedKeys, token string) bool {
 	t.Helper()
 	c, err := auth28.GetAccessController("token", options(t, with))
 	if err != nil {
@@ -556,7 +556,7 @@ func (v31) starts(t *testing.T, with trustedKeys) bool {
 	return err == nil
 }
 
-func (v31) accepts(t *testing.T, with trustedKeys, token string) bool {
+func (v31) isAuthorized(t *testing.T, with trustedKeys, token string) bool {
 	t.Helper()
 	c, err := auth31.GetAccessController("token", options(t, with))
 	if err != nil {
@@ -585,7 +585,7 @@ func (o ownVerifier) starts(_ *testing.T, with trustedKeys) bool {
 	return err == nil
 }
 
-func (o ownVerifier) accepts(t *testing.T, with trustedKeys, signed string) bool {
+func (o ownVerifier) isAuthorized(t *testing.T, with trustedKeys, signed string) bool {
 	t.Helper()
 	v, err := o.verifier(with)
 	if err != nil {
@@ -618,7 +618,7 @@ func (v *v30) registry(t *testing.T, with trustedKeys) *registry.Registry {
 	return v.running[with]
 }
 
-func (v *v30) accepts(t *testing.T, with trustedKeys, token string) bool {
+func (v *v30) isAuthorized(t *testing.T, with trustedKeys, token string) bool {
 	t.Helper()
 	res, err := http.DefaultClient.Do(bearer(t.Context(), t, "http://"+v.registry(t, with).Host+"/v2/team/app/tags/list", token))
 	if err != nil {

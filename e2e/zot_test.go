@@ -50,9 +50,9 @@ func newZotVerifier(t *testing.T, certificate string) zotVerifier {
 	return zotVerifier{c.PublicKey}
 }
 
-// accepts returns nil if the token authorizes an action on a repository. Otherwise it returns an
+// authorize returns nil if the token authorizes an action on a repository. Otherwise it returns an
 // error.
-func (z zotVerifier) accepts(token, repository, action string) error {
+func (z zotVerifier) authorize(token, repository, action string) error {
 	var claims zotClaims
 	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return z.key, nil },
 		jwt.WithValidMethods([]string{"EdDSA", "ES256", "ES384", "RS256"}), jwt.WithIssuedAt())
@@ -117,19 +117,19 @@ func TestZot(t *testing.T) {
 		return body.Token
 	}
 	pull := ask("repository:public/app:pull")
-	if err := zot.accepts(pull, "public/app", "pull"); err != nil {
+	if err := zot.authorize(pull, "public/app", "pull"); err != nil {
 		t.Errorf("a pull: %v", err)
 	}
-	if err := zot.accepts(pull, "public/app", "push"); err == nil {
+	if err := zot.authorize(pull, "public/app", "push"); err == nil {
 		t.Error("a token to pull authorizes a push")
 	}
-	if err := zot.accepts(ask("repository::pull"), "", "pull"); err != nil {
+	if err := zot.authorize(ask("repository::pull"), "", "pull"); err != nil {
 		t.Errorf("the catalog: %v", err)
 	}
-	if err := zot.accepts(pull, "", "pull"); err == nil {
+	if err := zot.authorize(pull, "", "pull"); err == nil {
 		t.Error("a token to pull authorizes the catalog")
 	}
-	if err := zot.accepts(pull[:len(pull)-8]+"AAAAAAAA", "public/app", "pull"); err == nil {
+	if err := zot.authorize(pull[:len(pull)-8]+"AAAAAAAA", "public/app", "pull"); err == nil {
 		t.Error("a forged signature is accepted")
 	}
 }

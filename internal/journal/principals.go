@@ -74,8 +74,7 @@ func (k *principals) refOf(sum hash) (principalRef, bool) {
 	return ref, ok
 }
 
-// settle must be called after the transaction. The parameter reports whether the pending rows
-// were committed.
+// settle must be called after the transaction, with whether the pending rows were committed.
 func (k *principals) settle(committed bool) {
 	if committed {
 		for i := range k.pending {
