@@ -30,8 +30,9 @@ func (m *measurement) fill(ctx context.Context) error {
 	return m.size(ctx)
 }
 
-// write writes the missing entries, after the given number of existing entries. During this, it
-// merges their blocks. It also builds the index, except for the last entries.
+// write writes the entries that follow the existing ones. While it writes, it merges the blocks of
+// the new entries and adds the entries to the index. The last entries are left for the method
+// index.
 func (m *measurement) write(ctx context.Context, existing int) error {
 	const (
 		atOnce    = 512

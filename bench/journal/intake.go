@@ -26,8 +26,9 @@ func (r *latencies) percentile(p int) time.Duration { return r.took[(len(r.took)
 
 var sent atomic.Int64
 
-// record records events for the duration of a slice. Each of the senders sends one event at a
-// time. During this, record also builds the index and runs the given functions.
+// record runs senders for the time m.slice, and returns the latencies. Each sender records one
+// event at a time. While the senders run, record also builds the index and runs the given
+// functions.
 func (m *measurement) record(ctx context.Context, o *openDatabase, senders int, background ...func(context.Context)) (r latencies, err error) {
 	ctx, stop := context.WithTimeout(ctx, m.slice)
 	defer stop()
@@ -68,10 +69,10 @@ func (m *measurement) record(ctx context.Context, o *openDatabase, senders int, 
 	return r, err
 }
 
-// lag measures how many entries are not indexed after events at full rate. It does this twice: for
-// events that this process writes, and for events of other processes, which must be read from the
-// journal. It measures how fast the index catches up with the latter. Then it measures the delay of
-// the index at 1,000 events a second.
+// lag records events at full rate, and then measures how many of them are not indexed yet. It does
+// this twice: first as if this process wrote the events, then as if other processes wrote them, so
+// that they must be read from the journal. After the second time, it measures how fast the index
+// catches up. Then it measures the delay of the index at 1,000 events a second.
 func (m *measurement) lag(ctx context.Context) error {
 	var first, last journal.Position
 	for _, of := range []string{"this process", "others"} {
@@ -86,7 +87,7 @@ func (m *measurement) lag(ctx context.Context) error {
 			return err
 		}
 		first = m.set.Status()[0].Position
-		m.add(bar{value: float64(last - first), unit: ""}, "entries of %s that are not indexed after %s at full rate", of, time.Duration(m.rounds)*m.slice)
+		m.add(bar{value: float64(last - first), unit: ""}, "entries of %s, recorded at full rate for %s, that are not indexed yet", of, time.Duration(m.rounds)*m.slice)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -95,7 +96,7 @@ func (m *measurement) lag(ctx context.Context) error {
 	defer indexing.Wait()
 	defer stop()
 	began := time.Now()
-	const group = 256 // only whole groups are indexed
+	const group = 256 // the index is built by whole groups of entries
 	for m.set.Status()[0].Position < last-group && ctx.Err() == nil {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -137,7 +138,8 @@ func (m *measurement) follow(ctx context.Context) error {
 	return nil
 }
 
-// intake measures how fast events are recorded, and compares this with an empty journal, in turn.
+// intake measures how fast the full journal records events. It compares this rate with the rate of
+// an empty journal. Both journals are measured alternately.
 func (m *measurement) intake(ctx context.Context) (err error) {
 	empty, err := open(ctx, filepath.Join(m.work, "empty.db"), m.now())
 	if err != nil {
@@ -177,7 +179,8 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 func (o *openDatabase) maintain(ctx context.Context) { o.journal.Maintain(ctx, retention.Limits{}) }
 
 // retention measures the latency of events while the older half of the entries is removed. It
-// compares this with the latency while no entries are removed, in turn.
+// compares this latency with the latency while no entries are removed. Slices with and without
+// removal alternate.
 func (m *measurement) retention(ctx context.Context) error {
 	age := m.now().Sub(m.ci.time(m.entries / 2))
 	half := retention.Limit{Age: age}

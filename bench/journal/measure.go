@@ -45,7 +45,7 @@ type measurement struct {
 	work     string // a folder that is removed at the end
 	ci       *farm
 	bars     []bar
-	// profileTo is where the profile is written. It is nil after the profile has begun.
+	// profileTo is the destination of the profile. It becomes nil when the profile begins.
 	profileTo io.Writer
 }
 
@@ -115,7 +115,7 @@ func measure(ctx context.Context, s settings, progress io.Writer) (_ []bar, err 
 	return m.bars, nil
 }
 
-// open opens a database whose clock begins at a time.
+// open opens a database. The clock of its journal begins at the given time.
 func open(ctx context.Context, file string, now time.Time) (_ *openDatabase, err error) {
 	o := &openDatabase{file: file}
 	o.setClock(now)

@@ -35,7 +35,8 @@ type settings struct {
 	json    bool
 }
 
-// run returns the exit code: 0, 1 (a failure, or an answer without 2xx) or 2 (wrong usage).
+// run returns the exit code: 0, 1 (a failure, or an answer whose status is not 2xx) or 2 (wrong
+// usage).
 func run(ctx context.Context, arguments []string, out, problems io.Writer) int {
 	s, err := parse(arguments, problems)
 	if errors.Is(err, flag.ErrHelp) {
@@ -86,7 +87,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	flags.StringVar(&main.Name, "name", "", "name in the report (default: the host)")
 	flags.IntVar(&s.options.Connections, "connections", 16, "keep-alive connections, each with one request at a time")
 	flags.DurationVar(&s.options.Duration, "duration", 10*time.Second, "how long each target is measured, in total")
-	flags.DurationVar(&s.options.Settle, "settle", 200*time.Millisecond, "load before each measured slice, which is not counted")
+	flags.DurationVar(&s.options.Settle, "settle", 200*time.Millisecond, "how long to send requests before each measured slice, without counting them")
 	flags.Int64Var(&s.options.Requests, "requests", 0, "stop after this many requests instead of --duration")
 	flags.DurationVar(&s.slice, "slice", time.Second, "with --against: length of a turn")
 	flags.StringVar(&main.User, "user", "", "name to authenticate with")

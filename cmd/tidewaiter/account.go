@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// accountCommands returns the commands that users and robots have in common. The examples use the
-// sample name.
+// accountCommands returns the commands that users and robots have in common. The examples in their
+// help use the account name in sample.
 func accountCommands(kind policy.Kind, sample string) []command {
 	before := userOnly
 	if kind == policy.Robot {
@@ -167,8 +167,8 @@ func (s *session) printAccount(a *accounts.Account, err error, verb, state strin
 	return s.print(api.NewAccount(a), "%s %s %s", verb, a.Kind, a.Name)
 }
 
-// warnUnchecked prints a warning for each identity source that was unavailable during the check
-// whether another source has the name of the new account.
+// warnUnchecked prints a warning for each unavailable identity source. Nobody knows whether such a
+// source also has the name of the new account.
 func (s *session) warnUnchecked(a *accounts.Account) {
 	for _, source := range a.Unchecked {
 		s.warn("could not check whether another source has the name %s: %s", a.Login(), text.Escape(source))

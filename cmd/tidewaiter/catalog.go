@@ -350,7 +350,7 @@ func catalogHistory(f *flags) action {
 				case m.Seen:
 					row[1], row[2] = "", row[2]+" (seen by a pull, no push was reported)"
 					if m.Digest == "" {
-						row[2] = "missing (found by reconcile, no delete was reported)"
+						row[2] = "missing (noticed by reconcile, no delete was reported)"
 					}
 				case m.Digest == "":
 					row[2] = "deleted"
@@ -365,7 +365,7 @@ func catalogHistory(f *flags) action {
 	}
 }
 
-// eventCells returns the time of an event, and the name of who caused it.
+// eventCells returns the time of an event, and the name of the principal that caused the event.
 func eventCells(e catalog.Event) []string {
 	if e.Time.IsZero() {
 		return []string{"", ""}

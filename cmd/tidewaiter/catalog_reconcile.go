@@ -38,7 +38,8 @@ while the service runs.`,
 	}
 }
 
-// changeCatalog opens the journal for writing, and the catalog with the latest events.
+// changeCatalog opens the journal for writing. It also adds the latest events to the catalog, and
+// opens the catalog.
 func changeCatalog(s *session) error {
 	return open(s, &s.journal, func(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
 		db, err := marker.Open(ctx, cfg, false, slog.New(slog.DiscardHandler))
@@ -109,8 +110,8 @@ func rateFlag(f *flags) *float64 {
 	return rate
 }
 
-// registryClient returns a client of a registry. The subject is the actor of its requests in the
-// registry's events.
+// registryClient returns a client of a registry. When the client sends requests, the registry's
+// events name the subject as their actor.
 func (s *session) registryClient(service, subject string, rate float64) (*registryapi.Client, error) {
 	return app.NewRegistryClient(s.cfg, service, subject, rate, clock.Now)
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // createCertificate creates cert.pem and privatekey.pem in a folder. The certificate is a TLS
-// server certificate ("server"), or an expired TLS server certificate ("expired"). So it is not
-// suitable as a root.
+// server certificate ("server"), or an expired TLS server certificate ("expired"). Neither
+// certificate is suitable as a root.
 func createCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	checkCount(ts, neg, args, 2, 2)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -57,7 +57,7 @@ func (s *session) check(database, filesOnly bool) (err error) {
 	}
 	good := len(r.Errors) == 0
 	if s.printsJSON() {
-		// Never null in JSON.
+		// An empty list must be [] in JSON, not null.
 		r.Errors, r.Warnings = append(strictyaml.Problems{}, r.Errors...), append(strictyaml.Problems{}, r.Warnings...)
 		err = s.writeJSON(struct {
 			Good bool `json:"valid"`

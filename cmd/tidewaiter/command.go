@@ -12,19 +12,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// command describes a command. The tables of commands never change: a run of a command has its own
-// session, which has everything that the run reads and opens. The method build adds the flags and
-// runs the command.
+// command describes a command. The tables of commands never change. Each run of a command has a
+// session of its own, which holds everything that the run reads and opens. The method build adds
+// the flags and runs the command.
 type command struct {
 	use     string // the name and the arguments, such as "add NAME"; see arguments
 	short   string // one line for the list of commands in help
-	long    string // the first paragraphs of help; "": short
+	long    string // the first paragraphs of help; if "", help begins with short
 	example string // each line indented by two spaces
 	aliases []string
 	// earlierName is an earlier name of the command. If a user calls the command by this name, the
 	// error contains the new name and describes the change.
 	earlierName string
-	change      string    // for this error: how the behavior differs from the earlier command
+	change      string    // part of this error: how the behavior differs from the earlier command
 	sub         []command // a command with subcommands has no action
 
 	config bool // --config and --keys

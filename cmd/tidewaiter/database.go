@@ -94,7 +94,7 @@ command verifies only the journal on PostgreSQL.`,
 	}
 }
 
-// journalEnd is the JSON form of how a verified journal ends. Hashes are written as in
+// journalEnd is the JSON form of the end of a verified journal. Hashes are written as in
 // checkpoints.
 type journalEnd struct {
 	Entries int64            `json:"entries"`

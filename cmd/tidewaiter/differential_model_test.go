@@ -123,13 +123,13 @@ func canonicalSubject(text string) string {
 
 // caller is a principal with a credential.
 type caller struct {
-	as         string        // the subject of rules; "anonymous"
-	entry      directoryName // the entry whose DN is the name; nil: the name is not a DN
+	as         string        // as rules name the caller, such as user:ann; or "anonymous"
+	entry      directoryName // the entry whose DN is the name; nil if the name is not a DN
 	groups     []string
-	spelled    []string // the same groups in other spellings; nil: there is only one spelling
+	spelled    []string // the same groups in other spellings; nil if there is only one spelling
 	claims     map[string]any
 	login, key string
-	known      bool // a source knows the name without a credential, with groups and claims
+	known      bool // a source can find groups and claims by the name alone, without a credential
 }
 
 func (c *caller) subjects() []string {
@@ -190,7 +190,7 @@ type modelCondition struct {
 
 var errUnequal = errors.New("the condition cannot be evaluated")
 
-// areEqual reports whether two values are equal. Values of different types, lists and null cannot
+// areEqual reports whether two values are equal. Lists, null, and values of different types cannot
 // be compared.
 func areEqual(a, b any) (bool, error) {
 	switch a := a.(type) {
@@ -210,8 +210,8 @@ func areEqual(a, b any) (bool, error) {
 	return false, errUnequal
 }
 
-// listContains reports whether an item of the list is equal to a. If no item is equal and an item
-// cannot be compared with a, it returns an error.
+// listContains reports whether an item of the list is equal to the value. If no item is equal, and
+// some item cannot be compared with the value, listContains returns an error.
 func listContains(a any, list []any) (bool, error) {
 	var failed error
 	for _, b := range list {

@@ -196,8 +196,8 @@ policy: { rules: `+string(text)+` }
 	return cfg
 }
 
-// callers returns the callers that exist during the whole test, and a new caller for each other
-// source.
+// callers returns the callers that exist during the whole test. It adds a new caller for each
+// source whose callers are drawn at random.
 func (o *testService) callers(t *rapid.T) []*caller {
 	all := slices.Clone(o.fixed)
 	for _, source := range []string{"shop", "jobs", "people"} {
@@ -246,8 +246,8 @@ func (o *testService) corpUser(t *rapid.T) *caller {
 	return c
 }
 
-// staffUser returns a new user of a directory in which the user's name is the DN of the entry.
-// The user's groups are searched by another attribute, below two bases.
+// staffUser returns a new user of a directory in which the user's name is the DN of the entry. The
+// groups are found by the user's employeeID, in searches below two bases.
 func (o *testService) staffUser(t *rapid.T) *caller {
 	login := fmt.Sprint("staff-", o.n.Add(1))
 	own := directoryName{{"cn", login}, {"ou", "people"}, {"dc", "staff"}}
@@ -374,7 +374,7 @@ func (o *testService) setRules(t *rapid.T, tb testing.TB, rules []modelRule, bef
 }
 
 // principalJSON returns the fields that name the principal in a request to the API. If a source
-// knows the principal, its groups and claims are left out.
+// knows the principal, the request leaves out the principal's groups and claims.
 func (q *tokenRequest) principalJSON() string {
 	text := fmt.Sprintf(`"as": %q`, q.as)
 	if q.known {
@@ -420,7 +420,7 @@ func (o *testService) explain(t *rapid.T, q *tokenRequest) map[string][]string {
 	return e.granted()
 }
 
-// explainByFlags returns the actions granted according to explain of the command line.
+// explainByFlags returns the actions that the command explain reports as granted.
 func (o *testService) explainByFlags(t *rapid.T, tb testing.TB, q *tokenRequest, name string) []string {
 	args := []string{"explain", "--config", filepath.Join(o.dir, "tidewaiter.yaml"), "--output", "json", "--as", q.as, "--client", q.client, "--registry", q.registry}
 	if q.ip.IsValid() {

@@ -12,7 +12,7 @@ var errNotDuration = errors.New("must be a duration such as 90d, 12h or 30m")
 
 const (
 	day         = 24 * time.Hour
-	maxLifetime = 100 * 365 * day // for a longer lifetime, users give never
+	maxLifetime = 100 * 365 * day // for a longer lifetime, users give "never"
 )
 
 // lifetime is the value of a flag: a duration that begins now. The value 0 means that the lifetime

@@ -71,7 +71,7 @@ func (f *explainFlags) run(s *session) error {
 	named := len(f.principal.given) > 0
 	switch {
 	case !journal.IsBeginning(s.args[0]) && len(s.args) == 1 && !named:
-		return s.usageErrorf("%q is not the id of a decision: copy the id from a refusal, the log or the journal, like %s; its first 8 characters are enough. To explain a request, name the principal with --as", s.args[0], exampleID)
+		return s.usageErrorf("%q is not the id of a decision: an id looks like %s; copy it from a refusal, the log or the journal (the first 8 characters are enough). To explain a request, name the principal with --as", s.args[0], exampleID)
 	case !journal.IsBeginning(s.args[0]):
 		e, err = f.explainRequest(s)
 	case len(s.args) > 1 || named || f.query.registry != "" || *f.query.filesOnly || f.ip != "" || f.client != "" || !f.query.at.IsZero():

@@ -52,7 +52,7 @@ func (s *session) printExplanation(e *explain.Evaluation) {
 	switch {
 	case e.Today == nil:
 	case sameGrants(e.Results, e.Today.Results):
-		fmt.Fprintln(w, "\nThe policy has changed since, and grants the same.")
+		fmt.Fprintln(w, "\nThe policy has changed since then. The current policy grants the same actions.")
 	default:
 		fmt.Fprintf(w, "\n%s\n", p.bold("The current policy decides differently:"))
 		printResults(w, p, e.Today.Request, e.Today.Results, e.Today.Near)

@@ -110,7 +110,7 @@ func reachableAddress(address string) (at string, loopback bool, err error) {
 	if port == "0" || port == "" {
 		return "", false, errors.New("the listener has no fixed port in the config")
 	}
-	ip, _ := netip.ParseAddr(host) // the zero Addr for a name
+	ip, _ := netip.ParseAddr(host) // the zero Addr if the host is a name
 	switch {
 	case host == "" || ip == netip.IPv4Unspecified():
 		return net.JoinHostPort("127.0.0.1", port), true, nil

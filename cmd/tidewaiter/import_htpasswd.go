@@ -98,7 +98,8 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 	return nil
 }
 
-// userReader reads users of files, and the groups and claims that the config gives them.
+// userReader reads users from files. From the config, it reads the groups and claims of these
+// users.
 type userReader struct {
 	others    *sources.Set
 	unchecked []string       // unavailable sources, each with the reason
@@ -140,7 +141,7 @@ func (r *userReader) readUsers(ctx context.Context, file, groupFile string) (use
 
 // groupsOf returns the groups that the config has for a line, or the reason why the line cannot be
 // imported. If the account would have fewer groups or claims than the user has now, the result is
-// an error, because a deny could then no longer apply.
+// an error: a deny that names the lost group or claim would no longer apply.
 func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []string, err error) {
 	if err := checkName(e.Name); err != nil {
 		return nil, err

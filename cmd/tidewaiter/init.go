@@ -146,7 +146,7 @@ func printNextSteps(w io.Writer, r setup.Result, o setup.Options) error {
 // relativePath returns a path relative to the current folder, quoted for a shell.
 func relativePath(path string) string {
 	here, err := os.Getwd()
-	if err == nil && filepath.Dir(here) != here { // not in the folder /
+	if err == nil && filepath.Dir(here) != here { // in the folder /, the absolute path is clearer
 		if short, err := filepath.Rel(here, path); err == nil && !strings.HasPrefix(short, "..") {
 			path = short
 		}

@@ -70,7 +70,7 @@ registry, repository and time, and by the client's address if the registry repor
 				case strings.Contains(id, ":"):
 					return s.usageErrorf("%q is not the id of an entry; tidewaiter journal list --digest DIGEST lists the entries about a digest", id)
 				default:
-					return s.usageErrorf("%q is not the id of an entry: copy the id from the end of a line of tidewaiter journal list, from a refusal or the log, like %s; its first 8 characters are enough", id, exampleID)
+					return s.usageErrorf("%q is not the id of an entry: an id looks like %s; copy it from the end of a line of tidewaiter journal list, from a refusal or from the log (the first 8 characters are enough)", id, exampleID)
 				}
 			},
 			opens: readJournal,
@@ -158,7 +158,7 @@ func journalReindex(s *session) (err error) {
 	}
 	report := progress(s.errs, clock.Now)
 	err = derived.CatchUp(s.ctx, j, func(all []projection.Status) {
-		read, of := int64(0), int64(0) // each projection reads each entry
+		read, of := int64(0), int64(0) // in entries; each projection reads each entry once
 		for _, p := range all {
 			read, of = read+int64(p.Position), of+int64(p.Position)+p.Behind
 		}

@@ -86,7 +86,7 @@ func journalList(f *flags) action {
 }
 
 // exportCheckpoint ends an export with the last signed checkpoint, if there is one. With --output
-// json, the lines have entries alone.
+// json, it prints no checkpoint.
 func (s *session) exportCheckpoint(p *entryPrinter) error {
 	if p.export == nil || s.printsJSON() {
 		return nil
@@ -128,7 +128,7 @@ const (
 // entryList selects the entries that journal list prints.
 type entryList struct {
 	query    journal.Query
-	from, to journal.Position // 0: the beginning, the end
+	from, to journal.Position // 0 means the beginning for from, and the end for to
 	limit    int
 }
 
@@ -316,7 +316,8 @@ func parseTime(written string) (time.Time, error) {
 func meantAgo(written string) string {
 	bare := strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(written, "ago"), " "))
 	unit := strings.TrimLeft(bare, "0123456789 ")
-	// 3m are three minutes, so months cannot be guessed; a number alone can be a year.
+	// For months, there is no guess, because 3m means three minutes. For a number without a unit,
+	// there is none either, because the number can be a year.
 	if unit == "" || strings.HasPrefix(strings.ToLower(unit), "mo") || strings.ContainsAny(unit, "0123456789") {
 		return ""
 	}

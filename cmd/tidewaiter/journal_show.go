@@ -70,10 +70,11 @@ func journalShow(s *session) error {
 	return nil
 }
 
-// signIn returns the entry of the sign-in with which a client got the refresh token of the first
-// decision. Docker and other clients store such a token instead of the password, token or secret
-// that the user gave. If the decision has another credential, or if the journal no longer has the
-// sign-in, the result is nil.
+// signIn looks for the first decision among the entries. If a refresh token was presented for the
+// decision, signIn returns the entry of the sign-in at which a client got this token. Docker and
+// other clients store such a token instead of the password, token or secret that the user gave. If
+// the decision has another credential, or if the journal no longer has the sign-in, the result is
+// nil.
 func (s *session) signIn(entries []journal.Entry) (*journal.Entry, error) {
 	i := slices.IndexFunc(entries, func(e journal.Entry) bool { return e.Decision != nil })
 	if i < 0 {
@@ -84,7 +85,7 @@ func (s *session) signIn(entries []journal.Entry) (*journal.Entry, error) {
 	if !ok || id.UnmarshalText([]byte(written)) != nil {
 		return nil, nil
 	}
-	const around = time.Minute // the id has the time of the sign-in
+	const around = time.Minute // the token's id contains the time of the sign-in
 	q := journal.Query{
 		Kind: journal.KindChange, Action: credentials.ActionRefreshAdd, Since: id.Time().Add(-around), Until: id.Time().Add(around),
 		Only: func(e *journal.Entry) bool { return e.Change.To["id"] == written },
@@ -96,8 +97,8 @@ func (s *session) signIn(entries []journal.Entry) (*journal.Entry, error) {
 	return &page.Entries[0], nil
 }
 
-// signInRow returns a row for details: when and with which credential a client got the refresh
-// token of the decision.
+// signInRow returns a row for details. The row shows when a client got the refresh token that was
+// presented for the decision, and which credential the client presented to get it.
 func signInRow(e, signIn *journal.Entry) [][]string {
 	if e.Decision == nil || signIn == nil {
 		return nil

@@ -78,7 +78,7 @@ func (s *session) printVerified(v journal.Verified, err error, isPartial bool) e
 		result := struct {
 			Whole      bool             `json:"intact"`
 			First      journal.Position `json:"first"`
-			journalEnd                  // of the part that is intact
+			journalEnd                  // the end of the part that is intact
 			Blocks     int64            `json:"blocks"`
 			Removed    int64            `json:"removed,omitempty"` // entries that are not stored
 			Erased     int64            `json:"erased,omitempty"`  // entries without personal data

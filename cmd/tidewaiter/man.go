@@ -46,8 +46,8 @@ written to the folders man1 and man5, where man looks for them. Existing pages a
 	}
 }
 
-// manualPages adds the pages of a command and its subcommands. The command completion has one
-// page for all shells.
+// manualPages adds the pages of a command and its subcommands. The subcommands of "tidewaiter
+// completion" share one page.
 func manualPages(pages map[string][]byte, c *cobra.Command, program string) {
 	pages[filepath.Join("man1", pageName(c)+".1")] = manualPage(c, program)
 	if c.Name() == "completion" {

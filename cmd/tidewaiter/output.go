@@ -133,7 +133,7 @@ func printProblems(w io.Writer, problems strictyaml.Problems) {
 	sources := make(map[string][]byte)
 	p, terminal := paintFor(w), isTerminal(w)
 	for _, problem := range problems {
-		if problem.File == "" { // as other errors, which have no place either
+		if problem.File == "" { // printed like errors that have no place in a file
 			fmt.Fprint(w, p.bold("tidewaiter:")+" ")
 		}
 		if !terminal {

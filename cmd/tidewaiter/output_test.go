@@ -15,7 +15,7 @@ import (
 )
 
 // Strangers can choose names and claims. Invisible characters in them must not reach the terminal.
-// A program that decodes the JSON must get the same values as before.
+// A program that decodes the JSON must get the original values.
 func TestOutputIsPrintable(t *testing.T) {
 	for _, h := range texttest.All {
 		e := journal.Entry{Decision: &journal.Decision{

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// defaultAdvice is how far back advise reads the journal without --since.
+// defaultAdvice is the age of the oldest entries that the command advise reads without --since.
 const defaultAdvice = 90 * day
 
 func policyAdvise() command {
@@ -52,7 +52,7 @@ The command only reads, so it can run while the service runs.`,
 	}
 }
 
-// policyAdvice is what advise has found, and what it has read.
+// policyAdvice has the findings of the command advise, and describes the input that it has read.
 type policyAdvice struct {
 	policy      string // its ID
 	decisions   int64
@@ -117,8 +117,8 @@ func (s *session) addRepositories(u *advice.Usage) (bool, error) {
 	}
 }
 
-// unusedTokens returns the access tokens and secrets of robots that were created before the given
-// time, and were not used after it.
+// unusedTokens returns access tokens, and the secrets of robots. It selects those that were
+// created before the given time and were not used after that time.
 func (s *session) unusedTokens(since time.Time) (found []advice.Finding, err error) {
 	if err := open(s, &s.accounts, offline.ReadAccounts); err != nil {
 		return nil, err

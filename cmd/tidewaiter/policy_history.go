@@ -198,7 +198,7 @@ func duration(p *rulebook.Period) string {
 	since := formatSecond(p.Since)
 	switch {
 	case p.Since.IsZero():
-		return "not recorded as in force"
+		return "no record of when it was in force"
 	case p.Until.IsZero():
 		return "in force since " + since
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// defaultReplay is how far back decisions are replayed without --since.
+// defaultReplay is the age of the oldest decisions that are replayed without --since.
 const defaultReplay = 7 * day
 
 func policyReplay() command {
@@ -124,7 +124,7 @@ func (s *session) eachDecision(since, until time.Time, visit func(*journal.Entry
 			return err
 		}
 		if e.Position > last {
-			break // later decisions have no end on a busy service
+			break // on a busy service, reading newer decisions would never end
 		}
 		if report != nil && e.Position-reported >= 1024 {
 			reported = e.Position
@@ -193,7 +193,7 @@ func (s *session) printDifferences(list []replay.Difference) {
 	if more := len(list) - len(rows); more > 0 {
 		rows = append(rows, []string{fmt.Sprintf("%6d", scopes), "of " + count(more, "other principal", "other principals")})
 	}
-	_ = writeTable(s.out, rows) // an error of standard output is not reported
+	_ = writeTable(s.out, rows) // if standard output fails, there is nowhere to report it
 }
 
 // replayTitle describes a difference by its causes.

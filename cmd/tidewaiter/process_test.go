@@ -32,7 +32,7 @@ type process struct {
 	mu     sync.Mutex
 	grown  *sync.Cond
 	text   bytes.Buffer
-	read   int // how many bytes of text the command until has read
+	read   int // the number of bytes of text that waitForLine has searched
 	err    error
 	exited bool
 }

@@ -19,8 +19,8 @@ func roleCommand() command {
 }
 
 // roleCommands returns the commands for roles of the database, or for roles of a namespace. For
-// roles of a namespace, the namespace is the first argument. The examples use the sample
-// namespace.
+// roles of a namespace, the namespace is the first argument. The examples in help use the
+// namespace in sample.
 func roleCommands(path, argument, sample string) []command {
 	split := func(s *session) (namespace string, args []string) {
 		if argument == "" {

@@ -151,8 +151,8 @@ func contentFlags(f *flags) func(name string) rulebook.Content {
 	}
 }
 
-// addField adds a flag for a field of a rule or a role. It does not check the words of a list. If
-// the user gives the flag, the list is not nil, even if it is empty.
+// addField adds a flag for a field of a rule or a role. It accepts any words in a list. If the
+// user gives the flag, the list is not nil, even if it is empty.
 func addField(f *flags, flag, field, help string, into any) {
 	usage := strings.ToLower(help[:1]) + strings.TrimSuffix(strings.ReplaceAll(help[1:], "`", ""), ".")
 	switch v := into.(type) {

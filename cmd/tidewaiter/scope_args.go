@@ -54,7 +54,7 @@ func (s *session) parseScopes() ([]scope.Scope, []scope.Ignored, error) {
 }
 
 // checkWithoutRegistry returns a usage error if the name of a repository begins with a registry.
-// If the name only looks like that, it prints a note.
+// If the name may begin with a registry, but this is not certain, it prints a note.
 func (s *session) checkWithoutRegistry(name string) error {
 	host, repository, sure := text.WithoutRegistry(name)
 	switch {
@@ -181,7 +181,8 @@ func filesOnlyFlag(f *flags) *bool {
 	return f.Bool("files-only", false, "ignore rules in the database, and rules of namespaces")
 }
 
-// hintFilesOnly adds to an error of the database that --files-only works without the database.
+// hintFilesOnly adds a hint to an error of the database: use --files-only, which needs no
+// database.
 func hintFilesOnly(err error) error {
 	if err == nil {
 		return nil
