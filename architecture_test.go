@@ -213,8 +213,7 @@ func TestAPIsFitOnAScreen(t *testing.T) {
 	}
 }
 
-// scripts/test must run every package that starts goroutines or has locks under the race
-// detector.
+// scripts/test must use the race detector for every package that has locks or starts goroutines.
 func TestPackagesWithGoroutinesRunUnderTheRaceDetector(t *testing.T) {
 	script, err := os.ReadFile("scripts/test")
 	if err != nil {
@@ -461,8 +460,8 @@ var mayInspectText = map[string]string{
 }
 
 // Foreign text is made safe to print in one package. In earlier versions, twenty functions did
-// this, with different rules. Some of them did not remove bidirectional control characters, or
-// split a character.
+// this, with different rules. Some of them kept bidirectional control characters, and some cut a
+// character into two parts.
 func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
 	forbidden := map[string][]string{
 		"unicode": {"IsPrint", "IsGraphic", "IsControl"},

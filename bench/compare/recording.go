@@ -104,7 +104,7 @@ func processorTimes(servers []*server) (all []time.Duration, err error) {
 	return all, nil
 }
 
-// awaitIndex waits until a server has indexed its journal, but for the last group.
+// awaitIndex waits until a server has indexed all of its journal except the last group of entries.
 func awaitIndex(ctx context.Context, s *server) error {
 	for {
 		behind, err := s.count(ctx, `tidewaiter_projection_behind{projection="search"}`)

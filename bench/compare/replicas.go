@@ -43,8 +43,8 @@ func (m *measurement) measureReplicas(ctx context.Context) (err error) {
 	return m.measureOutage(ctx, p, both, c)
 }
 
-// measureRevocations revokes tokens and disables users repeatedly. It measures how long after each
-// command a server still issues a token for them.
+// measureRevocations revokes tokens and disables users repeatedly. It measures the time from the
+// start of a command until both servers refuse the token.
 func (m *measurement) measureRevocations(ctx context.Context, both []*server) error {
 	for what, do := range map[string]func(who, token string) []string{
 		"revoking":  func(who, token string) []string { return []string{"token", "revoke", "--user", who} },
@@ -170,7 +170,7 @@ func awaitRefusal(ctx context.Context, address, who, secret string, want int) er
 		}
 		if status != http.StatusOK {
 			if status != want {
-				return fmt.Errorf("%s is answered %d, not %d", who, status, want)
+				return fmt.Errorf("the answer to %s has status %d, not %d", who, status, want)
 			}
 			return nil
 		}
@@ -275,7 +275,7 @@ func (m *measurement) measureOutage(ctx context.Context, p *postgres, both []*se
 	}{{user, password, 200}, {user, c.token, 200}, {c.robot, c.secret, 200}, {user, "a wrong password", 401}, {c.robot, c.token, 401}} {
 		for _, s := range both {
 			if status, _, err := requestToken(ctx, s.address, one.who, one.secret); err != nil || status != one.want {
-				return fmt.Errorf("after the outage %s is answered %d, not %d: %w", one.who, status, one.want, err)
+				return fmt.Errorf("after the outage, the answer to %s has status %d, not %d: %w", one.who, status, one.want, err)
 			}
 		}
 	}
@@ -298,9 +298,9 @@ func (m *measurement) measureOutage(ctx context.Context, p *postgres, both []*se
 		Beside: fmt.Sprintf("%.0f/s; p99 %.0f µs; answered %v; %.0f decisions lost and counted", r.Rate(), drive.P99(r), r.Status, lost),
 	})
 	m.add(bar{
-		What: "other requests without a 503 with Retry-After", Value: float64(others), AtMost: number(0),
+		What: "uncached requests whose answer was not a 503 with Retry-After", Value: float64(others), AtMost: number(0),
 		Beside: fmt.Sprintf("%v; longest %s", answers, longest.Round(time.Millisecond)),
 	})
-	m.add(bar{What: "from its return until an uncached robot gets a token", Unit: "s", Value: well.Seconds(), decimals: 2})
+	m.add(bar{What: "from the return of PostgreSQL until an uncached robot gets a token", Unit: "s", Value: well.Seconds(), decimals: 2})
 	return nil
 }

@@ -117,7 +117,7 @@ func (m *measurement) besideSpray(ctx context.Context, name string, c sprayCase,
 	what := "first sign-ins during a flood: " + c.what
 	m.add(bar{
 		What: fmt.Sprintf("%s, of %d", what, people), Value: float64(statuses[http.StatusOK]), AtLeast: number(float64(people)),
-		Beside: fmt.Sprintf("statuses %v; in %.0f s %.0f passwords were hashed and %.0f unknown names were not; the flood was answered %v",
+		Beside: fmt.Sprintf("statuses %v; in %.0f s, %.0f passwords were hashed and %.0f unknown names were refused without a hash; the flood was answered %v",
 			statuses, lasted.Seconds(), after[0]-before[0], after[1]-before[1], flood.statuses),
 	})
 	m.add(bar{What: what + ", p50", Unit: "ms", Value: waits.Median, Spread: waits})

@@ -144,7 +144,8 @@ func newReader(s *server, rules int) (*swapper, error) {
 	return &swapper{server: s, what: "the config reread", rules: rules, change: change}, nil
 }
 
-// book is the rulebook in a server's database. This process has opened it, not the server.
+// book is the rulebook in a server's database. This process opens the database itself, and does
+// not go through the server.
 type book struct {
 	db       *store.DB
 	journal  *journal.Journal

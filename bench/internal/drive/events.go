@@ -39,7 +39,8 @@ func newEvents() *numberedEvents {
 // writeNext writes the id and time of a new event into a request.
 func (e *numberedEvents) writeNext(request []byte, now time.Time) []byte {
 	var id [16]byte
-	// A registry's ids are random, so the number is at the end.
+	// The ids of a registry are random in all bytes. The number makes the last bytes of these ids
+	// differ, too.
 	copy(id[:8], e.run[:])
 	n := e.sent.Add(1) * 0x9e3779b97f4a7c15
 	binary.BigEndian.PutUint64(id[8:], n)

@@ -37,9 +37,9 @@ type response struct {
 	close  bool  // the server closes the connection after it
 }
 
-// reader reads HTTP/1.1 answers to GET and POST, one at a time, and keeps none of their text.
-// The reader checks the end of an answer strictly. After a wrong end, bytes of one answer would
-// count as the next answer.
+// reader reads HTTP/1.1 answers to GET and POST, one at a time, and keeps none of their text. The
+// reader checks the end of an answer strictly. If the reader accepted a wrong end, bytes of one
+// answer would count as the next answer.
 type reader struct {
 	from       io.Reader
 	buf        []byte

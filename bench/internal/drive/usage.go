@@ -15,7 +15,7 @@ import (
 const tick = 10 * time.Millisecond
 
 // usage returns the processor time that the target's process uses in the window. It waits until
-// all workers in the group running have ended.
+// all workers of the wait group have ended.
 func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) (time.Duration, error) {
 	if t.process == 0 {
 		running.Wait()
@@ -38,7 +38,7 @@ func Usage(process int) (time.Duration, error) {
 	}
 	// The second field is the program's name in parentheses. The name can contain any characters.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	const user, system = 14 - 3, 15 - 3 // proc(5) counts from 1; two are removed
+	const user, system = 14 - 3, 15 - 3 // proc(5) counts from 1; fields 1 and 2 are removed
 	if len(fields) <= system {
 		return 0, errors.New("reading a process's time: too few fields")
 	}
