@@ -281,7 +281,7 @@ func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, 
 		return nil, "", fmt.Errorf("%w: no key is known by the kid %s", ErrUntrusted, quote(kid))
 	}
 	if !fitsAny(key.public, alg) || key.alg != "" && key.alg != alg {
-		return nil, "", fmt.Errorf("%w: %s is not for the key that it names", ErrAlgorithm, alg)
+		return nil, "", fmt.Errorf("%w: the token names a key that cannot be used with %s", ErrAlgorithm, alg)
 	}
 	return key.public, alg, nil
 }

@@ -25,9 +25,9 @@
 // server.Caller authenticates requests in the same way as the token endpoint does. Errors are
 // problem details (RFC 9457), which problem.go creates. Errors never repeat a value of the
 // request, because the value may be a secret. Lists have pages (page.go), changes can be
-// conditional (version.go), and creations can be repeated (created.go). Requests that a browser
-// sends for a page of another origin are refused. The size of a body and the duration of a
-// request are limited.
+// conditional (version.go), and creations can be repeated (created.go). If a
+// page of another origin makes a browser send a request, the request is refused. The size of a
+// body and the duration of a request are limited.
 package api
 
 import (

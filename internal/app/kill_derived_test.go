@@ -176,8 +176,8 @@ func addRow(rows map[string]bool, table string, row []any, stored map[journal.Po
 	}
 }
 
-// placesIn returns the places in a group that a row of the search index has: a byte for each, or a
-// set of 256 bits.
+// placesIn decodes a row of the search index, and returns the places in its group. The row has one
+// byte for each place, or a set of 256 bits.
 func placesIn(places []byte) (list []int) {
 	if len(places) < 32 {
 		for _, place := range places {

@@ -111,7 +111,7 @@ func nameAreas(f filled, kind string) (areas []area, unclear string) {
 			return all, fmt.Sprintf("%q is not a valid pattern: correct it", text)
 		}
 		source = globSource(m.text)
-		hint = fmt.Sprintf("%q would become more than %d patterns: write * in place of ? and classes, or the names that are needed", text, maxNames)
+		hint = fmt.Sprintf("%q would become more than %d patterns: replace ? and classes with *, or list the names that are needed", text, maxNames)
 	}
 	if _, err := regexp.Compile(source); err != nil && !strings.ContainsFunc(source, isMark) {
 		return nil, "" // it never matches
@@ -136,7 +136,7 @@ func nameAreas(f filled, kind string) (areas []area, unclear string) {
 		areas = append(areas, a)
 	}
 	if areas = tidy(areas); len(areas) > maxNames {
-		return all, fmt.Sprintf("%q would become %d patterns: write * in place of ? and classes, or the names that are needed", text, len(areas))
+		return all, fmt.Sprintf("%q would become %d patterns: replace ? and classes with *, or list the names that are needed", text, len(areas))
 	}
 	return areas, unclear
 }

@@ -56,8 +56,8 @@ type rule struct {
 //   - If refusal and allow have only some names in common, a deny is written for the common
 //     names, or the allow is written for the names that are not common.
 //
-// A deny applies only to requests that are refused by their first matching entry. An allow
-// excludes only such requests. So each rule is correct, whether the other rules exist or not.
+// A deny refuses only requests that are refused by their first matching entry. The exceptions of
+// an allow are only for such requests, too. So each rule is correct, whether the other rules exist or not.
 type ordering struct {
 	entries  []entry
 	action   scope.Actions

@@ -12,8 +12,8 @@ import (
 
 // Select returns the entries between two positions that a query selects, in order. If the second
 // position is 0, it stands for the current end. Like Read, while the loop body runs, Select needs
-// the memory of one block, but no database connection. It skips the blocks before the first and
-// after the last block that overlap the query's time range.
+// the memory of one block, but no database connection. If the query has a time range, Select reads
+// only from the first to the last block that overlaps this range.
 func (j *Journal) Select(ctx context.Context, q Query, from, to Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		first, last, err := j.selectRange(ctx, q)

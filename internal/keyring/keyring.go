@@ -88,7 +88,7 @@ type leaves struct {
 	// The leaves are valid from the first time on. After the second time, a token of the
 	// longest lifetime would outlive them.
 	from, until time.Time
-	last        bool // they expire with the root, so leaves with a later expiry are impossible
+	last        bool // the leaves expire with the root, so no leaves can expire later
 }
 
 // canSign reports whether the leaves can sign a token of the longest lifetime now. They cannot if

@@ -162,8 +162,8 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	return err
 }
 
-// spendOf spends a slot of one class. If an attempt may be counted only in memory, unprovenKey
-// equals provenKey. Otherwise it is "".
+// spendOf spends a slot of one class. If it is enough to count an attempt in memory,
+// unprovenKey equals provenKey. Otherwise it is "".
 func (b *Budget) spendOf(ctx context.Context, class, account, unprovenKey, provenKey string, tries int, check func(more func() error) (Verdict, error)) error {
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)

@@ -56,7 +56,8 @@ func merge(files policy.Source, c *contents) (policy.Source, error) {
 		return policy.Source{}, wrong
 	}
 	// If the name of a rule of a namespace or of a built-in rule is taken, the rule gets another
-	// name. Otherwise owners could prevent a new policy by the name of a namespace.
+	// name. Otherwise an owner could create a namespace with such a name that a new policy would be
+	// rejected.
 	for _, list := range [...][]policy.Rule{c.namespaceRules, builtIn} {
 		for _, r := range list {
 			for name, n := r.Name, 2; taken[r.Name] != nil; n++ {

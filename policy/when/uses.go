@@ -27,8 +27,8 @@ type Use struct {
 }
 
 // Uses returns the places in a condition that require a claim to have certain types. A caller
-// that knows the types of claims can check them. Comparisons with null or with values of
-// unknown type are not included.
+// that knows the types of the claims can check these places. Comparisons with null or with values
+// of unknown type are not included.
 func Uses(of policy.Condition) []Use {
 	c, ok := of.(*condition)
 	if !ok {

@@ -247,10 +247,10 @@ func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.
 	return identity.Verified{}, p.checkSignature(ctx, t, t.refuse("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
 }
 
-// checkSignature verifies the signature of a token. If the token is already refused for a known
-// problem, a valid signature marks this refusal, so that the client gets the reason. If the
-// signature is wrong or cannot be checked, the token is refused with the known reason, without
-// the mark.
+// checkSignature verifies the signature of a token. If the token has a known problem and the
+// signature is valid, checkSignature marks the error knownProblem, so that the client gets the
+// reason. If the signature is wrong or cannot be checked, checkSignature returns knownProblem
+// without the mark.
 func (p *Provider) checkSignature(ctx context.Context, t *unverified, knownProblem error) error {
 	err := p.signature(ctx, t)
 	switch r, ok := errors.AsType[*refusal](knownProblem); {
