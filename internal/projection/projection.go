@@ -65,9 +65,9 @@ type Definition struct {
 	// is reached.
 	Step journal.Position
 
-	// Apply writes the selected entries, in the order of their positions. It returns the first error of the
-	// sequence unchanged. After Apply, the new position is written, and the transaction is
-	// committed.
+	// Apply writes the selected entries in the order of their positions. It returns the first
+	// error of the sequence unchanged. After Apply, the new position is written, and the
+	// transaction is committed.
 	Apply func(ctx context.Context, tx Tx, entries iter.Seq2[journal.Entry, error]) error
 
 	// Collector, if it is not nil, has the last entries that this process wrote.
