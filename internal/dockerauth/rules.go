@@ -57,7 +57,8 @@ type rule struct {
 //     names, or the allow is written for the names that are not common.
 //
 // A deny refuses only requests that are refused by their first matching entry. The exceptions of
-// an allow are only for such requests, too. So each rule is correct, whether the other rules exist or not.
+// an allow are only for such requests, too. So each rule is correct, whether the other rules exist
+// or not.
 type ordering struct {
 	entries  []entry
 	action   scope.Actions
