@@ -80,6 +80,7 @@ var mayImport = map[string][]string{
 	"internal/delivery/signature":     nil,
 	"internal/delivery":               {"internal/admin", "internal/delivery/signature", "internal/endpoint", "internal/journal", "internal/store", "policy", "scope"},
 	"internal/reconcile":              {"internal/admin", "internal/catalog", "internal/journal", "internal/registryapi"},
+	"internal/manifests":              {"internal/admin", "internal/catalog", "internal/journal", "internal/registryapi"},
 	"internal/registryapi":            {"internal/endpoint", "internal/keyring", "scope", "token"},
 	"internal/search":                 {"internal/journal", "internal/journal/index", "internal/projection", "internal/store", "policy"},
 	"internal/rulebook":               {"internal/admin", "internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},

@@ -20,6 +20,9 @@
 //	                              internal/projection derives data from the journal. There are two
 //	                              projections: internal/search is an index of the entries, and
 //	                              internal/catalog lists the content of the registries.
+//	                              internal/reconcile compares a registry with the catalog.
+//	                              internal/manifests deletes manifests and sets tags back. Both
+//	                              call a registry through internal/registryapi.
 //	                              internal/delivery sends entries to webhooks
 //
 // server handles the HTTP request for a token. Only issuer turns that request into an answer:

@@ -72,14 +72,9 @@ digest.`,
 			short:   "List which manifests a tag had, the newest first",
 			example: "  tidewaiter catalog history team/app:latest",
 			opens:   readJournal,
-			before: func(s *session) error {
-				if _, tag, digest := splitReference(s.args[0]); tag == "" || digest != "" {
-					return s.usageErrorf("give a repository and a tag, as team/app:v1")
-				}
-				return s.checkWithoutRegistry(s.args[0])
-			},
-			flags: catalogHistory,
-		}, reconcileCommand()},
+			before:  checkTagArgument,
+			flags:   catalogHistory,
+		}, reconcileCommand(), deleteCommand(), rollbackCommand()},
 	}
 }
 

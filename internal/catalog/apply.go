@@ -33,6 +33,11 @@ func apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[journal.Entr
 			}
 			continue
 		}
+		if e.Change != nil && e.Change.Action == deleteAction {
+			if err := b.addDelete(ctx, &e); err != nil {
+				return err
+			}
+		}
 		r, ok := reportOf(&e)
 		if !ok {
 			continue

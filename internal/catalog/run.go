@@ -17,6 +17,14 @@ import (
 // RunAction is the action of the journal's entries about a Run.
 const RunAction = "catalog.reconcile"
 
+const deleteAction = "catalog.delete"
+
+// DeleteChange returns the change in the journal that stands for the delete of a manifest by
+// Tidewaiter itself. The catalog applies it, so that it does not depend on the registry's events.
+func DeleteChange(repository, digest string, from map[string]any) *journal.Change {
+	return &journal.Change{Action: deleteAction, Target: repository + "@" + digest, From: from}
+}
+
 // Run is what a comparison of a registry with the catalog has found. A long run has several parts,
 // each with an entry of its own in the journal. The catalog applies the findings of each part, so a
 // catalog that is rebuilt has them, too.
@@ -169,6 +177,18 @@ func (b *batch) addRun(ctx context.Context, e *journal.Entry, run *Run) error {
 		}
 	}
 	return nil
+}
+
+// addDelete records in the rows that Tidewaiter deleted a manifest.
+func (b *batch) addDelete(ctx context.Context, e *journal.Entry) error {
+	repository, digest, ok := strings.Cut(e.Change.Target, "@")
+	if !ok || digest == "" || strings.Contains(repository, nul) {
+		return nil
+	}
+	// As in addRun, a push after the delete can have an earlier time.
+	return b.add(ctx, newReport(e, notification.Event{
+		Time: e.Time.Add(-grace), Action: notification.Delete, Repository: repository, Digest: digest, Actor: e.Change.Actor,
+	}))
 }
 
 // missTag records in the rows that the registry does not have a tag.

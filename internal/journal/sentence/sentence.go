@@ -84,6 +84,8 @@ var sentences = map[string]string{
 	"policy.load": "rules of {target} came into force[, {rules} in all][, added {added}][, changed {changed}][, removed {removed}]" +
 		"[, roles added {roles_added}][, roles changed {roles_changed}][, roles removed {roles_removed}][, {reordered}]",
 	"policy.refuse":     "{target} did not come into force[: {problems}]",
+	"catalog.delete":    "manifest {target} deleted[, with the tags {from.tags}]",
+	"catalog.rollback":  "tag {target} set back to {digest}[, had {from.digest}]",
 	"catalog.reconcile": "registry {target} compared with the catalog[, repositories: {repositories}][, tags: {tags}][, differences: {differences}][, failed requests: {failed}][, {unfinished}]",
 
 	"journal.lost":    "entries lost: {entries}",
