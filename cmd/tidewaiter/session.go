@@ -85,9 +85,9 @@ func (s *session) runSteps(cmd *cobra.Command, args []string, steps []action) (e
 // addHint adds a hint to an error: the command that solves the problem.
 func (s *session) addHint(err error) error {
 	missing, isMissing := errors.AsType[*admin.NotFoundError](err)
-	// An error with text after the missing name has advice already.
+	// If an error has text after the missing name, this text is a hint already.
 	if isMissing && missing.Kind == "user" && s.cfg != nil && strings.HasSuffix(err.Error(), missing.Error()) {
-		// The accounts are not asked again.
+		// The accounts do not have the name, so only the other identity sources are searched.
 		if p, e := offline.Sources(s.cfg, nil).Find(s.ctx, missing.Name); e == nil {
 			return fmt.Errorf("%w in the accounts: the user is in the identity source %s, which this command does not change", err, text.Name(p.Source))
 		}
@@ -143,7 +143,7 @@ func readRules(s *session) error { return open(s, &s.rules, offline.ReadRulebook
 
 func changeRules(s *session) error { return open(s, &s.rules, offline.OpenRulebook) }
 
-// loadRules opens the rulebook with the policy of files and database.
+// loadRules opens the rulebook with the rules of the policy files and of the database.
 func loadRules(s *session) error { return open(s, &s.rules, offline.LoadRulebook) }
 
 // openHistory is loadRules for commands that need the history of the policy, which is in the
@@ -218,7 +218,8 @@ func operator() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
 	}
-	return "uid-" + strconv.Itoa(os.Getuid()) // users of containers often have no name
+	// In a container, the operating system's user often has no name.
+	return "uid-" + strconv.Itoa(os.Getuid())
 }
 
 func (s *session) usageErrorf(format string, args ...any) error {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The commands of docs/teams.md must create the files of the page, and print the output that the
-// page shows.
+// The page docs/teams.md shows commands, files and output. The commands must create these files
+// and print this output.
 func TestThePageOfTeamsCanBeFollowed(t *testing.T) {
 	r := openTranscript(t, "../../docs/teams.md")
 	root := r.dir // like a clone of the repository

@@ -11,8 +11,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The command check must find each of these errors in the policy of examples/teams, and print its
-// place and a suggestion.
+// For each of these errors in the policy of examples/teams, `tidewaiter check` must print the
+// place of the error and a suggestion.
 func TestErrorsInThePolicyOfTeams(t *testing.T) {
 	const (
 		config   = "tidewaiter.yaml"

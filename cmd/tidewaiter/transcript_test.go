@@ -14,7 +14,7 @@ type transcript struct {
 	*testing.T
 	file, text string
 	dir        string // where commands run
-	asked      int    // how many commands with output on the page were run
+	asked      int    // how many commands were run whose output the page shows
 }
 
 func openTranscript(t *testing.T, file string) *transcript {

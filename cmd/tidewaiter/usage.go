@@ -109,7 +109,8 @@ func suggest(cmd *cobra.Command, typed string) string {
 	var meant []string
 	for _, sub := range cmd.Commands() {
 		if slices.Contains(sub.SuggestFor, typed) {
-			meant = append(meant, text.Quote(sub.Name())) // get means show, not set
+			// A user who types get means show, although set is more similar.
+			meant = append(meant, text.Quote(sub.Name()))
 		}
 	}
 	if near := cmd.SuggestionsFor(typed); len(meant) == 0 && len(near) > 0 {

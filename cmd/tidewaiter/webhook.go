@@ -20,7 +20,7 @@ func webhookCommand() command {
 		short: "Manage the delivery to webhooks",
 		sub: []command{{
 			use:   "list",
-			short: "List the webhooks and what they wait for",
+			short: "List the webhooks and the entries that wait for delivery",
 			long: `List the webhooks of the config: whether they work, how many entries of the journal
 they are behind, and the time of the oldest entry that waits.`,
 			example: "  tidewaiter webhook list",
@@ -43,7 +43,7 @@ the webhook did not accept the message.`,
 			run:     webhookTest,
 		}, {
 			use:   "resend NAME",
-			short: "Send the entries since a time again",
+			short: "Resend the entries since a time",
 			long: `Send all entries since a time again, in order and with the same ids. Entries that
 the journal no longer has are not sent. The service begins within a second.`,
 			example: `  tidewaiter webhook resend ci --since 2h

@@ -115,7 +115,7 @@ func (a *API) webhookRoutes() {
 		func(ctx context.Context, caller admin.Actor, in *NamePath) (webhook, error) {
 			return a.changeWebhook(ctx, caller, in.Name, a.Delivery().Disable)
 		})
-	contentRoute(a, tagWebhooks, operation("resend-to-webhook", "POST /webhooks/{name}/resend", "Send the entries since a time again", "Entries that the journal no longer has are not sent."),
+	contentRoute(a, tagWebhooks, operation("resend-to-webhook", "POST /webhooks/{name}/resend", "Resend the entries since a time", "Entries that the journal no longer has are not sent."),
 		func(ctx context.Context, caller admin.Actor, in *resendEntries) (webhook, error) {
 			return a.changeWebhook(ctx, caller, in.Name, func(ctx context.Context, by admin.Actor, name string) error {
 				return a.Delivery().Resend(ctx, by, name, in.Body.Since)
