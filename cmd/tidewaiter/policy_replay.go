@@ -33,15 +33,24 @@ recorded time, address and client. A decision that depends on something that was
 counted as not judged, with the reason. The command only reads, so it can run while the service runs.`,
 		example: `  tidewaiter policy replay --since 7d --candidate policy/new.yaml
   tidewaiter policy replay --since 2026-11-01 --output json
-  tidewaiter policy replay --config changed.yaml`,
+  tidewaiter policy replay --config changed.yaml
+  tidewaiter policy replay --shadow`,
 		opens: readJournal,
 		flags: func(f *flags) action {
 			candidate := f.list("candidate", "a `file` with roles and rules at its top, instead of the files of the config")
 			f.completeFiles("candidate", "yaml", "yml", "json")
+			shadow := f.Bool("shadow", false, "judge by the shadow policy of the config (policy.shadow)")
+			f.oneOf("candidate", "shadow")
 			since, until := decisionRange(f, defaultReplay)
 			filesOnly := filesOnlyFlag(f)
 			return func(s *session) error {
-				p, err := s.candidatePolicy(*candidate, *filesOnly)
+				files := *candidate
+				if *shadow {
+					if files = s.cfg.Shadow; len(files) == 0 {
+						return fmt.Errorf("%s has no shadow policy: name its files in policy.shadow", s.cfg.File)
+					}
+				}
+				p, err := s.candidatePolicy(files, *filesOnly)
 				if err != nil {
 					return err
 				}

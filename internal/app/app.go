@@ -36,6 +36,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
+	"github.com/tidewaiter/tidewaiter/internal/replay"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/search"
 	"github.com/tidewaiter/tidewaiter/internal/server"
@@ -76,6 +77,8 @@ type App struct {
 	budgets           atomic.Bool      // whether any directory has a limit of wrong passwords
 	accounts          *accounts.Accounts
 	rulebook          *rulebook.Rulebook
+	shadow            *replay.Shadow
+	shadowFiles       atomic.Pointer[policy.Source] // nil: no shadow policy
 	issuer            *issuer.Issuer
 	metrics           *prometheus.Registry
 	counts            *server.Metrics
@@ -120,6 +123,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.log = slog.New(outageFilter{o.Log.Handler(), a.outage})
 	o.Hashing.Now = o.Now
 	a.hashing = password.New(o.Hashing)
+	a.shadow = replay.NewShadow(a.log, o.Now)
 	a.counts, a.misconfigurations = server.NewMetrics(), server.NewMisconfigurations()
 	a.limits = ratestore.New(a.database.Load)
 
@@ -166,9 +170,11 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, errors.Join(err, a.journal.Close(ctx), a.db.Close())
 	}
+	a.readShadow(cfg)
 	next.live.Policy = a.rulebook.Policy()
+	next.live.Shadow = a.shadowBeside(next.live.Policy)
 	a.metrics = newMetrics(a)
-	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
+	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now, Shadow: a.shadow.Judge})
 	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Catalog: a.catalog, Delivery: a.Delivery, Stopping: a.stopping, Find: a.find, VerifyIDToken: a.verifyIDToken, Now: o.Now})
 	a.server.Store(a.newServer(cfg))
 	a.rulebook.RecordFiles(ctx)
@@ -204,8 +210,9 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 		next.delivery, err = a.newDelivery(cfg)
 	}
 	if err == nil {
+		a.readShadow(cfg)
 		err = a.rulebook.Reload(ctx, filesOf(cfg), func(p *policy.Policy) {
-			next.live.Policy = p
+			next.live.Policy, next.live.Shadow = p, a.shadowBeside(p)
 			a.issuer.Swap(func(issuer.Live) issuer.Live { return next.live })
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/replay"
 )
 
 // newMetrics registers all metrics. No label contains a name of a user, an address or a
@@ -64,6 +65,18 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.connectionStats().Refused) })
 	gauge("tidewaiter_policy_rules", "Rules of the policy in force.",
 		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
+	shadow := func(result string, value func(replay.ShadowStats) int64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tidewaiter_shadow_decisions_total", Help: "Requests that the shadow policy judged, by the difference from the policy in force.",
+			ConstLabels: prometheus.Labels{"result": result},
+		}, func() float64 { return float64(value(a.shadow.Stats())) }))
+	}
+	shadow("same", func(s replay.ShadowStats) int64 { return s.Same })
+	shadow("refused", func(s replay.ShadowStats) int64 { return s.Refused })
+	shadow("allowed", func(s replay.ShadowStats) int64 { return s.Allowed })
+	shadow("failed", func(s replay.ShadowStats) int64 { return s.Failed })
+	gauge("tidewaiter_shadow_policy_rules", "Rules of the shadow policy; 0 without a shadow policy, or if its files have errors.",
+		func() float64 { return float64(a.issuer.Live().Shadow.Len()) })
 	gauge("tidewaiter_policy_last_reload_successful", "1 if the current files and database are in force, 0 if an older policy is in force.",
 		func() float64 {
 			if a.reasonNotInForce() != nil {

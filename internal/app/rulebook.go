@@ -19,7 +19,7 @@ func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Ru
 		DeleteOwned: accounts.DeleteOwned, OnNamespaceDeleted: func() { a.accounts.Credentials.Forget() },
 		Changed: func(p *policy.Policy) {
 			a.issuer.Swap(func(l issuer.Live) issuer.Live {
-				l.Policy = p
+				l.Policy, l.Shadow = p, a.shadowBeside(p)
 				return l
 			})
 		},

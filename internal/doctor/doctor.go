@@ -47,6 +47,7 @@ func Check(ctx context.Context, cfg *config.Config, o Options) (Report, error) {
 	c.journalKey()
 	set := c.buildSources()
 	c.checkSubjects(set)
+	c.checkShadow()
 	c.checkClaims(set)
 	if o.FilesOnly {
 		return c.Report, nil

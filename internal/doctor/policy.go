@@ -41,6 +41,23 @@ func (c *checker) checkSubjects(set *sources.Set) {
 	})
 }
 
+// checkShadow warns about errors in the files of the shadow policy. The service runs without this
+// policy.
+func (c *checker) checkShadow() {
+	if len(c.cfg.Shadow) == 0 {
+		return
+	}
+	_, err := policyfile.LoadRules(c.cfg.Shadow)
+	problems, ok := errors.AsType[strictyaml.Problems](err)
+	if err != nil && !ok {
+		c.warn("the shadow policy: %v", err)
+	}
+	for _, p := range problems {
+		p.Text = "the shadow policy judges no request: " + p.Text
+		c.Warnings = append(c.Warnings, p)
+	}
+}
+
 // unknownSubject returns the reason why no principal can match the subject, and the likely
 // correction. If a principal can match the subject, the problem is "".
 func unknownSubject(set *sources.Set, subject string) (problem, meant string) {

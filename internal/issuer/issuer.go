@@ -83,7 +83,8 @@ type Live struct {
 	Registries  map[string]*Registry // by service name
 	Chain       *chain.Chain
 	Policy      *policy.Policy
-	Authorizer  Authorizer // called after the policy; nil: the policy alone decides
+	Shadow      *policy.Policy // only compared with Policy, by Options.Shadow; nil: none
+	Authorizer  Authorizer     // called after the policy; nil: the policy alone decides
 	Keys        *keyring.Keyring
 	Name        string // iss of the tokens
 	Anonymous   bool   // whether the policy decides requests without credentials; false: ErrSignIn
@@ -104,6 +105,9 @@ type Options struct {
 	Journal *journal.Journal
 	Now     func() time.Time
 	Log     *slog.Logger
+	// Shadow compares the results of the policy with the shadow policy. It is called after the
+	// decision is recorded under the id, and must not change its arguments.
+	Shadow func(shadow *policy.Policy, id journal.ID, r *policy.Request, results []policy.Result)
 }
 
 // Issuer issues tokens. It may be used from any goroutine.
@@ -111,6 +115,7 @@ type Issuer struct {
 	journal *journal.Journal
 	now     func() time.Time
 	log     *slog.Logger
+	shadow  func(shadow *policy.Policy, id journal.ID, r *policy.Request, results []policy.Result)
 	live    atomic.Pointer[generation]
 }
 
@@ -125,7 +130,7 @@ type generation struct {
 // New returns an Issuer with the given settings. Swap replaces them.
 func New(live Live, o Options) *Issuer {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	i := &Issuer{journal: o.Journal, now: clock.Wall(o.Now), log: o.Log}
+	i := &Issuer{journal: o.Journal, now: clock.Wall(o.Now), log: o.Log, shadow: o.Shadow}
 	i.Swap(func(Live) Live { return live })
 	return i
 }
@@ -218,6 +223,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 		Now:       now,
 	}
 	decision := live.Policy.Decide(&request)
+	ruled := decision.Results
 	if live.Authorizer != nil {
 		if decision, err = decide(ctx, live.Authorizer, request, decision); err != nil {
 			return Answer{}, i.refuse(ctx, live, r, now, err, false)
@@ -258,6 +264,9 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	if answer.ID, err = i.record(ctx, live, entry, false); err != nil {
 		return Answer{}, err
+	}
+	if live.Shadow != nil {
+		i.judgeShadow(live.Shadow, answer.ID, request, ruled)
 	}
 	if denied != nil {
 		denied.ID = answer.ID
@@ -306,6 +315,12 @@ func (i *Issuer) refreshToken(ctx context.Context, live *generation, r *Request,
 		return identity.Secret{}
 	}
 	return secret
+}
+
+// judgeShadow compares the results of the policy with the shadow policy. The request r is passed by
+// value, so that it is allocated on the heap only if there is a shadow policy.
+func (i *Issuer) judgeShadow(shadow *policy.Policy, id journal.ID, r policy.Request, ruled []policy.Result) {
+	i.shadow(shadow, id, &r, ruled)
 }
 
 // decide calls the authorizer, and limits its grants to the request. The request r is passed by

@@ -639,17 +639,55 @@ func TestSwapIsAtomic(t *testing.T) {
 	swapping.Wait()
 }
 
+// A shadow policy gets the results of the policy and the id of the entry. It does not change the
+// answer.
+func TestAShadowPolicyHasNoEffect(t *testing.T) {
+	type call struct {
+		shadow  *policy.Policy
+		id      journal.ID
+		granted scope.Actions
+	}
+	nothing := new(policy.Policy)
+	var calls []call
+	b := newFixture(t, func(l *issuer.Live) { l.Shadow = nothing })
+	b.Issuer = issuer.New(b.Live(), issuer.Options{Journal: b.journal, Now: b.clock.Now, Shadow: func(shadow *policy.Policy, id journal.ID, r *policy.Request, results []policy.Result) {
+		calls = append(calls, call{shadow, id, results[0].Granted})
+		if shadow.Decide(r).Results[0].Granted != 0 {
+			t.Error("the shadow policy grants something")
+		}
+	}})
+	a := b.issue(request("ann", "repository:team/app:pull"))
+	if len(calls) != 1 || calls[0] != (call{nothing, a.ID, scope.Pull}) || a.Decision.Results[0].Granted != scope.Pull {
+		t.Errorf("%+v, %+v", calls, a.Decision)
+	}
+	if all := b.entries(); len(all) != 1 || all[0].ID != a.ID {
+		t.Errorf("%+v", all)
+	}
+}
+
 func BenchmarkIssue(b *testing.B) {
-	for _, reuse := range []bool{false, true} {
-		b.Run(fmt.Sprintf("reuse=%t", reuse), func(b *testing.B) {
-			x := newFixture(b, func(l *issuer.Live) { l.Reuse = reuse })
-			r := request("ann", "repository:team/app:pull,push")
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := x.Issue(context.Background(), r); err != nil {
-					b.Fatal(err)
+	for _, shadow := range []bool{false, true} {
+		for _, reuse := range []bool{false, true} {
+			b.Run(fmt.Sprintf("shadow=%t/reuse=%t", shadow, reuse), func(b *testing.B) {
+				x := newFixture(b, func(l *issuer.Live) { l.Reuse = reuse })
+				live := x.Live()
+				if shadow {
+					live.Shadow = live.Policy
 				}
-			}
-		})
+				// The same work as replay.Shadow does for equal results.
+				x.Issuer = issuer.New(live, issuer.Options{Journal: x.journal, Now: x.clock.Now, Shadow: func(p *policy.Policy, _ journal.ID, r *policy.Request, results []policy.Result) {
+					if p.Decide(r).Results[0].Granted != results[0].Granted {
+						b.Error("the results differ")
+					}
+				}})
+				r := request("ann", "repository:team/app:pull,push")
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := x.Issue(context.Background(), r); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

@@ -24,6 +24,7 @@ type Compiled struct {
 	Rules     policy.Source
 	Services  []string // the names of the registries; nil: unknown
 	Files     []string // all files that were read
+	Shadow    []string // the files of the shadow policy, which were not read
 	Database  string   // the URL of the database whose rules must be added; "": no database
 	ClaimUses []ClaimUse
 
@@ -56,6 +57,7 @@ type Section struct {
 	roles    []strictyaml.Named[policy.Role]
 	rules    []writtenRule
 	patterns []pattern // only in a config
+	shadow   []string  // only in a config
 	Unwatch  bool      // do not read the files again when they change; only in a config
 	node     *yaml.Node
 }
@@ -66,6 +68,8 @@ func Sections(c *when.Compiler) strictyaml.Type[Section] {
 	t := strictyaml.Section(append(fileKeys(c),
 		strictyaml.On("files", strictyaml.List(filePattern()), func(s *Section, v []pattern) { s.patterns = v }).
 			Says("More files with `roles` and `rules` at their top. The last part of a path can be a pattern: `policy/*.yaml` stands for all files whose names match, in the order of their names. Files whose names begin with a dot do not match. Each pattern must match at least one file."),
+		strictyaml.On("shadow", strictyaml.List(strictyaml.FilePath("file")), func(s *Section, v []string) { s.shadow = v }).
+			Says("Files with `roles` and `rules` at their top, of a shadow policy. It judges each request beside the policy in force, and has no effect. It has these files in place of `roles`, `rules` and `files`, and the same rules of the database. Metrics count the differences. An error in these files is a warning. See [Try a policy on past requests](policy-replay.md#a-shadow-policy)."),
 		strictyaml.On("watch", strictyaml.Bool, func(s *Section, v bool) { s.Unwatch = !v }).Or("true").
 			Says("Read this file and the policy files again when they change. If one of the files has an error, no change takes effect. With `false`, the files are read again only on SIGHUP."),
 	))
@@ -117,7 +121,14 @@ func (s *Section) Compile(d *strictyaml.Decoder, o Options) *Compiled {
 			origin.File = place
 		}
 	}
-	return compile(all, d.Reader, o)
+	compiled := compile(all, d.Reader, o)
+	compiled.Shadow = s.shadow
+	for _, file := range s.shadow {
+		if o.Seen != nil && file != "" {
+			o.Seen(filepath.Dir(file), filepath.Base(file))
+		}
+	}
+	return compiled
 }
 
 // inFolder returns the path of a file relative to its folder. So explanations, the journal and
