@@ -194,8 +194,8 @@ func (d *decoder) openFirst(b *block) (*openBlock, error) {
 		return nil, err
 	}
 	firstLine, rest, _ := bytes.Cut(first, []byte("\n"))
-	var head headLine
-	if err := json.Unmarshal(firstLine, &head); err != nil {
+	head, rules, err := d.lines.parseHead(firstLine)
+	if err != nil {
 		return nil, fmt.Errorf("reading its first line: %w", err)
 	}
 	if head.Form != 1 && head.Form != 2 {
@@ -212,13 +212,9 @@ func (d *decoder) openFirst(b *block) (*openBlock, error) {
 		}
 		o.principals = append(o.principals, principalRef{p.Number, sum})
 	}
-	for _, raw := range head.Rules {
-		rule, err := parseRule(raw)
-		if err != nil {
-			return nil, fmt.Errorf("reading its first line: %w", err)
-		}
-		o.rules = append(o.rules, rule)
-		o.ruleTexts = append(o.ruleTexts, raw)
+	o.rules = rules
+	for _, text := range head.Rules {
+		o.ruleTexts = append(o.ruleTexts, text)
 	}
 	return o, o.add(&parts[0], rest)
 }
@@ -280,16 +276,6 @@ func (d *decoder) entryAt(o *openBlock, position Position) (r entryRecord, ok bo
 		r = o.entries[i]
 	}
 	return r, ok, nil
-}
-
-// parseRule reads the JSON of a rule.
-func parseRule(text []byte) (*policy.Rule, error) {
-	var r ruleLine
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("its rule: %w", err)
-	}
-	origin := policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace, Database: r.File == "" && r.Namespace == ""}
-	return &policy.Rule{Name: r.Name, Origin: origin}, nil
 }
 
 // parseRemoved reads a line "~8 <base64url>".

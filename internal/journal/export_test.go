@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"reflect"
@@ -133,4 +135,33 @@ func (l *LineParser) Private(b []byte) (accepted, equal bool) {
 		return false, true
 	}
 	return true, json.Unmarshal(b, &want) == nil && reflect.DeepEqual(got, want)
+}
+
+// Head is like Public, but for the first line of a block. It also compares the rules.
+func (l *LineParser) Head(b []byte) (accepted, equal bool) {
+	var got, want headLine
+	var lines []ruleLine
+	if !l.p.parse(b, func() { lines = l.p.head(&got) }) {
+		return false, true
+	}
+	if json.Unmarshal(b, &want) != nil || !reflect.DeepEqual(got, want) {
+		return true, false
+	}
+	for i := range lines {
+		rule, err := parseRule(want.Rules[i])
+		if err != nil || !reflect.DeepEqual(lines[i].rule(), rule) {
+			return true, false
+		}
+	}
+	return true, len(lines) == len(want.Rules)
+}
+
+// EncodeHead returns the first line of a block with the rules and a number of principals.
+func EncodeHead(principals int, rules ...policy.Rule) []byte {
+	refs := make([]principalRef, principals)
+	for i := range refs {
+		refs[i] = principalRef{int64(i) * 1000, sha256.Sum256([]byte{byte(i)})}
+	}
+	line := appendFirstLine(nil, refs, len(rules), func(i int) []byte { return appendRule(nil, &rules[i]) })
+	return bytes.TrimSuffix(line, []byte("\n"))
 }

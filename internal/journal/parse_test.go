@@ -55,6 +55,27 @@ func TestOrdinaryLinesAreParsedWithoutEncodingJSON(t *testing.T) {
 	}
 }
 
+// heads returns first lines of blocks.
+func heads() [][]byte {
+	rules := []policy.Rule{
+		{Name: "devs", Origin: policy.Origin{File: "tidewaiter.yaml", Line: 14}},
+		{Name: "team é", Origin: policy.Origin{Namespace: "team"}}, {Name: "stored"}, {},
+	}
+	return [][]byte{journal.EncodeHead(0), journal.EncodeHead(1), journal.EncodeHead(2, rules[0]), journal.EncodeHead(0, rules...), journal.EncodeHead(3, rules...)}
+}
+
+func TestOrdinaryHeadsAreParsedWithoutEncodingJSON(t *testing.T) {
+	var p journal.LineParser
+	for _, head := range heads() {
+		if accepted, equal := p.Head(head); !accepted || !equal {
+			t.Errorf("accepted %t, equal %t: %s", accepted, equal, head)
+		}
+	}
+	if accepted, _ := p.Head(journal.EncodeHead(1, policy.Rule{Name: `with "quotes"`})); accepted {
+		t.Error("the parser accepts escapes, which it does not decode")
+	}
+}
+
 // If the parser accepts a line, its result equals that of encoding/json. The lines come in any
 // order.
 func FuzzLineParser(f *testing.F) {
@@ -64,6 +85,12 @@ func FuzzLineParser(f *testing.F) {
 		for at := range public { // similar lines
 			f.Add(append(append([]byte{}, public[:at]...), public[at+1:]...), private[:min(at, len(private))])
 			f.Add(append(append([]byte{}, public[:at]...), append([]byte(`,"0`), public[at:]...)...), append([]byte(`{"salt":"","remote":"`), private...))
+		}
+	}
+	for _, head := range heads() {
+		for at := range head {
+			f.Add(append(append([]byte{}, head[:at]...), head[at+1:]...), head)
+			f.Add(append(append([]byte{}, head[:at]...), append([]byte(`,"0`), head[at:]...)...), head)
 		}
 	}
 	f.Add([]byte(`{"id":"00000000-0000-0000-0000-000000000000","at":-0,"decision":{"credential":""}}`), []byte(`{"salt":"","remote":""}`))
@@ -76,6 +103,9 @@ func FuzzLineParser(f *testing.F) {
 				t.Errorf("parsed as another value: %q", b)
 			}
 			if accepted, equal := p.Private(b); accepted && !equal {
+				t.Errorf("parsed as another value: %q", b)
+			}
+			if accepted, equal := p.Head(b); accepted && !equal {
 				t.Errorf("parsed as another value: %q", b)
 			}
 		}
