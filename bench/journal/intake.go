@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 )
@@ -22,7 +23,7 @@ type latencies struct {
 
 func (r *latencies) rate() float64 { return float64(len(r.took)) / r.passed.Seconds() }
 
-func (r *latencies) percentile(p int) time.Duration { return r.took[(len(r.took)-1)*p/100] }
+func (r *latencies) p99() time.Duration { return r.took[(len(r.took)-1)*99/100] }
 
 var sent atomic.Int64
 
@@ -98,7 +99,7 @@ func (m *measurement) lag(ctx context.Context) error {
 	began := time.Now()
 	const group = 256 // the index is built by whole groups of entries
 	for m.set.Status()[0].Position < last-group && ctx.Err() == nil {
-		time.Sleep(10 * time.Millisecond)
+		_ = clock.Sleep(ctx, 10*time.Millisecond)
 	}
 	m.add(bar{value: float64(last-first) / time.Since(began).Seconds(), unit: "/s", limit: 5000, atLeast: true}, "entries indexed by the service, with its pauses")
 	m.observing.Store(true)
@@ -111,7 +112,7 @@ func (m *measurement) follow(ctx context.Context) error {
 	var longest time.Duration
 	at := make(map[journal.Position]time.Time)
 	indexed := m.set.Status()[0].Position
-	for end := time.Now().Add(time.Duration(m.rounds) * m.slice); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Duration(m.rounds) * m.slice); time.Now().Before(end) && ctx.Err() == nil; _ = clock.Sleep(ctx, 10*time.Millisecond) {
 		var batch []journal.Entry
 		for range each {
 			batch = append(batch, m.ci.newEvent(int(sent.Add(1)), m.now()))
@@ -200,8 +201,8 @@ func (m *measurement) retention(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			quiet, during = append(quiet, ms(a.percentile(99))), append(during, ms(b.percentile(99)))
-			ratios = append(ratios, ms(b.percentile(99))/ms(a.percentile(99)))
+			quiet, during = append(quiet, ms(a.p99())), append(during, ms(b.p99()))
+			ratios = append(ratios, ms(b.p99())/ms(a.p99()))
 		}
 		after, err := m.countRemoved(ctx)
 		if err != nil {

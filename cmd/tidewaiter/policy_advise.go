@@ -129,10 +129,10 @@ func (s *session) unusedTokens(since time.Time) (found []advice.Finding, err err
 		if !t.Created.Before(since) || !t.Used.Before(since) {
 			continue
 		}
-		switch {
-		case t.Purpose == credentials.Access:
+		switch t.Purpose {
+		case credentials.Access:
 			found = append(found, advice.Finding{Kind: advice.UnusedToken, Items: []string{t.ID, t.Owner.String() + ": " + t.Name}})
-		case t.Purpose == credentials.Robot:
+		case credentials.Robot:
 			found = append(found, advice.Finding{Kind: advice.UnusedRobot, Items: []string{t.Owner.Name}})
 		}
 	}

@@ -280,7 +280,7 @@ func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, 
 	})
 }
 
-// After Disable, an account cannot sign in. Disable also revokes the account's refresh tokens and
+// Disable disables an account, so that it cannot sign in, and revokes its refresh tokens and
 // sessions. The access tokens and secrets of the account are rejected until the account is enabled
 // again. If the account is disabled already, Disable changes nothing.
 func (a *Accounts) Disable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {

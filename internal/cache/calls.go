@@ -31,7 +31,7 @@ type call[V any] struct {
 	err     error
 }
 
-// If a call for the key is running, Do waits for it. Otherwise Do begins a call of f. If ctx ends
+// Do begins a call of f, or waits for the call for the key that is already running. If ctx ends
 // first, Do returns the error of ctx. The context of f has the values of the first caller's
 // context. The context of f ends after Timeout, or when no caller is left. So a caller that leaves
 // does not affect the others.

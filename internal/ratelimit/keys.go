@@ -53,10 +53,9 @@ func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
 	return mix(keyPlace, name, maphash.Bytes(l.addressSeed, at[:]))
 }
 
-// A directory can treat different spellings as one name. Fold maps such spellings to the same
-// text: it ignores case, spaces, widths and invisible characters. Otherwise each spelling would
-// allow more guesses. If Fold maps different names to the same text, these names are counted
-// together, which is harmless.
+// Fold maps spellings that a directory can treat as one name to the same text. It ignores case,
+// spaces, widths and invisible characters. Otherwise each spelling would allow more guesses. If
+// Fold maps different names to the same text, these names are counted together, which is harmless.
 func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f || r > 0x7f && (unicode.IsLetter(r) || unicode.IsNumber(r)) {

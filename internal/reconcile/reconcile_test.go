@@ -102,10 +102,10 @@ func (f *fakeRegistry) Head(_ context.Context, repository, reference string) (re
 			digest = has
 		}
 	}
-	switch {
-	case digest == broken:
+	switch digest {
+	case broken:
 		return registryapi.Manifest{}, errors.New("500 Internal Server Error")
-	case digest == "":
+	case "":
 		return registryapi.Manifest{}, registryapi.ErrNotFound
 	}
 	return registryapi.Manifest{Digest: digest, MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 7}, nil

@@ -74,7 +74,7 @@ func TestAKeyIsNeverPrinted(t *testing.T) {
 	}
 	fmt.Fprintf(&out, "%v %+v %#v %s %q %s", key, key, key, key, key, encoded)
 	decoded, _ := base64.StdEncoding.DecodeString(secret)
-	for _, part := range []string{secret, string(decoded), fmt.Sprint(decoded)} {
+	for _, part := range []string{secret, string(decoded), fmt.Sprintf("%d", decoded)} {
 		if strings.Contains(out.String(), part) {
 			t.Errorf("the key is printed: %s", out.String())
 		}
