@@ -97,7 +97,7 @@ func (f *fixture) catchUp() {
 	}
 }
 
-// newReader returns a Reader of a catalog of all events that were sent.
+// newReader returns a Reader of the catalog, after all events that were sent are in the catalog.
 func (f *fixture) newReader() *catalog.Reader {
 	f.t.Helper()
 	f.catchUp()

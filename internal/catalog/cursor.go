@@ -48,13 +48,13 @@ func cursorCipher(ctx context.Context, q store.Querier) (cipher.AEAD, error) {
 }
 
 // list returns the properties of the query that all pages of a list have. A cursor is only valid
-// with the same properties. Otherwise, a reader could compare a hidden place with places in the
-// order of another list.
+// with the same properties. Otherwise a reader could use a cursor with a list in another order,
+// and learn where a hidden repository is in that order.
 func (q *Query) list() []byte {
 	return []byte(strings.Join([]string{string(q.Sort), q.Registry, q.Prefix}, nul))
 }
 
-// cursor returns the text of the place for Page.After.
+// cursor returns the cursor of a place: the text for Page.After.
 func (r *Reader) cursor(ctx context.Context, q *Query, p *place) (string, error) {
 	sealer, err := cursorCipher(ctx, r.view)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 )
 
 // digest is the stored form of a digest. It is half as long as the text: a byte 1 and the 32 bytes
-// of a SHA-256, or a byte 0 and the text of any other digest. No digest is "".
+// of a SHA-256, or a byte 0 and the text of any other digest. The value "" means that there is no
+// digest.
 type digest string
 
 const (

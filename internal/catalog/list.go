@@ -188,7 +188,7 @@ func (l *listing) walkByName(ctx context.Context, ranges []policy.NameRange) err
 	for i, of := range ranges {
 		from, included := of.From, true
 		if l.from != nil && l.from.name >= from {
-			// Another registry can have the same name.
+			// Another registry can have a repository with the same name.
 			from, included = l.from.name, l.registry > l.from.registry
 		}
 		if of.To != "" && from >= of.To {

@@ -156,7 +156,8 @@ func TestATagMovesInTheBatchOfADelete(t *testing.T) {
 	})
 }
 
-// A manifest and a repository have their events and sizes.
+// The catalog has the size of a manifest and of a repository, and who pushed, pulled and deleted
+// them last.
 func TestAManifest(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := open(t, d.Ready(t), 2)
@@ -279,7 +280,7 @@ func TestEventsOfRegistries(t *testing.T) {
 const missing = "repository team/app: the catalog does not have it"
 
 // Clients choose the sizes of the layers in a manifest, because registries check only the digests.
-// So anybody who may push to one repository can report any size, and many times.
+// So anybody who may push to one repository can report any size, any number of times.
 func TestReportedSizesCannotStopTheCatalog(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		for _, reported := range []struct {

@@ -27,8 +27,9 @@ func (f fact) event() Event {
 	return Event{time.UnixMicro(f.at).UTC(), f.by}
 }
 
-// pulledAfter reports whether a pull contradicts an earlier event. If there was no pull, it
-// returns false. If there was a pull but no earlier event, it returns true.
+// pulledAfter reports whether a pull is so much later than another event that the pull overrides
+// the event. If there was no pull, it returns false. If there was a pull but no earlier event, it
+// returns true.
 func pulledAfter(pull, earlier int64) bool {
 	return pull > 0 && (earlier == 0 || pull > earlier+grace.Microseconds())
 }
@@ -68,8 +69,8 @@ type manifestRow struct {
 	present        int64 // 1 or 0
 
 	counted     references // the references of the manifest that are counted in catalog_blobs
-	countedSize int64      // the part of the repository's size that is the manifest
-	deletedNow  bool       // the field deleted has changed since the row was read
+	countedSize int64      // the manifest's part of the repository's size
+	deletedNow  bool       // whether the value of deleted has changed since the row was read
 }
 
 const manifestColumns = `id, repository, digest, media_type, size, refers, pushed, pushed_by, pulled, pulled_by, pulls, seen, deleted, deleted_by, present`

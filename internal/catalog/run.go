@@ -75,7 +75,8 @@ type findingsJSON struct {
 	Missing     []string            `json:"missing_manifests,omitempty"` // digests
 }
 
-// Entry returns the entry of the journal about the run. The actor is who started it.
+// Entry returns the entry of the journal about the run. The parameter actor names who started the
+// run.
 func (r *Run) Entry(actor string) (journal.Entry, error) {
 	j := runJSON{r.After, r.Through, r.Complete, r.Repositories, r.Tags, r.Manifests, r.Failed, len(r.Findings), make(map[string]*findingsJSON)}
 	for _, f := range r.Findings {
@@ -149,8 +150,8 @@ func (j *findingsJSON) findings(repository string) (all []Finding) {
 	return all
 }
 
-// addRun applies the findings of a run to the rows. A tag or manifest that the registry has is
-// treated like a HEAD. One that the registry does not have is treated like a delete.
+// addRun applies the findings of a run to the rows. If the registry has the tag or manifest of a
+// finding, the finding is applied like a HEAD. Otherwise the finding is applied like a delete.
 func (b *batch) addRun(ctx context.Context, e *journal.Entry, run *Run) error {
 	for i := range run.Findings {
 		f := &run.Findings[i]
@@ -162,7 +163,8 @@ func (b *batch) addRun(ctx context.Context, e *journal.Entry, run *Run) error {
 			MediaType: f.MediaType, Size: f.Size, Actor: b.own, Request: notification.Request{Method: "HEAD"},
 		}
 		if f.Tag == "" {
-			// If the registry's clock is behind, a push after the comparison has an earlier time.
+			// If the registry's clock is behind, a push after the comparison can have a time
+			// before the comparison.
 			event.Action, event.Time = notification.Delete, f.Time.Add(-grace)
 		}
 		apply := b.add
@@ -191,7 +193,7 @@ func (b *batch) addDelete(ctx context.Context, e *journal.Entry) error {
 	}))
 }
 
-// missTag records in the rows that the registry does not have a tag.
+// missTag changes the rows of a tag that the registry does not have.
 func (b *batch) missTag(ctx context.Context, r *report) error {
 	repository, err := b.repository(ctx, r)
 	if err != nil {

@@ -66,7 +66,7 @@ func TestTheCatalogFollowsRuns(t *testing.T) {
 	}
 }
 
-// A run never counts as a pull, and the history shows what it found.
+// A run never counts as a pull, and the history shows the findings of the run.
 func TestWhatARunLeavesBehind(t *testing.T) { storetest.Each(t, testWhatARunLeavesBehind) }
 
 func testWhatARunLeavesBehind(t *testing.T, d storetest.Database) {

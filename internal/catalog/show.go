@@ -105,7 +105,8 @@ func (m *manifestRow) manifest() Manifest {
 	return out
 }
 
-// Manifest returns a manifest, even if the registry no longer has it, or ErrNotFound.
+// Manifest returns a manifest, or ErrNotFound. It also returns manifests that the registry no
+// longer has.
 func (r *Reader) Manifest(ctx context.Context, of Repository, text string) (Manifest, error) {
 	m, err := r.manifest(ctx, of, text)
 	return m.manifest(), err

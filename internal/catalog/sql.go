@@ -22,14 +22,14 @@ const (
 		INSERT INTO catalog_pulls (manifest, day, pulls) VALUES ($1, $2, $3)
 		ON CONFLICT (manifest, day) DO UPDATE SET pulls = catalog_pulls.pulls + $3`
 
-	// addBlob changes no total above 1 << 62. Otherwise, the sum could exceed 64 bits if clients
-	// invent sizes, and then no later event could be written.
+	// addBlob does not change a total that is above 1 << 62. Otherwise, the sum could exceed 64
+	// bits if clients invent sizes, and then no later event could be written.
 	addBlob = `
 		INSERT INTO catalog_blobs (repository, digest, manifests, total) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (repository, digest) DO UPDATE SET manifests = catalog_blobs.manifests + $3,
 			total = CASE WHEN abs(catalog_blobs.total) > 4611686018427387904 THEN catalog_blobs.total ELSE catalog_blobs.total + $4 END
 		RETURNING manifests, total`
-	maxChange = 1 << 61 // of a total in one batch
+	maxChange = 1 << 61 // the largest change of a total in one batch
 
 	selectRepository     = `SELECT ` + repositoryColumns + ` FROM catalog_repositories WHERE registry = $1 AND name = $2`
 	selectRepositoryByID = `SELECT ` + repositoryColumns + ` FROM catalog_repositories WHERE id = $1`

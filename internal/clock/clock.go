@@ -1,4 +1,4 @@
-// Package clock provides the wall time, and spans of it.
+// Package clock provides the wall time, and spans of wall time.
 //
 // A time.Time from time.Now has two readings: the wall time, and a monotonic reading. Go compares
 // two times by their monotonic readings if both have one. The monotonic reading stops while a
@@ -14,7 +14,8 @@ package clock
 
 import "time"
 
-// Wall returns the given clock without monotonic readings. Instead of nil, it uses time.Now.
+// Wall returns the given clock without monotonic readings. If the given clock is nil, Wall uses
+// time.Now.
 func Wall(clock func() time.Time) func() time.Time {
 	if clock == nil {
 		return Now

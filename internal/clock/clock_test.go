@@ -11,8 +11,8 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 7, time.UTC)
 
-// Go compares times of clocktest like times of time.Now: by their monotonic readings if both times
-// have one.
+// Go must compare times of clocktest in the same way as times of time.Now: by their monotonic
+// readings if both times have one.
 func TestBothReadings(t *testing.T) {
 	c := clocktest.New(noon)
 	before := c.Now()

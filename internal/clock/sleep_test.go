@@ -31,7 +31,8 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Only the last durations are drawn, so Draw soon follows a service that becomes slower or faster.
+// Only the last durations are drawn, so Draw soon returns the new durations of a service that
+// became slower or faster.
 func TestDrawReturnsOneOfTheLastDurations(t *testing.T) {
 	var d clock.Durations
 	first := func(int) int { return 0 }

@@ -27,8 +27,8 @@ func checkTLS(d *strictyaml.Decoder, n *yaml.Node, t *TLS) {
 }
 
 // checkPair checks that a section has either a certificate and its key, or the alternative
-// setting. If the section has both, checkPair reports the text ifBoth. If the section has
-// nothing of this, checkPair reports the text ifNeither.
+// setting. If the section has both, checkPair reports the text ifBoth. If the section has neither
+// the pair nor the alternative, checkPair reports the text ifNeither.
 func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, alternative, ifBoth, ifNeither string) {
 	switch replaced := strictyaml.Has(n, alternative); {
 	case replaced && certificate+key != "":

@@ -230,7 +230,7 @@ func TestEveryKey(t *testing.T) {
 		},
 		Signing: Signing{
 			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true, JournalKey: path("etc/notes/journal.key"),
-			LeafLifetime: 41 * time.Hour, // twice the longest token, and an hour
+			LeafLifetime: 41 * time.Hour, // twice the longest token lifetime, plus an hour
 		},
 		Token: Token{
 			Issuer: "auth.example.com", Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, MaxLifetime: MaxLifetimes{Robot: 10 * time.Minute, Delete: 2 * time.Minute},

@@ -33,7 +33,7 @@ const (
 	leafMargin = time.Hour
 
 	defaultLifetime = 5 * time.Minute
-	// defaultPush is the default push_lifetime: about 10 GB at 100 Mbit/s.
+	// defaultPush is the default push_lifetime: enough time to upload about 10 GB at 100 Mbit/s.
 	defaultPush = 15 * time.Minute
 	// defaultZotPush is the default for zot, whose clients cannot renew a token during a push.
 	defaultZotPush = time.Hour

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The journal has the place of the rule that decided. It is the same wherever the service was
-// started.
+// The journal has the place of the rule that decided. This place does not depend on the folder in
+// which the service was started.
 func TestThePlaceOfARuleDoesNotDependOnTheWorkingDirectory(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	rule := func(name string) string {

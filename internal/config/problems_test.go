@@ -14,7 +14,7 @@ const base = "registries: [{service: r.example.com}]\n" // line 1
 func TestProblems(t *testing.T) {
 	for _, tt := range []struct {
 		about       string
-		adds        string // to base, from line 2
+		adds        string // the text that is added to base, from line 2 on
 		diagnostics []string
 	}{
 		{about: "nothing", adds: "", diagnostics: nil},

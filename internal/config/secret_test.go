@@ -12,7 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A printed config must not show a secret, with any formatting verb and as JSON.
+// A printed config must not contain a secret, whether it is printed with a formatting verb or as
+// JSON.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.StringMatching(`[!#$(-9;-Za-z~]{16,40}`).Draw(t, "secret")

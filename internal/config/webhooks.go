@@ -22,7 +22,7 @@ type webhook = struct {
 	Keys         []signature.Key // sign each message
 	Kinds        []string        // default event
 	Actions      []string        // nil: all
-	Repositories []string        // patterns; nil, and no namespaces: all
+	Repositories []string        // patterns; nil: all, if there are no Namespaces either
 	Namespaces   []string
 	Private      bool // the endpoint may have a private address
 }
@@ -58,7 +58,7 @@ func endpointKeys() []*strictyaml.Key[webhook] {
 		strictyaml.On("actions", strictyaml.List(strictyaml.Line), func(w *webhook, v []string) { w.Actions = v }).
 			Says("Only entries with one of these actions, such as `push`, `pull`, `mount`, `delete` or `user.add`. The default is all actions."),
 		strictyaml.On("repositories", strictyaml.List(namePattern()), func(w *webhook, v []string) { w.Repositories = v }).
-			Says("Only entries about a repository that matches one of these patterns. Patterns are as in rules, but without placeholders. With `namespaces`, one of both must match."),
+			Says("Only entries about a repository that matches one of these patterns. Patterns are as in rules, but without placeholders. With `namespaces`, the entry must match one of the two keys."),
 		strictyaml.On("namespaces", strictyaml.List(namespaceName()), func(w *webhook, v []string) { w.Namespaces = v }).
 			Says("Only entries about a repository of one of these namespaces, and changes of these namespaces."),
 		strictyaml.On("private_addresses", strictyaml.Bool, func(w *webhook, v bool) { w.Private = v }).Or("false").
@@ -68,7 +68,8 @@ func endpointKeys() []*strictyaml.Key[webhook] {
 	}
 }
 
-// putWebhookKeys stores the keys of a webhook. checkSigningSecret has reported invalid ones.
+// putWebhookKeys stores the keys of a webhook. It ignores invalid keys, which checkSigningSecret
+// has reported.
 func putWebhookKeys(w *webhook, secrets []writtenSecret) {
 	for _, s := range secrets {
 		if key, err := signature.Parse(s.secret.Reveal()); err == nil {

@@ -14,8 +14,9 @@ import (
 )
 
 // Authenticate accepts access tokens, robot secrets, refresh tokens and sessions. Clients can
-// present them with their owner's login or without a name. For an invalid credential the error is
-// ErrRejected, not ErrUnknown, so no other source is asked. Failures are never cached.
+// present such a credential with the login of its owner, or without a name. For an invalid
+// credential the error is ErrRejected, not ErrUnknown, so no other source is asked. Failures are
+// never cached.
 func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (identity.Verified, error) {
 	switch p.Kind {
 	case identity.AccessToken, identity.RefreshToken, identity.Session:
@@ -84,7 +85,7 @@ func (c *Credentials) identify(ctx context.Context, v *verifiedCredential, p ide
 func (c *Credentials) check(ctx context.Context, v *verifiedCredential, p identity.Presented) (identity.Verified, error) {
 	now := c.writer.Now()
 	if admin.Expired(v.expires, now) {
-		return identity.Verified{}, errStale // as slow as the refusal of an unknown token
+		return identity.Verified{}, errStale // takes as long as the refusal of an unknown token
 	}
 	if admin.Expired(v.parentExpiry, now) {
 		return identity.Verified{}, errStale // possibly the parent was used since then

@@ -130,8 +130,8 @@ func TestCredentialsAreAccepted(t *testing.T) {
 	})
 }
 
-// Harbor: a token outlived its deleted and re-created project. Robots are deleted with their
-// namespace, and memberships with the account.
+// Harbor: a token outlived its deleted and re-created project. In Tidewaiter, a namespace's robots
+// are deleted with the namespace, and an account's memberships with the account.
 func TestRobotsAreDeletedWithTheirNamespace(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx, olga := t.Context(), accountstest.NamespaceOwner("olga")
