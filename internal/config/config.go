@@ -106,7 +106,7 @@ type Signing struct {
 	LeafLifetime     time.Duration   // default 24h
 	Direct           bool            // sign with the root itself
 	SharedRoot       bool            // accept a root that has issued other certificates
-	JournalKey       string          // file of the key that signs checkpoints; default: beside the file Key
+	JournalKey       string          // file of the checkpoint key; default: in the folder of Key
 }
 
 // Token has the properties of tokens.

@@ -333,7 +333,8 @@ func (v variant) findAreas(kind string) (areas []area, unclear string) {
 	return areas, unclear
 }
 
-// plainMatch reports whether docker_auth matches a text with a pattern without variables.
+// plainMatch reports whether a pattern of docker_auth matches a text. The pattern must not have
+// variables.
 func plainMatch(pattern, s string) bool {
 	if inner, ok := expression(pattern); ok {
 		re, err := regexp.Compile(inner)

@@ -27,7 +27,7 @@ func (a requester) holds(all []literal) bool {
 	})
 }
 
-// hasName reports whether the pattern matches a name, by the simplest algorithm.
+// hasName reports whether the pattern matches a name. It uses the simplest algorithm.
 func (p pattern) hasName(name []string, who requester) bool {
 	if len(p) == 0 {
 		return len(name) == 0

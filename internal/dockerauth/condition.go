@@ -32,7 +32,7 @@ type form uint8
 const (
 	oneOf    form = iota // text has one or more values, separated by NUL
 	present              // not empty
-	like                 // text is a regular expression that matches a part
+	like                 // text is a regular expression that matches any part of the value
 	inside               // text is an address prefix
 	accounts             // the label has the account's name
 )

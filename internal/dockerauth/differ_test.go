@@ -104,8 +104,8 @@ type world struct {
 	list    []listEntry
 	users   map[string]map[string][]string // nil: no users in the file
 	program bool                           // a program provides accounts with any labels
-	// A directory provides accounts with the labels group and groups (parse_cn), and unit in
-	// lower case.
+	// A directory provides accounts with the labels group, groups (parse_cn) and unit. The values
+	// of unit are in lower case.
 	directory bool
 	// If lowered is true, groups are in lower case. If named is true, the label of memberOf is
 	// called team.
@@ -414,7 +414,8 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 			})
 			t.Logf("%d lists: %d refused, %d with the same decisions; %d pairs of list and request: %d with granted actions, %d with different decisions", lists, refused, said, pairs, grants, less)
 			// Usually a tenth of the plain lists and half of the hostile lists are refused. In a
-			// short run, more lists could be refused by chance, so do not check it.
+			// short run, more lists could be refused by chance, so a short run does not check the
+			// numbers.
 			if lists >= 100 && (refused*10 > lists*9 || !hostile && refused*10 > lists*4) {
 				t.Errorf("%d of %d lists are refused, so the test proves too little", refused, lists)
 			}

@@ -10,9 +10,9 @@
 //     actions: ["pull"]
 //
 // A part of the configuration without an exact translation is an error with its position, and then
-// nothing is written. A guess would silently grant or refuse something. Users rarely intend some
-// behavior of docker_auth. If such behavior is harmless, the import keeps it. The import reports
-// all such behavior as traps.
+// nothing is written. A guess would silently grant or refuse something. docker_auth has some
+// behavior that users rarely intend. If such behavior is harmless, the import keeps it. The import
+// reports all such behavior as traps.
 //
 // Some values come from outside the file: labels and accounts of a directory or a program.
 // docker_auth treats these values as patterns, but a rule treats them as text. So a rule with

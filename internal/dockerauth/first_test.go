@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// This file evaluates a list by the documentation of docker_auth: the first entry that matches
-// decides. It uses no code of the importer.
+// This file evaluates a list as the documentation of docker_auth describes: the first entry that
+// matches decides. It uses no code of the importer.
 
 type listEntry struct {
 	account, kind, name, service, ip *string

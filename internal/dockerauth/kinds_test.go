@@ -51,7 +51,7 @@ func TestKindsOfConfigurations(t *testing.T) {
 				Users map[string]struct{ Labels map[string][]string }
 			}
 			if err := yaml.Unmarshal(src, &read); err != nil {
-				return // the file repeats a key, which this reader does not accept
+				return // the file has a repeated key, and this reader does not accept repeated keys
 			}
 			list := readList(t, src)
 			for name, user := range read.Users {

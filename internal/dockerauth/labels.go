@@ -135,9 +135,9 @@ func (i *importer) outsideSource() string {
 }
 
 // variants lists the variants of an entry's match. If writeOut is false and rules can have
-// placeholders for all variables, there is only one variant, with the variables. Otherwise there
-// are variants for the users of the file, with the values of the users' labels. If a label comes
-// from outside the file, variants returns the source of the label. If the match has no
+// placeholders for all variables, there is only one variant, which keeps the variables. Otherwise
+// there are variants for the users of the file, with the values of the users' labels. If a label
+// comes from outside the file, variants returns the source of the label. If the match has no
 // translation, variants returns the reason.
 func (i *importer) variants(m match, writeOut bool) (all []variant, source, unclear string) {
 	plainly := func(open bool) (v variant) {

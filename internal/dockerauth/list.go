@@ -137,8 +137,8 @@ func (i *importer) isUnknownAccount(account string) bool {
 	return ok && name != "" && !known && i.outsideSource() == "" && !strings.Contains(account, "${")
 }
 
-// noteLocalNetwork adds a note about an entry that grants to a loopback or private network.
-// Behind a proxy, all requests can seem to come from such a network.
+// noteLocalNetwork adds a note about an entry that grants actions to clients in a loopback or
+// private network. Behind a proxy, all requests can seem to come from such a network.
 func (i *importer) noteLocalNetwork(w fileEntry) {
 	m := w.match
 	if m.ip == nil || m.account != nil || m.labels != nil || m.name != nil || len(w.actions) == 0 {

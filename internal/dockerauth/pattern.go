@@ -127,9 +127,10 @@ func (p pattern) canMatch() bool {
 	return false
 }
 
-// isWithin reports whether every name of p is a name of q. If isWithin returns false, this can be
-// wrong. In this case the import writes more patterns than necessary, but correct ones. isWithin
-// compares each part of p with each part of q once.
+// isWithin reports whether every name of p is a name of q. isWithin sometimes returns false
+// although every name of p is a name of q. In this case the import writes more patterns than
+// necessary, but the patterns are correct. isWithin compares each part of p with each part of q
+// once.
 func (p pattern) isWithin(q pattern) bool {
 	// here[j] is true if p[i:] is within q[j:], and after[j] is true if p[i+1:] is within
 	// q[j:].
@@ -154,7 +155,7 @@ func (p pattern) isWithin(q pattern) bool {
 }
 
 // isWithin reports whether q matches every text that p matches. Both parts must match one segment.
-// If isWithin returns false, this can be wrong.
+// isWithin sometimes returns false although q matches every such text.
 func (p part) isWithin(q part) bool {
 	switch {
 	case p == q:

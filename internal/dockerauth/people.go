@@ -128,8 +128,8 @@ type directory struct {
 }
 
 // ldapLabels records which labels of the directory are groups, and which labels docker_auth
-// converts to lower case. It returns the attributes of all other labels, and reports
-// whether a label is groups.
+// converts to lower case. It returns the attributes of all other labels, and reports whether one
+// of the labels becomes groups.
 func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool) {
 	for _, e := range i.pairs(n) {
 		if e.name != "labels" {

@@ -27,7 +27,7 @@ type reader struct {
 	file     string
 	problems strictyaml.Problems
 	notes    []Note
-	always   []Note // notes that apply to every configuration with their key, written last
+	always   []Note // general notes about a key, which are written last
 	read     int    // keys
 }
 
@@ -229,7 +229,7 @@ func (r *reader) isTrue(n *yaml.Node) bool {
 	return n != nil && slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.Value))
 }
 
-// suggestKey suggests the one of the known keys that was probably meant.
+// suggestKey suggests the known key that was probably meant.
 func suggestKey(name string, known []string) string {
 	if near := text.Nearest(name, known); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)

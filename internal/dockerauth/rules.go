@@ -45,7 +45,7 @@ type rule struct {
 //
 //	a request is granted if some entry allows it and no earlier entry refuses it.
 //
-// So each allow must exclude the earlier refusals, in one of these ways:
+// So no allow may grant what an earlier entry refuses. There are these ways:
 //
 //   - The refusal becomes a deny in two cases. In the first case, no earlier allow grants a
 //     request that the refusal refuses. In the second case, each earlier allow that grants such
@@ -135,10 +135,10 @@ var withoutUserValue = atom{kind: account, form: like, text: "[/:]"}
 // docker_auth parses such a name as a regular expression.
 var betweenSlashes = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
-// widen adds names to entries that refuse by ${account}. An account with a slash in its name
-// has no ${user} in rules, so a deny with ${user} would not apply to it. For such accounts, the
-// entry is extended to all names that could match. So the rules do not grant more than the
-// list.
+// widen adds names to refusing entries whose pattern has ${account}. An account with a slash in
+// its name has no ${user} in rules, so a deny with ${user} would not apply to it. For such
+// accounts, the entry is extended to all names that could match. So the rules do not grant more
+// than the list.
 func widen(regions []region) []region {
 	all := make([]region, 0, len(regions))
 	for _, r := range regions {
@@ -218,9 +218,9 @@ func (o *ordering) order() {
 	}
 }
 
-// reportGuessed is for an entry that refuses by patterns from outside the file. If a later entry
-// could allow the same requests, reportGuessed reports an error. A rule cannot refuse exactly the
-// requests of the entry, and a rule that refuses fewer requests would grant too much.
+// reportGuessed is for a refusing entry whose patterns come from outside the file. If a later
+// entry could allow the same requests, reportGuessed reports an error. A rule cannot refuse
+// exactly the requests of the entry, and a rule that refuses fewer requests would grant too much.
 func (o *ordering) reportGuessed(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
@@ -255,7 +255,7 @@ func (o *ordering) refuse(j int) {
 		}
 	}
 	if !later {
-		return // no later entry allows anything to refuse
+		return // no later entry allows a request of this region
 	}
 	w := condition{all: r.when}
 	for _, before := range o.regions[:j] {
@@ -418,8 +418,8 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 }
 
 // excludeAllow excludes the region of an earlier allow from the deny p, and returns the rest of
-// the deny. If the conditions of the later allow that the deny restricts are false for a request,
-// the deny is not necessary for the request.
+// the deny. The deny restricts a later allow with the given conditions. If these conditions are
+// false for a request, the deny is not necessary for the request.
 func (p portion) excludeAllow(earlier region, laterConditions []literal) ([]portion, bool) {
 	areas, ok := intersect(earlier.pattern, p.pattern)
 	if !ok {

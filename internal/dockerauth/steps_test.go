@@ -21,8 +21,8 @@ func TestGlobsOfGlobs(t *testing.T) {
 	})
 }
 
-// Comparing two patterns takes a bounded number of steps: within fills a table of the segments
-// of both patterns, and intersect gives up after maxSteps.
+// Comparing two patterns takes a bounded number of steps: the method isWithin fills a table of the
+// segments of both patterns, and the function intersect gives up after maxSteps.
 func TestPatternsWithManyDeepPartsAreComparedInFewSteps(t *testing.T) {
 	many := func(n int, last string) pattern {
 		var p pattern
@@ -46,7 +46,7 @@ func TestPatternsWithManyDeepPartsAreComparedInFewSteps(t *testing.T) {
 	}
 }
 
-// The table in within has the same result as the recursive definition of within.
+// The method isWithin uses a table. Its result must equal that of the recursive definition.
 func TestWithinFollowsItsDefinition(t *testing.T) {
 	var within func(p, q pattern) bool
 	within = func(p, q pattern) bool {

@@ -38,8 +38,8 @@ type Report struct {
 }
 
 // Check checks a config, the files that it names, and the certificates, keys, identity sources,
-// directories and database that it describes. Check does not listen, and changes nothing. If a
-// check could not be made, it returns an error.
+// directories and database that it describes. Check does not listen, and changes nothing. If one
+// of the checks could not be made, Check returns an error.
 func Check(ctx context.Context, cfg *config.Config, o Options) (Report, error) {
 	c := &checker{cfg: cfg, now: o.Now, Report: Report{Warnings: slices.Clone(cfg.Warnings)}}
 	c.certificates()

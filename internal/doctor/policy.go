@@ -98,8 +98,8 @@ func (c *checker) checkClaims(set *sources.Set) {
 	}
 }
 
-// checkDatabase checks a database in a file. It reports problems because of which a service would
-// not start, or would start without a part of its data.
+// checkDatabase checks a database in a file. It reports problems that would prevent a service from
+// starting, or that would hide a part of the data from a service.
 func (c *checker) checkDatabase(ctx context.Context) {
 	if store.InMemory(c.cfg.Database) || !strings.HasPrefix(c.cfg.Database, "sqlite:") {
 		return

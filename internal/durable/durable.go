@@ -14,9 +14,9 @@ import (
 var fsync = (*os.File).Sync
 
 // WriteFile writes a complete file, or no file. After WriteFile has returned, the file survives a
-// crash of the machine. If replace is true, an existing file is replaced. Otherwise an existing
-// file is the error fs.ErrExist. A crash during the call leaves at most a temporary file whose
-// name begins with a dot.
+// crash of the machine. If replace is true, an existing file is replaced. If replace is false and
+// the file exists, the error is fs.ErrExist. A crash during the call leaves at most a temporary
+// file whose name begins with a dot.
 func WriteFile(path string, content []byte, mode fs.FileMode, replace bool) error {
 	folder := filepath.Dir(path)
 	temp, err := os.CreateTemp(folder, "."+filepath.Base(path)+"-*") // mode 0600

@@ -10,13 +10,13 @@ import (
 
 // Dialer connects only to addresses of the public internet, so that a URL cannot lead to a service
 // on this machine or in its network. It looks up the name itself, checks every answer, and
-// connects only to addresses that it has checked. If one of the answers is refused, all are: an
-// attacker who controls the name could otherwise mix a public address with a private one. The
-// check is repeated for each connection.
+// connects only to addresses that it has checked. If one of the addresses is refused, all of them
+// are refused: otherwise an attacker who controls the name could mix a public address with a
+// private one. The check is repeated for each connection.
 type Dialer struct {
 	// Private permits all addresses, including loopback, link-local and private ones.
 	Private bool
-	// Setting is the name of the setting that sets Private, for the refusal.
+	// Setting is the name of the setting that sets Private. The error of a refusal has this name.
 	Setting string
 
 	// Lookup returns the addresses of a host. nil: the system's resolver.

@@ -64,8 +64,8 @@ func policies(ctx context.Context, b *rulebook.Rulebook, id string) (decided, to
 	return past.Compiled, today, err
 }
 
-// withRules returns the recorded results with the complete rules from the results that were
-// evaluated again. The journal stores only parts of a rule.
+// withRules returns the recorded results with complete rules. The journal stores only parts of a
+// rule, so withRules takes the complete rules from the results that were evaluated again.
 func withRules(recorded, evaluated []policy.Result) []policy.Result {
 	rules := make(map[string]*policy.Rule)
 	for _, r := range evaluated {

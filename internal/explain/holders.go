@@ -18,8 +18,8 @@ type Answer struct {
 	Past     Past     // the policy, if the answer is about a time in the past
 }
 
-// Holders is the JSON form of an Answer. A principal may perform the action if it is in allowed
-// and not in except.
+// Holders is the JSON form of an Answer. A principal may perform the action if the list "allowed"
+// has the principal and the list "except" does not.
 type Holders struct {
 	Registry string    `json:"registry" doc:"The registry's service name" example:"registry.example.com"`
 	Type     string    `json:"type" doc:"The resource type" example:"repository"`
