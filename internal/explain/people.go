@@ -32,7 +32,7 @@ type PeopleQuery struct {
 	Accounts *accounts.Accounts // nil: there are no accounts yet
 	Caller   admin.Actor        // needs the right to read accounts
 	Listers  []chain.Lister     // other identity sources that can list their users
-	Max      int                // members of each group; 0: members are not looked up
+	Max      int                // maximum number of members per group; 0: none are looked up
 	Now      time.Time          // accounts that expired before this time are blocked
 }
 

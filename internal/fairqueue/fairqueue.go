@@ -41,7 +41,7 @@ type Need struct {
 
 // Options are the settings of a Limiter. All but Random are required.
 type Options struct {
-	All    Need            // total capacity; a larger request runs without others
+	All    Need            // total capacity; a larger request runs alone
 	Places int             // maximum number of waiting requests
 	Wait   time.Duration   // longest wait
 	Random func(n int) int // returns a number in [0,n); nil means rand.IntN
@@ -302,7 +302,7 @@ func (l *Limiter) admitLocked() {
 		if !p.dummy {
 			l.takeLocked(p.needs)
 		}
-		q.turns.MoveToBack(p.line.turn) // before remove, which deletes an empty line
+		q.turns.MoveToBack(p.line.turn) // move the line before remove, which deletes an empty line
 		q.remove(p)
 		close(p.ready)
 	}

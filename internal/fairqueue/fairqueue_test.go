@@ -36,7 +36,7 @@ func TestRequestsAreServedInOrder(t *testing.T) {
 		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 1, Memory: 1000} // big runs alone
 		enter(t.Context(), l, small, "first", in)
 		enter(t.Context(), l, big, "big", in)
-		enter(t.Context(), l, small, "small", in) // there is capacity for it, but big is first
+		enter(t.Context(), l, small, "small", in) // there is capacity for small, but big is first
 		if got, want := drain(in), []string{"first"}; !cmp.Equal(got, want) {
 			t.Errorf("in the limiter: %q, want %q", got, want)
 		}

@@ -12,7 +12,7 @@ import (
 // for it, so it uses no capacity and delays nobody.
 type queue struct {
 	length  int                 // places, without dummies
-	active  int                 // lines with a real place; a new request waits for so many turns
+	active  int                 // lines with a real place: so many turns come before a new request
 	lines   map[lineKey]*line   // lines without places are removed
 	turns   list.List           // of *line; the front is next
 	lengths [][]*line           // active lines by number of places; the last element is not empty
@@ -123,7 +123,7 @@ func (q *queue) drop(p *place) {
 	close(p.ready)
 }
 
-// rank adds f to lengths, under its number of places.
+// rank adds the line f to the element of q.lengths for f's number of places.
 func (q *queue) rank(f *line) {
 	n := len(f.all)
 	if n == 0 {

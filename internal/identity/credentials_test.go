@@ -82,7 +82,7 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 			t.Errorf("%s is of the kind %d", name, got)
 		}
 		allocs := testing.AllocsPerRun(10, func() { identity.NewPresented("ann", secret) })
-		if allocs > 500 { // the race detector adds some; the limit excludes one for each byte
+		if allocs > 500 { // the race detector adds some; one for each byte would exceed the limit
 			t.Errorf("%s costs %v allocations", name, allocs)
 		}
 	}

@@ -87,8 +87,8 @@ func (e *ExplainedError) Error() string { return e.What + " is refused: " + e.Re
 // Is reports whether target is ErrRejected.
 func (e *ExplainedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// Kind is the kind of the presented credentials. The function classify determines the kind, or the
-// place of the credentials in the request.
+// Kind is the kind of the presented credentials. The kind follows from the form of the credentials
+// (see classify), or from their place in the request.
 type Kind uint8
 
 // The kinds of credentials.
@@ -217,7 +217,7 @@ func (e *rejectedError) Unwrap() error { return e.kind }
 // DisabledError.
 type DisabledError struct {
 	Why  string // "it is disabled", "accountExpires has passed"
-	Told bool   // clients that present a token of the principal may see Why
+	Told bool   // clients that present a token of the principal may see the text Why
 }
 
 func (e *DisabledError) Error() string { return e.Why }

@@ -353,8 +353,8 @@ func (c *Chain) Source(name string) identity.Authenticator {
 }
 
 // Listers returns the sources that can list the members of a group. It also returns the names of
-// the sources that cannot list their users although the users can be members. Both lists leave out
-// the source with the name except.
+// the sources that cannot list their users although the users can be members. Neither list has the
+// source whose name equals the parameter except.
 func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	for i := range c.sources {
 		s := &c.sources[i]

@@ -42,7 +42,7 @@ func (e repeatedError) Unwrap() error { return e.error }
 // gate applies rate limits to all verifications of credentials.
 type gate struct {
 	limiter *ratelimit.Limiter // nil: no limits
-	scope   uint64             // of Limiter.Dismissed, for this configuration
+	scope   uint64             // the scope for Limiter.Dismissed; each configuration has its own
 }
 
 // pass verifies credentials. For credentials that can be guessed, pass applies the limits before

@@ -40,7 +40,7 @@ type Options struct {
 	Certificate, Key string // PEM files of the client certificate; "": none
 	BearerFile       string // file with the bearer token to send; read for each request
 
-	Timeout       time.Duration // for one request, with the wait for a slot; 0: 5 s
+	Timeout       time.Duration // for one request, including the wait for a slot; 0: 5 s
 	MaxConcurrent int           // concurrent requests; 0: 16
 	Find          bool          // the service supports FindQuestion; programs do not
 	Groups        bool          // answers without a list of groups are incomplete
@@ -60,9 +60,9 @@ type Hook struct {
 	peer    peer
 	slots   chan struct{}
 	breaker breaker
-	refused clock.Durations // durations of recent refusals, with the wait for a slot
+	refused clock.Durations // durations of recent refusals, including the wait for a slot
 	log     *slog.Logger
-	rule    *policy.Rule   // rule that the journal names for its decisions
+	rule    *policy.Rule   // rule that the journal names for the Hook's decisions
 	open    *policy.Policy // grants everything; used with Replace
 }
 

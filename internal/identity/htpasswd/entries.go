@@ -27,7 +27,7 @@ const maxProblems = 100
 // maxSample is the maximum number of hashes that Dummy chooses from.
 const maxSample = 1024
 
-// entries is the result of a load of the file and the config. It never changes.
+// entries has what was loaded from the file and the config. It never changes.
 type entries struct {
 	named  map[string]entry
 	sample []string // an even selection of all hashes
@@ -103,9 +103,9 @@ type position struct {
 	line int
 }
 
-// parse builds the entries of the file and the config. It also returns a problem for each member
-// of a group that has no entry. At the start of Tidewaiter, such members are an error. Later, they
-// are only logged, because a user can be removed from the file at any time.
+// parse builds the entries of the file and the config. If a member of a group has no entry, parse
+// also returns a problem for this member. At the start of Tidewaiter, such members are an error.
+// Later, they are only logged, because a user can be removed from the file at any time.
 func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err error) {
 	p := f.parser(text)
 	unknownMembers = f.unknownMembers(p.lineOf)

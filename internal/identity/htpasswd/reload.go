@@ -16,7 +16,7 @@ import (
 // maxFile is the maximum size of the file in bytes. It has space for two million entries.
 const maxFile = 256 << 20
 
-// mtimeStep is the age at which the modification time of a file is reliable. Some file systems
+// mtimeStep is the age from which the modification time of a file is reliable. Some file systems
 // have modification times with a precision of two seconds. So in a younger file, another change
 // can have the same modification time.
 const mtimeStep = 2 * time.Second
@@ -62,7 +62,7 @@ func (f *File) read() (fileContent, error) {
 	if err != nil {
 		return fileContent{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
-	// Check the kind of file before it is opened, because to open a named pipe waits for a writer.
+	// Check the kind of file before it is opened, because opening a named pipe waits for a writer.
 	if !info.Mode().IsRegular() {
 		return fileContent{}, fmt.Errorf("reading htpasswd: %s is not a regular file", f.path)
 	}
@@ -135,7 +135,7 @@ func (f *File) Reload() error {
 	return f.loadLocked()
 }
 
-// loadLocked replaces all entries, or nothing.
+// loadLocked replaces all entries, or none of them.
 func (f *File) loadLocked() error {
 	r, err := f.read()
 	// If the file cannot be read, f.last becomes the zero fileContent, so the next poll tries

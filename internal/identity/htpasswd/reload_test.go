@@ -367,7 +367,7 @@ func TestRunLoadsUntilItsContextEnds(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- w.file.Run(ctx) }()
 		w.change("bob:" + bcrypt4 + "\n")
-		<-time.After(11 * time.Second) // two polls, by the clock of the bubble
+		<-time.After(11 * time.Second) // time for two polls, by the clock of the bubble
 		synctest.Wait()
 		w.want("bob", 1)
 		cancel()
