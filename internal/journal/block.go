@@ -88,8 +88,8 @@ func newBuilder(maxEntries, maxBytes int) *builder {
 // write appends entries to the journal in the transaction tx and sets their positions. It returns
 // the entries that are not duplicates, in the array of the parameter.
 func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (kept []Entry, blocks int, err error) {
-	// The end of the context already ends tx. Each statement would need one more goroutine to
-	// watch the context again.
+	// When the context ends, tx ends, too. With this context, each statement would start one more
+	// goroutine that also waits for the end of the context.
 	ctx = context.WithoutCancel(ctx)
 	h, err := lockHead(ctx, tx)
 	if err != nil {
@@ -172,8 +172,8 @@ func (w *builder) dropDuplicates(ctx context.Context, tx *sql.Tx, now time.Time,
 	return kept, nil
 }
 
-// settle must be called after the transaction of write, with whether the transaction was
-// committed.
+// settle must be called after the transaction of write. The parameter committed is true if the
+// transaction was committed.
 func (w *builder) settle(committed bool) {
 	w.known.settle(committed)
 	if committed && w.next > 0 {

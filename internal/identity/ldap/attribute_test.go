@@ -28,7 +28,7 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	o.posixGroup(t, "mailed-a", "a@example.com")
 	o.posixGroup(t, "mailed-b", "b@example.com")
 	o.posixGroup(t, "called", "numbered")
-	group := o.group(t, "4711", dn) // its name is the number of a user
+	group := o.group(t, "4711", dn) // the group's name equals the number of a user
 	for _, tt := range []struct {
 		filter string
 		nested ldap.Nested

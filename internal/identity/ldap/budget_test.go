@@ -241,8 +241,8 @@ func (r *replicas) countAttempts(t *testing.T) (n int) {
 	return n
 }
 
-// The attempts that all replicas together count only in memory must stay below the directory's
-// lockout threshold.
+// Some attempts are counted only in memory. All replicas together must not count so many of these
+// attempts that they reach the directory's lockout threshold.
 func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

@@ -225,7 +225,7 @@ func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 		options := f.options()
 		options.Groups = ldap.Groups{MemberOf: true, Nested: ldap.Walk}
 		d := open(t, options)
-		for i, most := range []int{6, 5} { // the second time, it knows which attribute works
+		for i, most := range []int{6, 5} { // the second time, d knows which attribute works
 			before := len(f.Heard())
 			v, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 			if err != nil || len(v.Principal.Groups) != 51 {

@@ -80,8 +80,8 @@ func Idle(d *Directory) int {
 	return len(d.pool.idle)
 }
 
-// AwaitQueue waits until two numbers are reached: of requests that wait for a connection, and of
-// connections that requests have taken.
+// AwaitQueue waits until the given number of requests wait for a connection, and the given number
+// of connections are in use.
 func AwaitQueue(d *Directory, waiting, taken int) {
 	for d.pool.slots.Waiting() != waiting || d.pool.slots.Taken() != taken {
 		runtime.Gosched()

@@ -32,8 +32,8 @@ func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error 
 	return fmt.Errorf("no server of the directory answers: %w", errors.Join(failures...))
 }
 
-// askOne asks one server and reports the result to the circuit breaker of the server. The number
-// of remaining servers counts the servers that were not asked yet, including this server.
+// askOne asks one server and reports the result to the circuit breaker of the server. The
+// parameter remaining is the number of servers that were not asked yet, including this server.
 func (d *Directory) askOne(ctx context.Context, s *server, remaining int, k kind, f func(*conn) error) error {
 	deadline, _ := ctx.Deadline()
 	share := time.Until(deadline) / time.Duration(remaining)

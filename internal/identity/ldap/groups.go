@@ -233,8 +233,8 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 const maxParts = 64
 
 // searchParts searches groups. A directory can stop at its own size limit. In OpenLDAP, paging
-// does not avoid this limit. In this case, the search is split at the middle entryUUID of the
-// entries that were found, and each part is searched.
+// does not avoid this limit. If the directory stops, the search is split at the middle entryUUID
+// of the entries that were found, and each part is searched.
 func (d *Directory) searchParts(c *conn, base, filter string) (searchResult, error) {
 	attributes := []string{entryUUID}
 	// If "1.1" is requested, it must be the only attribute.
@@ -451,7 +451,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 	for i, one := range groups {
 		at, err := dn.Parse(one.dn)
 		if err != nil {
-			return nil // read reads the group alone
+			return nil // readGroups then reads each group alone
 		}
 		if i == 0 {
 			top = at

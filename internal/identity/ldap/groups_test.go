@@ -118,7 +118,7 @@ func TestTooManyGroupsAreAnError(t *testing.T) {
 	o := sharedDirectory(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
 	below := "uid=joiner,ou=people,dc=example,dc=com"
-	for i := range 40 { // each in the next
+	for i := range 40 { // each group is a member of the next one
 		below = o.group(t, fmt.Sprintf("level-%02d", i), below)
 	}
 	for _, groups := range []ldap.Groups{{Bases: []string{groupsBase}, Nested: ldap.Walk}, {MemberOf: true, Nested: ldap.Walk}} {

@@ -25,8 +25,8 @@ const Forever = time.Duration(math.MaxInt64)
 // be absent for two reasons: it is not set, or the service account is not allowed to see it.
 var lockoutPolicies = []struct {
 	class, after, enabled, within string
-	unit                          time.Duration // unit of the attribute within
-	forever                       bool          // if within is not set, failures count forever
+	unit                          time.Duration // unit of the attribute that the field within names
+	forever                       bool          // if it is not set, failures count forever
 }{
 	// OpenLDAP
 	{"pwdPolicy", "pwdMaxFailure", "pwdLockout", "pwdFailureCountInterval", time.Second, true},

@@ -214,8 +214,8 @@ func TestAPrincipalComesFromTheEntry(t *testing.T) {
 	}
 }
 
-// Names are reused. A user who is deleted and created again with the same name has another id,
-// and tokens of the first user do not find the second user.
+// Names are reused. A user who is deleted and created again with the same name has another id, and
+// tokens of the first user are not valid for the second user.
 func TestARecreatedUserIsAnotherUser(t *testing.T) {
 	o := sharedDirectory(t)
 	d := open(t, o.options())

@@ -18,7 +18,7 @@ var statusAttributes = []string{
 	"krbPrincipalExpiration",               // FreeIPA, MIT Kerberos
 	"loginDisabled", "loginExpirationTime", // eDirectory
 	"pwdAccountLockedTime", "pwdReset", // OpenLDAP password policy
-	"pwdStartTime", "pwdEndTime", // newer drafts of it
+	"pwdStartTime", "pwdEndTime", // in newer drafts
 	"shadowExpire", // POSIX
 }
 

@@ -152,7 +152,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 	}
 }
 
-// An issuer can be any text. Only if discovery finds its keys, it must be a URL.
+// An issuer can be any text. The issuer must be a URL only if its keys are found by discovery.
 func TestAnIssuerWhoseKeysAreKnownIsAnyText(t *testing.T) {
 	i := newIssuer(t)
 	text, _ := json.Marshal(claims{"keys": []any{i.key.public("sig")}})

@@ -49,7 +49,7 @@ func (file) close() {}
 // remote is an issuer with a URL.
 type remote struct {
 	name   string   // the issuer's identifier
-	issuer *url.URL // nil: the identifier is not a URL, and keys is set
+	issuer *url.URL // nil: the identifier is not a URL, and the field keys is set
 	keys   *url.URL // nil: from the discovery document
 	bearer string   // file with a bearer token
 	client *http.Client

@@ -24,7 +24,7 @@ type preset struct {
 	ca, token string // used only with the preset's issuer
 	principal string
 	groups    []string
-	claims    []string // strings, except the claims in numbers
+	claims    []string // strings, unless the field numbers names them
 	// Other claims that the issuer documents as strings, even if they look like numbers.
 	texts   []string
 	numbers []string // claims that the issuer writes as numbers

@@ -73,7 +73,7 @@ func read(raw string) (*unverified, error) {
 
 // decodePart decodes base64url JSON and accepts only the canonical encoding.
 func decodePart(part string) ([]byte, map[string]any, error) {
-	if strings.ContainsAny(part, "\r\n") { // the decoder would ignore these
+	if strings.ContainsAny(part, "\r\n") { // the decoder would ignore line breaks
 		return nil, nil, fmt.Errorf("it contains a line break")
 	}
 	text, err := base64.RawURLEncoding.Strict().DecodeString(part)

@@ -34,8 +34,8 @@ func Same(a, b string) bool {
 	return a == b || Former(a) == b || a == Former(b)
 }
 
-// IsHook reports whether a name is the name of a service or of a program of the operator. Such
-// names can be of identity sources and of authorizers.
+// IsHook reports whether a name is the name of a service or of a program of the operator. Identity
+// sources and authorizers can have such names.
 func IsHook(name string) bool {
 	return strings.HasPrefix(name, WebhookPrefix) || strings.HasPrefix(name, ExecPrefix) || strings.HasPrefix(name, formerPrefix)
 }
