@@ -64,9 +64,9 @@ import (
 // tree has no leaves for entries of format 1.
 //
 // The encoder of decisions, events and principals is written by hand, because it runs for every
-// token request and event. The principal is encoded each time, too: the writer looks for the code
-// to find out whether the principal is stored already. encoding/json takes more than ten times as
-// long.
+// token request and event. The principal is encoded each time, too: the writer looks up the
+// encoded principal to find out whether it is stored already. encoding/json takes more than ten
+// times as long.
 
 // maxBuffer is a size in bytes. A larger buffer is not used again for the next block.
 const maxBuffer = 4 * maxBlockBytes

@@ -100,7 +100,8 @@ func (j *Journal) FoldBytes() int { return j.folds.bytes }
 // TreeReader returns a reader of the tree's hashes.
 func (j *Journal) TreeReader(ctx context.Context) (tlog.HashReader, error) { return j.readTree(ctx) }
 
-// FindIn finds the entries whose ids begin with a text in the blocks that have positions.
+// FindIn searches the blocks that have the given positions. It returns the entries whose ids begin
+// with the given text.
 func (j *Journal) FindIn(ctx context.Context, firsts []Position, beginning string) ([]Entry, error) {
 	return j.findIn(ctx, firsts, beginning, 2)
 }

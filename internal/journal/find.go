@@ -82,7 +82,8 @@ func (s *search) candidates(ctx context.Context) (index.Candidates, Position) {
 	}
 	s.base = head.base
 	if !s.Decision.IsZero() {
-		// The index does not have the own ids of decisions: a row for each would double its size.
+		// The index does not have the ids of the decisions themselves: a row for each id would
+		// double the size of the index.
 		own, err := s.journal.FindAll(ctx, s.Decision.String(), maxOwn)
 		if err != nil || len(own) == maxOwn {
 			c.Close()
@@ -119,7 +120,7 @@ func (w *withPositions) Next(ctx context.Context, from int64) (index.Group, erro
 }
 
 // maxGroupsAtOnce is the maximum number of groups of the index that are searched between two calls
-// of enough. It is small, so that a search that takes too long ends soon.
+// of the function stop. It is small, so that a search that takes too long ends soon.
 const maxGroupsAtOnce = 16
 
 // find searches the candidates from a position. It returns the position from which the next search

@@ -212,9 +212,9 @@ func New(db *store.DB, o Options) (*Journal, error) {
 	return j, nil
 }
 
-// Append writes all of the entries or none of them. It returns nil when they are durable. An event
-// with the id and time of an earlier one of the same registry, within 30 days
-// (dedup.RecognizedFor), is a duplicate: the event is dropped without an error.
+// Append writes all of the entries or none of them. It returns nil when they are durable. If a
+// registry sent an event with the same id and time within the last 30 days (dedup.RecognizedFor),
+// the new event is a duplicate: it is dropped without an error.
 //
 // Append waits while the queue is full. It returns ErrClosed, ctx's error or the error of the
 // write. Even after an error of ctx or of the write, the entries may be in the journal. Events can

@@ -21,7 +21,7 @@ import (
 func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
 	const (
 		idle = 30 * time.Second
-		rest = 4 // times the duration of a step
+		rest = 4 // a pause takes this many times the duration of a step
 	)
 	m := newMaintainer(j, limits)
 	m.trustAfter = j.o.Settle
@@ -42,7 +42,7 @@ func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
 	}
 }
 
-// Merge merges all blocks that are old enough, without the rests of Maintain.
+// Merge merges all blocks that are old enough, without the pauses of Maintain.
 func (j *Journal) Merge(ctx context.Context) error {
 	m := newMaintainer(j, retention.Limits{})
 	for {
@@ -71,7 +71,7 @@ type maintainer struct {
 	// trimmedFor is this hour.
 	trimmed    map[Position]bool
 	trimmedFor clock.Span
-	reported   clock.Span  // is over reportRemovedEvery after the last report
+	reported   clock.Span  // ends reportRemovedEvery after the last report
 	swept      clock.Span  // ends a day after the last sweep of the principals
 	sweeping   *begunSweep // nil: no sweep has begun
 }

@@ -124,9 +124,9 @@ func raiseFloor(ctx context.Context, tx *sql.Tx) (head, error) {
 	return scanHead(tx.QueryRowContext(ctx, `UPDATE journal_head SET floor = principal WHERE one = 1 RETURNING `+headColumns))
 }
 
-// selectLatestFrom looks for the first block at or after a position whose ids are all from before
-// a time. It returns the latest time of the ids of that block. If there is no such block, it
-// returns the given time.
+// selectLatestFrom searches from a position on. It looks for the first block whose ids are all
+// from before a time. It returns the latest time of the ids of that block. If there is no such
+// block, it returns the given time.
 func selectLatestFrom(ctx context.Context, q store.Querier, position Position, until int64) (millis int64, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT latest FROM journal_blocks WHERE first >= $1 AND latest <= $2 ORDER BY first LIMIT 1`, position, until).Scan(&millis)

@@ -75,7 +75,7 @@ func TestARollbackLeavesNoGap(t *testing.T) {
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	if err := fast.Append(t.Context(), push("given up")); err != nil { // its key was rolled back
+	if err := fast.Append(t.Context(), push("given up")); err != nil { // its key is gone
 		t.Fatal(err)
 	}
 	if got := summaries(t, fast, 0); len(got) != 1 || got[0][0] != '1' {

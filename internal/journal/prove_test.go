@@ -200,8 +200,9 @@ func TestProofsOfEveryEntryAtEverySize(t *testing.T) {
 	}
 }
 
-// A proof of one entry has at most 4 kB, as the command line writes it: of a push by a CI job with
-// the claims that GitHub sends, or of the decision that allowed it, among ten million entries.
+// Among ten million entries, the proof of one entry has at most 4 kB, as the command line writes
+// it. The entry is a push by a CI job with the claims that GitHub sends, or the decision that
+// allowed the push.
 func TestAProofIsSmall(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
 	signer, _ := notekeytest.New(t)

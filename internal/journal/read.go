@@ -24,7 +24,7 @@ func (j *Journal) Last(ctx context.Context) (Position, error) {
 	return h.next - 1, nil
 }
 
-// Tree returns the tree over the entries. It is empty if it has no entries yet.
+// Tree returns the tree over the entries. The tree is empty if the journal has no entries yet.
 func (j *Journal) Tree(ctx context.Context) (tree.Frontier, error) {
 	h, err := selectHead(ctx, j.db.Read())
 	if err != nil || len(h.frontier) == 0 {

@@ -3,9 +3,9 @@
 // Hashing is slow on purpose. A Hashing limits how many hashes are computed at once, so that a
 // flood of wrong passwords delays only the clients that cause it. For a short time, it remembers
 // which pairs of hash and password matched. So if a client uses a password for every pull, the
-// password is hashed only once. It stores only a keyed hash of each pair, with a key that only
-// this process has. A user with a changed hash has a different pair, so remembered pairs need not
-// be removed.
+// password is hashed only once. A Hashing stores only a keyed hash of each pair, with a key that
+// only this process has. A user with a changed hash has a different pair, so remembered pairs need
+// not be removed.
 //
 // The package supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$.
 // Check explains what is wrong with any other hash. Passwords are bytes: they are not trimmed,
@@ -185,9 +185,9 @@ func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Cont
 // Dummy takes as long as Compare with a wrong password. Call it for a name that has no hash, so
 // that response times do not reveal which names exist. The algorithm and cost of Dummy are those
 // of the example hash. If the example is "", they are those of Hash. Calls with different names do
-// not share a hash, like comparisons for two known names. The result is nil for every password.
-// The possible errors are ErrBusy, the error of ctx, and an error of Check, if the example hash
-// cannot be used.
+// not share a hash, because comparisons for two known names do not share a hash either. The result
+// is nil for every password. The possible errors are ErrBusy, the error of ctx, and an error of
+// Check, if the example hash cannot be used.
 func (h *Hashing) Dummy(ctx context.Context, example, name, password string) error {
 	return h.DummyFor(ctx, Requester{Name: name}, example, password)
 }
@@ -202,7 +202,7 @@ func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password st
 		}
 	}
 	if parsed.checkPassword(password) != nil {
-		return nil // Compare also rejects it without a hash
+		return nil // Compare also rejects the password without computing a hash
 	}
 	k := h.keys.Of(dummyHash, like, who.Name, password)
 	err := h.share(ctx, k, func(ctx context.Context) error {

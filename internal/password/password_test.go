@@ -219,7 +219,7 @@ func TestWaitIsLimited(t *testing.T) {
 func TestDummyCostsAHash(t *testing.T) {
 	h := password.New(password.Options{})
 	for i, like := range []string{htpasswdBC4, argonOneThread, ""} {
-		for range 2 { // the second time shows that it is not remembered
+		for range 2 { // the second time shows that a dummy is not remembered
 			if err := h.Dummy(t.Context(), like, "nobody", "wonderland"); err != nil {
 				t.Errorf("a dummy like %q: %v", like, err)
 			}

@@ -254,8 +254,8 @@ func ipAddress() strictyaml.Type[netip.Addr] {
 	})
 }
 
-// input is the type of an input that a request can lack: ip, client, claims.NAME, or claims.
-// The input claims stands for all claims that the test does not set.
+// input is the type of an input that a request can lack: ip, client, claims.NAME, or claims. The
+// input named "claims" stands for all claims that the test does not set.
 func input() strictyaml.Type[string] {
 	return strictyaml.Scalar("input", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		claim, ok := strings.CutPrefix(s, "claims.")

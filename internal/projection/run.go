@@ -49,7 +49,7 @@ func (s *Set) Run(ctx context.Context, j *journal.Journal) {
 			failed = s.report(ctx, d, errs[i], &limits[i]) || failed
 		}
 		wait := p.restTime(s.o.Now(), s.o.Now().Sub(began), last, more)
-		if failed && !more { // the others have nothing to do
+		if failed && !more { // the other projections have nothing to do
 			wait = retryEvery
 		}
 		_ = clock.Sleep(ctx, wait)

@@ -110,8 +110,8 @@ const (
 // Spend calls the function check for one attempt at an account, and counts the verdict. If the
 // budget is used up, it returns an *Error instead. Attempts for one account and class run one at a
 // time. If an attempt gets no answer, the directory may still have counted it. So before the
-// function sends an attempt again, it must call its argument. The verdict is about the last
-// attempt.
+// function check sends an attempt again, it must call its argument more. The verdict is about the
+// last attempt.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)
 }

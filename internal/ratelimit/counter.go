@@ -97,9 +97,8 @@ const firstDelay = time.Second
 // hours, which is longer than any setting permits.
 const maxOver = 16
 
-// failures are the failures of a key. One failure is forgotten in each period without a failure
-// that is as long as the longest delay. So after the longest delay, exactly one attempt is
-// allowed.
+// failures are the failures of a key. If there is no new failure for as long as the longest delay,
+// one failure is forgotten. So after the longest delay, exactly one attempt is allowed.
 type failures struct {
 	count    int32
 	reported bool  // an attempt was refused since the last failure

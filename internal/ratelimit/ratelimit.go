@@ -160,7 +160,7 @@ type Limiter struct {
 const (
 	shortDelay      = 30 * time.Second // longest delay for a source
 	sameAttempt     = 10 * time.Second // during a check, equal attempts count once
-	freeRepeats     = 3                // of a wrong password; clients send each twice
+	freeRepeats     = 3                // of a wrong password; clients send each password twice
 	freeAtPlace     = 30
 	rememberFor     = 24 * time.Hour // how long right and wrong passwords are remembered
 	rememberExactly = time.Minute    // precision of that time

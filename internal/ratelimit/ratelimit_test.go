@@ -152,8 +152,8 @@ func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	}
 }
 
-// A known place is as large as the network of a site. Other clients at the known place do not get
-// more guesses because of its limit.
+// A known place is as large as the network of a site. The known place has a limit of its own, but
+// this limit does not allow more guesses to other clients at the place.
 func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {

@@ -11,9 +11,9 @@ import (
 
 // Reader finds entries.
 type Reader interface {
-	// Find returns the entries that have a term of each list and whose times are in the range.
-	// The lists that select the fewest entries come first. lists can be empty. A zero time does
-	// not limit the range.
+	// Find returns the entries that have a term of each list and whose times are in the range. The
+	// lists that select the fewest entries come first. The parameter lists can be empty. A zero
+	// time does not limit the range.
 	Find(ctx context.Context, lists [][]Term, since, until time.Time) (Candidates, error)
 }
 
