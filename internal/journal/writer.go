@@ -29,8 +29,8 @@ type writer struct {
 }
 
 // A commit takes as much processor time as recording about 500 entries. In a rush, the writer
-// therefore commits less often. So a crash loses the decisions of 80 ms instead of 20 ms. The
-// documentation of events states these times.
+// therefore commits less often. So a crash loses the decisions of 80 ms instead of 20 ms.
+// docs/events.md has these times.
 const (
 	rush       = 64 // entries in the last batch
 	rushFactor = 4
