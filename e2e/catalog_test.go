@@ -20,8 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// TestCatalog checks that the catalog equals what a registry lists itself, after each push, pull,
-// copy, move of a tag and delete.
+// TestCatalog checks that the catalog has what the registry itself lists, after each push, pull
+// and copy, after a tag is moved, and after each delete.
 func TestCatalog(t *testing.T) {
 	t.Parallel()
 	kinds := []client.Kind{client.Docker(engine.Shared(t)), client.Skopeo, client.Crane}

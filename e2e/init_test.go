@@ -20,8 +20,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// TestInit uses the output of `tidewaiter init` unchanged: the config, and for the registry the
-// config file or the environment. A new user has only this output.
+// TestInit uses the output of `tidewaiter init` unchanged, because a new user has nothing else.
+// The output is a config for Tidewaiter, and a config file or environment variables for the
+// registry.
 func TestInit(t *testing.T) {
 	for _, v := range []registry.Version{registry.V28, registry.V30, registry.V31} {
 		t.Run("registry "+string(v)+" with the config", func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// oddPasswords signs in with passwords with characters that clients must encode.
+// oddPasswords signs in with passwords that contain characters which clients must encode.
 func oddPasswords(t *testing.T, kinds []client.Kind) {
 	passwords := map[string]string{
 		"colons":     ":col:ons: at:both ends:",
@@ -86,7 +86,7 @@ func oddServices(t *testing.T, kinds []client.Kind) {
 }
 
 // TestMirrors pulls through registries that mirror a private one, with the credentials in their
-// configs. docs/mirrors.md documents to which realms a mirror sends its credentials.
+// configs. docs/mirrors.md lists the realms to which a mirror sends its credentials.
 func TestMirrors(t *testing.T) {
 	const service = "registry.example.com"
 	tw := tidewaiter.Start(t, service)

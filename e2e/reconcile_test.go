@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// TestReconcile checks that the catalog equals what a registry lists itself after a comparison,
+// TestReconcile checks that, after a comparison, the catalog has what the registry itself lists,
 // although the registry reported no events.
 func TestReconcile(t *testing.T) {
 	t.Parallel()

@@ -103,9 +103,9 @@ func pushTokens(journal *tidewaiter.Journal, service, repository string) (n int)
 	return n
 }
 
-// slowUploads simulates a registry whose uploads take longer than the lifetime of a token. The
-// registry accepts a blob with the token of the beginning of the upload, because some clients
-// cannot send a blob a second time.
+// slowUploads simulates a registry whose uploads take longer than the lifetime of a token.
+// Requests that send a blob are an exception: the registry accepts the token with which the upload
+// began, because some clients cannot send a blob a second time.
 type slowUploads struct {
 	passed  http.Handler
 	expired string // an expired token

@@ -102,8 +102,9 @@ func Shared(t testing.TB) func(testing.TB) *Engine {
 	}
 }
 
-// lastingTB is a testing.TB of a subtest whose cleanup and temporary folders last until the whole
-// test ends. FailNow and Skip end the subtest, because a goroutine can end only its own test.
+// lastingTB is the testing.TB of a subtest, but its temporary folders last until the whole test
+// ends, and its cleanup runs then. FailNow and Skip end the subtest, because a goroutine can end
+// only its own test.
 type lastingTB struct {
 	testing.TB
 	whole testing.TB

@@ -1,7 +1,8 @@
 // Package idtoken is an issuer of ID tokens for tests.
 //
 // Start runs an issuer whose tokens have the claims of GitHub Actions or Kubernetes. Like these
-// issuers, it changes its signing key after some tokens. The new key was published before.
+// issuers, it changes its signing key after some tokens. The new key is already published at that
+// time.
 package idtoken
 
 import (

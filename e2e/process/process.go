@@ -130,13 +130,13 @@ func (p *Process) Await(t testing.TB, what string, check func(context.Context) e
 	t.Helper()
 	Await(t, what, func(ctx context.Context) error {
 		if ended, err := p.Ended(); ended {
-			t.Fatalf("waiting for %s: it ended: %v", what, err)
+			t.Fatalf("waiting for %s: the program ended: %v", what, err)
 		}
 		return check(ctx)
 	})
 }
 
-// Await calls the function check until it returns nil. Its only time limit is that of go test,
+// Await calls the function ready until ready returns nil. The only time limit is that of go test,
 // because the machine can be slow.
 func Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()

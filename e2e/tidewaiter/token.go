@@ -41,7 +41,8 @@ func (tw *Tidewaiter) Token(t testing.TB, name, service string, scopes []string,
 	return TokenAt(t, tw.URL+"/token?"+query.Encode(), name)
 }
 
-// TokenAt requests a token from a URL as name, or anonymously if name is "".
+// TokenAt requests a token from a URL for the user with the given name, or an anonymous token if
+// the name is "".
 func TokenAt(t testing.TB, address, name string) Answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)

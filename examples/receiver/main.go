@@ -100,8 +100,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// isGenuine reports whether one of the signatures is that of a recent message. A message with an
-// old time could be a recorded one.
+// isGenuine reports whether a message is recent and one of its signatures is valid. An attacker
+// could have recorded an old message and sent it again.
 func (r *receiver) isGenuine(id, timestamp, signatures string, body []byte) bool {
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil || r.now().Sub(time.Unix(seconds, 0)).Abs() > maxDelay {

@@ -99,8 +99,9 @@ type Account struct {
 	Expires  time.Time // zero: never
 	Disabled bool
 	Hash     string // algorithm of the password hash: "argon2id", "bcrypt"; "": no password
-	// SetByDelegate is true if a non-administrator set the password or secret of this account and
-	// is not its owner. Such an account cannot become an administrator (ErrSetByDelegate).
+	// SetByDelegate is true if somebody who is neither an administrator nor the owner of this
+	// account has set the account's password or secret. Such an account cannot become an
+	// administrator (ErrSetByDelegate).
 	SetByDelegate bool
 	Groups        []string // sorted
 

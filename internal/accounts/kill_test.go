@@ -116,7 +116,7 @@ func (h *harness) lines() []string {
 			return "group " + name, err
 		},
 		"SELECT g.name, m.account_id FROM account_members m LEFT JOIN account_groups g ON g.id = m.group_id": func(r *sql.Rows) (string, error) {
-			var group, id string // scanning fails for a member of a group that does not exist
+			var group, id string // scanning fails for a member whose group does not exist
 			err := r.Scan(&group, &id)
 			return fmt.Sprintf("member %s %s", group, id), err
 		},
