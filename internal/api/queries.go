@@ -283,7 +283,7 @@ func (a *API) subject(ctx context.Context, caller admin.Actor, q *PrincipalQuery
 		return explain.Subject{}, queryForbidden()
 	}
 	if q.As == "" {
-		return explain.Subject{}, invalidPart("body.as", "groups and claims require as")
+		return explain.Subject{}, invalidPart("body.as", "required with groups and claims")
 	}
 	p := &policy.Principal{Groups: q.Groups, Claims: q.Claims}
 	kind, name, _ := strings.Cut(q.As, ":")

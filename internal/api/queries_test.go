@@ -62,7 +62,8 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	has(explain(ann, push("team/app")), `"allowed":true`, `"reason":"allowed"`, `"ip":"127.0.0.1"`)
 	has(explain(ann, of), `"allowed":true`)
 	has(explain(restricted, push("team/app")), `"allowed":false`, `"reason":"narrowed"`)
-	// The restrictions of the credential also apply to a query that names the caller in as.
+	// The restrictions of the credential also apply if the query names the caller in the field
+	// `as`.
 	has(explain(restricted, of), `"allowed":false`)
 
 	denied := explain(ann, push("team/prod"))
@@ -105,7 +106,8 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
 
 	// The answer has the lifetime of a token and the setting that decides this lifetime. If a rule
-	// decides the lifetime, the answer hides its name as it hides the names of other rules.
+	// decides the lifetime, the answer hides the name of this rule, like the names of all other
+	// rules.
 	brief := rulebook.Content{Name: "brief", Subjects: []string{"user:ann"}, Repositories: []string{"brief/**"}, Actions: []string{"push"}, Lifetime: "2m"}
 	if _, err := h.rulebook.AddRule(h.Context(), operator, brief); err != nil {
 		t.Fatal(err)

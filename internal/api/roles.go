@@ -59,17 +59,17 @@ type newRoleBody struct {
 	RoleContent
 }
 
-// roleKey identifies a role. The namespace of a role for all is "".
+// roleKey identifies a role. For a role that all namespaces can use, the namespace is "".
 type roleKey struct{ namespace, name string }
 
-// RolePath is the name of a role for all namespaces in the path.
+// RolePath is the part of a path that names a role for all namespaces.
 type RolePath struct {
 	Role string `path:"role" maxLength:"64" doc:"The name of the role" example:"cleaner"`
 }
 
 func (p RolePath) key() roleKey { return roleKey{"", p.Role} }
 
-// NamespaceRolePath has the names of a namespace and of its role in the path.
+// NamespaceRolePath has the parts of a path that name a namespace and a role of this namespace.
 type NamespaceRolePath struct {
 	Name string `path:"name" maxLength:"200" doc:"The name of the namespace; write a slash as %2F" example:"team"`
 	Role string `path:"role" maxLength:"64" doc:"The name of the role" example:"cleaner"`
@@ -144,7 +144,7 @@ func (a *API) namespaceRoleRoutes() {
 			return a.setRole(ctx, caller, in.key(), &in.Body, version)
 		})
 	remove[changedNamespaceRole](r, operation("delete-namespace-role", "DELETE /namespaces/{name}/roles/{role}",
-		"Delete a role of a namespace that no member has", ""), a.deleteRole)
+		"Delete an unused role of a namespace", ""), a.deleteRole)
 }
 
 // roles returns the resource that serves both kinds of roles.

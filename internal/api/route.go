@@ -25,7 +25,7 @@ type call struct {
 
 type callKey struct{}
 
-// callOf returns the state of the request that is stored in a context.
+// callOf returns the state of a request from the request's context.
 func callOf(ctx context.Context) *call {
 	c, _ := ctx.Value(callKey{}).(*call)
 	return c
@@ -107,7 +107,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 // content is a response that has only a body.
 type content[T any] struct{ Body T }
 
-// contentRoute adds a route for authenticated callers whose response has only a body.
+// contentRoute adds a route for authenticated callers. The route's response has only a body.
 func contentRoute[I, T any](a *API, tag *huma.Tag, op huma.Operation, handle func(context.Context, admin.Actor, *I) (T, error)) {
 	route(a, tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*content[T], error) {
 		body, err := handle(ctx, caller, in)

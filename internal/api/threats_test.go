@@ -20,7 +20,8 @@ import (
 )
 
 // Known attacks on the APIs of other products. The table in contract_test.go covers two more
-// attacks: the use of another owner's ids, and of routes that ignore the restrictions of a token.
+// attacks: requests with another owner's ids, and requests to routes that ignore the restrictions
+// of a token.
 
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, the audit
 // log and the API.
@@ -346,7 +347,8 @@ func (h *harness) startSession(name string) string {
 	return set.Value
 }
 
-// Cross-site request forgery: a page of another origin cannot use the cookie of its visitor.
+// Cross-site request forgery: a page from another origin cannot use the cookie of the user who
+// visits the page.
 func TestCrossOriginRequestsAreRefused(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.addUser("ann")

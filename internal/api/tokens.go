@@ -177,7 +177,7 @@ func (a *API) createToken(ctx context.Context, caller admin.Actor, in *newToken)
 
 // reauthenticate returns the given caller, but authenticated by the given password instead of the
 // credential of the request. Somebody who finds an open browser session does not know the
-// password, so the session cannot create longer-lived tokens.
+// password, and so cannot create tokens that outlive the session.
 func reauthenticate(ctx context.Context, caller admin.Actor, password string) (admin.Actor, error) {
 	c := callOf(ctx)
 	who, err := c.server.SignIn(c.request, identity.NewPresented(username.Login(caller.Principal), password))

@@ -107,7 +107,7 @@ func (a *API) webhookRoutes() {
 			result, err := a.Delivery().Test(ctx, caller, in.Name)
 			return NewWebhookAttempt(&result), err
 		})
-	contentRoute(a, tagWebhooks, operation("enable-webhook", "POST /webhooks/{name}/enable", "Switch a webhook on", "What waits is sent at once."),
+	contentRoute(a, tagWebhooks, operation("enable-webhook", "POST /webhooks/{name}/enable", "Switch a webhook on", "Waiting entries are sent at once."),
 		func(ctx context.Context, caller admin.Actor, in *NamePath) (webhook, error) {
 			return a.changeWebhook(ctx, caller, in.Name, a.Delivery().Enable)
 		})

@@ -52,7 +52,7 @@ func (g *generation) stop() {
 // builds. build starts no goroutines and does not affect the running generation.
 func (a *App) build(cfg *config.Config) (*generation, error) {
 	g := new(generation)
-	keep := cfg.Journal.Keep // not cfg, which has the whole policy
+	keep := cfg.Journal.Keep // the functions must not hold cfg, which has the whole policy
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase,
 		func(ctx context.Context) { a.checkpoints.Run(ctx) },
 		func(ctx context.Context) { a.journal.Maintain(ctx, keep) },

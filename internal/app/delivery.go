@@ -54,7 +54,7 @@ func (a *App) webhookProblems() []string { return delivery.Problems(a.webhookSta
 type webhookMetrics struct{ app *App }
 
 var (
-	webhookBehind = prometheus.NewDesc("tidewaiter_webhook_behind", "Entries of the journal from the first one that waits for delivery to a webhook.", []string{"webhook"}, nil)
+	webhookBehind = prometheus.NewDesc("tidewaiter_webhook_behind", "Entries of the journal, from the first entry that waits for delivery to a webhook to the newest entry.", []string{"webhook"}, nil)
 	webhookOldest = prometheus.NewDesc("tidewaiter_webhook_oldest_seconds", "The age of the oldest entry that waits for delivery to a webhook; 0 if none waits.", []string{"webhook"}, nil)
 	webhookOn     = prometheus.NewDesc("tidewaiter_webhook_on", "1 if a webhook is switched on, otherwise 0.", []string{"webhook"}, nil)
 	webhookFailed = prometheus.NewDesc("tidewaiter_webhook_failures", "Deliveries to a webhook that failed in a row.", []string{"webhook"}, nil)

@@ -17,7 +17,7 @@ type Files struct {
 // place is a folder, and the name of a file in it or a pattern for names.
 type place struct{ folder, name string }
 
-// Seen adds the files that match a pattern in a folder. It is called before they are read.
+// Seen adds the files that match a pattern in a folder. Call it before the files are read.
 func (f *Files) Seen(folder, name string) {
 	if f.places == nil {
 		f.places, f.before = make(map[place]bool), make(snapshot)

@@ -44,9 +44,9 @@ func checkpointsIn(t *testing.T, lines map[string]bool) (published []string) {
 	return published
 }
 
-// consistentWith proves that the journal still begins with the tree of each checkpoint. This is
-// not possible for a checkpoint that ends among entries that retention has removed, but those are
-// few.
+// consistentWith proves that the journal still begins with the tree of each checkpoint. A few
+// checkpoints end among entries that retention has removed. For these checkpoints, there is no
+// proof.
 func consistentWith(t *testing.T, a *app.App, published []string) {
 	t.Helper()
 	h := a.Handler()
@@ -160,7 +160,8 @@ func addRow(rows map[string]bool, table string, row []any, stored map[journal.Po
 			}
 		}
 	case "search_times":
-		// The times of a group whose entries were removed may be those of more entries.
+		// If some entries of a group were removed, the times of the group can include the times of
+		// the removed entries.
 		if number := row[0].(int64); number >= 0 {
 			for at := journal.Position(number * group); at < journal.Position((number+1)*group); at++ {
 				if at > 0 && !stored[at] {

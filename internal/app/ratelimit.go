@@ -29,7 +29,8 @@ func signIns(cfg *config.Config) config.Limits {
 	return limits
 }
 
-// budget returns the limit of wrong passwords for one account that are sent to a directory.
+// budget returns the limit for one account: how many wrong passwords Tidewaiter sends to a
+// directory.
 func (a *App) budget(l *config.LDAP) *ratelimit.Budget {
 	if l.Attempts.Max > 0 {
 		a.budgets.Store(true)

@@ -10,8 +10,8 @@ import (
 const (
 	// tryWriting is the minimum time between two attempts to write to the database.
 	tryWriting = time.Second
-	// writingTakes is the time limit of an attempt. If the request of an attempt ends, the attempt
-	// continues.
+	// writingTakes is the time limit of an attempt. An attempt continues even if the request that
+	// started the attempt ends.
 	writingTakes = 2 * time.Second
 )
 

@@ -47,8 +47,8 @@ func (a *App) recordStart(ctx context.Context) journal.ID {
 const maxStart = 5 * time.Second
 
 // lastRoot returns the fingerprint of the root that signed tokens before the service started. The
-// id is that of the entry of this start. If it finds no fingerprint, it returns "". It searches
-// only the newest entries of the journal, because the entry of each start contains the
+// id identifies the journal entry of this start. If lastRoot finds no fingerprint, it returns "".
+// It searches only the newest entries of the journal, because the entry of each start contains the
 // fingerprint, too.
 func (a *App) lastRoot(ctx context.Context, id journal.ID) (root string) {
 	// The search continues even if the service stops at once.

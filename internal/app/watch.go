@@ -19,8 +19,8 @@ const (
 	retryEvery = 10 * time.Second
 )
 
-// Reading is a function that reads a config. It calls the function seen before it reads a file, or
-// a folder for a pattern. It calls seen even if reading fails.
+// Reading is a function that reads a config. Before it reads a file, or a folder for a pattern, it
+// calls the function seen. It does so even if reading fails.
 type Reading func(seen func(folder, name string)) (*config.Config, error)
 
 // Watch reloads files until ctx ends. Watch is for a config that was read from the given files. It

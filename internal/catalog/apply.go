@@ -222,8 +222,8 @@ func (b *batch) recordMove(t *tagRow, r *report, d digest) {
 	}
 }
 
-// describe sets the properties of the manifest that a push or pull reports. They never change,
-// because they belong to the digest.
+// describe sets the properties that a push or pull reports of the manifest. The properties of a
+// manifest never change, because they belong to the digest.
 func (m *manifestRow) describe(r *report) {
 	if m.mediaType == "" {
 		m.mediaType = r.MediaType
@@ -316,7 +316,7 @@ func (b *batch) settleManifest(ctx context.Context, m *manifestRow) error {
 	return b.settleTagsOf(ctx, m)
 }
 
-// count adds n manifests to each blob.
+// count adds n to the number of manifests that have each blob of a manifest.
 func (b *batch) count(repository int64, of references, n int64) {
 	for d, size := range of.objects {
 		key := objectKey{repository, string(d)}

@@ -73,7 +73,7 @@ func (a allowedFilter) Sees(registry, name string) bool {
 }
 
 // BenchmarkPage reads a page of 100 repositories. There are 100,000 repositories and 100,000
-// rules. Its principals may see all repositories, three repositories, the repositories of 200
+// rules. The principals may see all repositories, three repositories, the repositories of 200
 // groups, or one repository of each team.
 func BenchmarkPage(b *testing.B) {
 	f := open(b, storetest.SQLite().Ready(b), 0)
