@@ -316,8 +316,8 @@ func parseTime(written string) (time.Time, error) {
 func meantAgo(written string) string {
 	bare := strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(written, "ago"), " "))
 	unit := strings.TrimLeft(bare, "0123456789 ")
-	// For months, there is no guess, because 3m means three minutes. For a number without a unit,
-	// there is none either, because the number can be a year.
+	// Months get no guess, because 3m means three minutes. A number without a unit gets no guess,
+	// because it can be a year.
 	if unit == "" || strings.HasPrefix(strings.ToLower(unit), "mo") || strings.ContainsAny(unit, "0123456789") {
 		return ""
 	}

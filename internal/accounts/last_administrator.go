@@ -10,9 +10,9 @@ import (
 )
 
 // ErrLast means that no permanent local administrator would be left after the change. Such an
-// administrator is an enabled account without an expiry in the group Administrators. ErrLast
-// matches ErrForbidden. An operator can force the change (Actor.WithForce), because operators can
-// add an administrator afterwards.
+// administrator is a member of the group Administrators whose account is enabled and has no
+// expiry. ErrLast matches ErrForbidden. An operator can force the change (Actor.WithForce),
+// because operators can add an administrator afterwards.
 var ErrLast = admin.Forbidden("no administrator would be left")
 
 // hasAdministrator reports whether any account is an administrator. If lasting is true, it ignores

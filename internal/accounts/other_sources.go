@@ -9,13 +9,13 @@ import (
 
 // Elsewhere is the result of looking up a login in the other sources.
 type Elsewhere struct {
-	Source    string   // the source that knows the login, "htpasswd"; "": none
+	Source    string   // the source that knows the login, such as "htpasswd"; "" if none does
 	Advice    string   // a sentence: what to do instead of adding an account; may be ""
 	Unchecked []string // unavailable sources, each with the reason: "ldap:corp: connection refused"
 }
 
-// TakenError reports that another source knows a login. If both principals existed, rules could
-// not distinguish them. TakenError matches ErrExists.
+// TakenError reports that another source knows a login. If an account had the same login, rules
+// could not distinguish the two principals. TakenError matches ErrExists.
 type TakenError struct {
 	Source string // "htpasswd"
 	Advice string // what to do instead; may be ""

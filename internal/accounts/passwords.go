@@ -18,9 +18,9 @@ import (
 )
 
 // commonPasswords is a list of passwords that attackers try first. It has the 3,000 most common
-// passwords of at least eight bytes from zxcvbn (MIT), whose frequency list counts leaked
-// passwords. It also has the default passwords of similar programs. The list is sorted, in
-// lower case, with one password per line.
+// passwords of at least eight bytes. They come from zxcvbn (MIT), which counted how often each
+// password was leaked. It also has the default passwords of similar programs. The list is sorted,
+// in lower case, with one password per line.
 //
 //go:embed common.txt.gz
 var commonPasswords []byte

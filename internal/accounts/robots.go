@@ -54,10 +54,10 @@ func (a *Accounts) AddRobot(ctx context.Context, by admin.Actor, n NewRobot) (_ 
 	return r.Account, identity.NewSecret(text), err
 }
 
-// Rotate creates a new secret for a robot. The previous secret stays valid for the duration
-// overlap; all older secrets are revoked. If overlap is 0, the previous secret is revoked too. A
-// robot may rotate its own secret only by presenting its current secret. Otherwise somebody with a
-// leaked old secret could rotate the secret and keep access.
+// Rotate creates a new secret for a robot. The previous secret stays valid for the given overlap;
+// all older secrets are revoked. If overlap is 0, the previous secret is revoked too. A robot may
+// rotate its own secret only by presenting its current secret. Otherwise somebody with a leaked
+// old secret could rotate the secret and keep access.
 func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, overlap time.Duration) (_ Account, _ identity.Secret, err error) {
 	defer admin.Wrap(&err, "replacing the secret of %.80q", login)
 	if overlap < 0 || overlap > maxOverlap {
@@ -87,8 +87,8 @@ func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, ove
 	return account, identity.NewSecret(text), err
 }
 
-// mayRotate checks that the actor may rotate the robot's secret. These are actors who may change
-// the robot, and the robot itself if it presents its current secret.
+// mayRotate checks that the actor may rotate the robot's secret. Actors who may change the robot
+// may rotate its secret. So may the robot itself, if it presents its current secret.
 func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	switch {
 	case !r.owner().Is(by):

@@ -27,7 +27,7 @@ func (r *record) owner() credentials.Owner {
 	return credentials.Owner{Kind: r.Kind, Source: Source, Name: r.Name, ID: r.ID}
 }
 
-// The column lent is Account.SetByDelegate.
+// The column lent has the value of Account.SetByDelegate.
 const accountColumns = "id, kind, name, version, created, changed, expires, disabled, hash, namespace, lent"
 
 func scanAccount(row store.Row) (r record, err error) {
@@ -61,10 +61,10 @@ func findID(ctx context.Context, q store.Querier, id string) (record, error) {
 	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM accounts WHERE id = $1", id)))
 }
 
-// lock locks an account until the transaction ends. Data about the account that the transaction
-// reads after the call of lock is still current at commit. This matters on PostgreSQL, where
-// transactions run concurrently. Every transaction that revokes or creates tokens of an account
-// locks the account first.
+// lock locks an account until the transaction ends. If the transaction calls lock first and then
+// reads data about the account, this data is still current at commit. This matters on PostgreSQL,
+// where transactions run concurrently. Every transaction that revokes or creates tokens of an
+// account locks the account first.
 func lock(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, "UPDATE accounts SET version = version WHERE id = $1", id)
 	return err

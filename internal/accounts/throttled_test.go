@@ -37,7 +37,7 @@ func TestGuessesOfTheCurrentPasswordAreRateLimited(t *testing.T) {
 			t.Errorf("the next guess, at sign-in: %v", err)
 		}
 		// A correct password is always accepted, even after too many guesses. So an attacker
-		// cannot prevent that ann changes her password.
+		// cannot prevent ann from changing her password.
 		is(t, "the present password", change(passwordOf("ann")), nil)
 		h.Clock.Pass(time.Minute)
 		isInvalid(t, "the old password", change(passwordOf("ann")), "current")
@@ -50,7 +50,7 @@ func TestGuessesAtSignInCountForPasswordChanges(t *testing.T) {
 	h.WithLimiter(ratelimit.Options{MaxFailuresPerPair: 3})
 	h.AddTestUser("ann")
 	_, laptop := h.AddTestToken("ann", "laptop")
-	ann := h.ActorOf(presented("ann", laptop)) // no sign-in with the password from this address
+	ann := h.ActorOf(presented("ann", laptop)) // ann has not signed in with her password from here
 	for i := range 3 {
 		h.SignIn(presented("ann", fmt.Sprint("guess ", i)))
 	}

@@ -139,8 +139,8 @@ func (a *Accounts) list(ctx context.Context, page admin.Page, condition string, 
 	return list, next, err
 }
 
-// Users returns those of the given names that are names of local users. Callers use it to find
-// names that are also in another source.
+// Users looks for local users with the given names, and returns the names that it finds. Callers
+// use Users to find names that are also in another source.
 func (a *Accounts) Users(ctx context.Context, by admin.Actor, names []string) (known []string, err error) {
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
 		return nil, err
@@ -166,8 +166,8 @@ const maxCompared = 500
 
 // SetPassword sets the password of another user. It revokes the user's refresh tokens and
 // sessions. If an administrator replaces a password that a delegate knows, SetPassword also
-// revokes the access tokens. Users change their own password with ChangePassword. It requires the
-// current password, so that nobody can set a password with a leaked token.
+// revokes the access tokens. Users change their own password with ChangePassword. ChangePassword
+// requires the current password, so that nobody can use a leaked token to set a password.
 func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string, secret identity.Secret, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting the password of %.80q", name)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
@@ -216,8 +216,9 @@ func signOut(ctx context.Context, tx *sql.Tx, r *record, change *journal.Change)
 }
 
 // ChangePassword sets the actor's own password. It needs the current password; a token is not
-// enough. A wrong current password is an InvalidError of the field "current". It counts as a
-// failed sign-in. After too many guesses, ChangePassword returns a ratelimit.Error.
+// enough. If the current password is wrong, the error is an InvalidError of the field "current".
+// Each wrong password counts as a failed sign-in. After too many guesses, ChangePassword returns a
+// ratelimit.Error.
 func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, secret identity.Secret) (_ Account, err error) {
 	defer admin.Wrap(&err, "changing a password")
 	p := by.Principal
@@ -235,8 +236,8 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 		}
 		return Account{}, err
 	}
-	// The rate limit prevents that somebody with a stolen session guesses the password or blocks
-	// the hashing queue.
+	// Because of the rate limit, an attacker with a stolen session can neither guess the password
+	// nor block the hashing queue.
 	presented := identity.Presented{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
 	switch err := chain.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, presented identity.Presented) error {
 		if err := a.o.Hashing.CompareFor(ctx, requesterOf(presented), r.hash, current.Reveal()); err != nil {

@@ -3,8 +3,8 @@
 //
 // Rules, roles, namespaces, users, robots, groups and tokens are managed objects. Each object has
 // an id that is never reused. Most objects have a version, which increases with each change.
-// Packages such as rulebook and accounts manage them. Every method of such a package takes an
-// Actor, and follows the same pattern:
+// Packages such as rulebook and accounts manage the objects. Every method of such a package takes
+// an Actor, and follows the same pattern:
 //
 //	func (a *Accounts) AddGroup(ctx context.Context, by admin.Actor, name string) (err error) {
 //		defer admin.Wrap(&err, "adding group %.80q", name)
@@ -21,7 +21,8 @@
 //
 // # Rights
 //
-// A right is a scope of the type tidewaiter: actions on a name, granted by the policy in force.
+// A right is a scope whose type is "tidewaiter": a name, and actions on this name. The policy in
+// force grants rights.
 //
 //	tidewaiter:accounts         users, robots, groups and tokens
 //	tidewaiter:administrators   accounts and tokens of administrators, in addition to accounts
@@ -72,7 +73,8 @@ func Operator(name string) Actor { return Actor{operator: name} }
 func (by Actor) IsOperator() bool { return by.operator != "" }
 
 // WithForce returns an operator who may also make changes that are usually errors and are
-// therefore refused without force. If by is not an operator, WithForce returns by unchanged.
+// therefore refused without force. If the actor is not an operator, WithForce returns the actor
+// unchanged.
 func (by Actor) WithForce() Actor {
 	by.forces = by.IsOperator()
 	return by

@@ -24,7 +24,7 @@ var (
 	// ErrForbidden means that the actor is not allowed to perform the operation. If the actor
 	// lacks a right, the error is from Requires and names the right.
 	ErrForbidden = errors.New("not allowed")
-	// ErrRestricted is the ErrForbidden of an actor with a restricted credential.
+	// ErrRestricted is an ErrForbidden. It means that the actor's credential is restricted.
 	ErrRestricted = Forbidden("a restricted token cannot do this: sign in with the password, or with a token without restrictions")
 	// ErrOtherCreation means that an idempotency key was used before, to create another object.
 	ErrOtherCreation error = &InvalidError{Field: "key", Text: "it was used for something else"}
@@ -111,8 +111,8 @@ func OrNotFound[T any](row T, err error) (T, error) {
 // OrExists returns ErrExists if an INSERT with ON CONFLICT DO NOTHING inserted no row.
 func OrExists(result sql.Result, err error) error { return affected(result, err, ErrExists) }
 
-// OrChanged returns ErrChanged if an UPDATE or DELETE that requires a version of the object
-// changed no row.
+// OrChanged is for an UPDATE or DELETE that selects a version of an object. It returns ErrChanged
+// if the statement changed no row.
 func OrChanged(result sql.Result, err error) error { return affected(result, err, ErrChanged) }
 
 func affected(result sql.Result, err, none error) error {

@@ -25,7 +25,8 @@ func TestCallerAndKeyCannotBeSpliced(t *testing.T) {
 	})
 }
 
-// A key belongs to one caller. With no key can a caller get an object that another caller created.
+// A key belongs to one caller. No key gives a caller access to an object that another caller
+// created.
 func TestKeysOfTwoCallersDiffer(t *testing.T) {
 	seen := make(map[[32]byte]string)
 	for _, k := range [][3]string{

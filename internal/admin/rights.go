@@ -87,8 +87,8 @@ func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
 }
 
 // MayChange checks that the actor may change accounts and their tokens, and may change this
-// account. Only administrators may create and change administrators. The account is given as its
-// principal before or after the change.
+// account. Only administrators may create and change administrators. The caller gives the
+// principal of the account, as it is before or after the change.
 func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 	if err := r.Require(by, RightAccounts, scope.Write); err != nil {
 		return err

@@ -37,9 +37,9 @@ type Finding struct {
 	Kind    Kind
 	Rule    *policy.Rule  // nil for credentials
 	Actions scope.Actions // of UnusedActions
-	Items   []string      // subjects or patterns; id and name of a token; name of a robot
-	By      *policy.Rule  // the other rule of CoveredRule and DeniedRule
-	Whole   bool          // Items are all subjects or patterns of the rule
+	Items   []string      // by Kind: subjects, patterns, a token's id and name, or a robot's name
+	By      *policy.Rule  // for CoveredRule and DeniedRule: the rule that covers or denies Rule
+	Whole   bool          // whether Items has all subjects, or all patterns, of Rule
 }
 
 // Usage observes which parts of a policy are used. Only one goroutine may use it.
@@ -77,8 +77,9 @@ func (u *Usage) AddRepository(registry, name string) {
 	}
 }
 
-// Findings returns what was not used, in the order of the rules. It has no built-in rules. A rule
-// has at most one finding about the whole rule, and then no others.
+// Findings returns the findings about what was not used, in the order of the rules. There are no
+// findings about built-in rules. If a finding is about a whole rule, it is the only finding about
+// this rule.
 func (u *Usage) Findings() []Finding {
 	covered := u.covered()
 	var all []Finding

@@ -42,7 +42,7 @@ func TestFindings(t *testing.T) {
 		{"a deny rule whose condition fails for a recorded request", []policy.Rule{dev(policy.Rule{Name: "never", Deny: true, When: condition{false, errors.New("no such claim")}})}, nil},
 		{"a deny rule with few of its actions", []policy.Rule{dev(policy.Rule{Name: "all", Actions: scope.Repository, Deny: true})}, nil},
 		{"an action that nobody requests", []policy.Rule{dev(policy.Rule{Name: "writers", Actions: scope.Pull | scope.Delete, Origin: file})},
-			[]string{"unused-actions writers: nobody who may delete by it requested this: remove the actions [delete] from rules.yaml:7"}},
+			[]string{"unused-actions writers: it allows to delete, but nobody whom it matches requested this action: remove the actions [delete] from rules.yaml:7"}},
 		{"a subject without requests", []policy.Rule{dev(policy.Rule{Name: "two", Subjects: []string{"group:dev", "user:eve"}, Origin: database})},
 			[]string{`unused-subjects two: no recorded request of user:eve matches it: remove the subjects [user:eve] from the rule "two" (tidewaiter rule set)`}},
 		{"a member without requests", []policy.Rule{dev(policy.Rule{Name: "namespace team: writer", Subjects: []string{"user:eve", "group:dev"}, Origin: team})},

@@ -15,7 +15,7 @@ func (f *Finding) Reason() string {
 	case UnusedRule:
 		return "no recorded request matches it"
 	case UnusedActions:
-		return fmt.Sprintf("nobody who may %s by it requested this", text.Verbs(f.Actions.Names(), "or"))
+		return fmt.Sprintf("it allows to %s, but nobody whom it matches requested this action", text.Verbs(f.Actions.Names(), "or"))
 	case UnusedSubjects:
 		return "no recorded request of " + items + " matches it"
 	case CoveredRule:

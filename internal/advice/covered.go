@@ -16,13 +16,14 @@ type effective struct {
 	number int
 }
 
-// covered returns the findings about rules that another rule covers. Only rules that match an
-// example of the rule are compared with it, so the running time is not quadratic.
+// covered returns the findings about rules that another rule covers. For each rule, there is an
+// example of a request. A rule is compared only with those rules that match its example, so the
+// running time is not quadratic.
 func (u *Usage) covered() map[*policy.Rule]*Finding {
 	found := make(map[*policy.Rule]*Finding)
 	var all []*effective
 	var rules []policy.Rule
-	var matching []*effective // by the last example
+	var matching []*effective // the rules that match the latest example
 	for r, has := range u.policy.Effective() {
 		e := &effective{r, has, len(all)}
 		all = append(all, e)
@@ -33,7 +34,7 @@ func (u *Usage) covered() map[*policy.Rule]*Finding {
 	}
 	p, err := policy.Compile(policy.Source{Rules: rules})
 	if err != nil {
-		return nil // the same rules were compiled before
+		return nil // cannot happen: the same rules were compiled before
 	}
 	for _, e := range all {
 		example := e.example()
@@ -53,7 +54,8 @@ func (u *Usage) covered() map[*policy.Rule]*Finding {
 	return found
 }
 
-// matcher is a condition that is false, and calls itself.
+// matcher is a function that serves as a condition. To evaluate the condition, the function is
+// called. The result is always false.
 type matcher func()
 
 func (m matcher) Holds(*policy.Request) (bool, error)    { m(); return false, nil }
@@ -133,7 +135,8 @@ func coversSubject(other, subject string) bool {
 }
 
 // coversPattern reports whether each name that matches the pattern also matches the other pattern.
-// The result can be false although this is the case. In a pattern, ** is always a whole part.
+// The result can be false for patterns that a more exact comparison would find covered. In a
+// pattern, ** is always a whole part.
 func coversPattern(other, pattern string) bool {
 	begin, ends := strings.CutSuffix(other, "**")
 	return other == pattern || ends && strings.HasPrefix(pattern, begin)

@@ -14,28 +14,29 @@ import (
 // part is one subject or one pattern of a rule.
 type part struct {
 	rule    *policy.Rule
-	actions scope.Actions // of the rule and its role
+	actions scope.Actions // the actions of the rule, including those of its role
 	subject string        // "": the part is a pattern
 	pattern string
 	used    scope.Actions // the actions for which the part matched
 	tested  bool          // pattern is compared with the catalog
 }
 
-// pair is what decides which parts match.
+// pair has the parts of a request that decide which parts of rules match.
 type pair struct {
 	principal *policy.Principal
 	registry  string
 	asked     scope.Scope
 }
 
-// maxKnown limits the pairs in memory.
+// maxKnown is the maximum number of pairs in memory.
 const maxKnown = 1 << 15
 
 // unknownInputs are the inputs that can differ between the requests of a pair.
 var unknownInputs = &ask.Unknown{Now: true, IP: true, Client: true}
 
-// marker is the condition of a rule of an exploded policy. It marks the part as used if the rule
-// matches, and is always false. So Decide looks at all rules that match.
+// marker is the condition of a rule in an exploded policy. If the rule matches a request, marker
+// marks the rule's part as used. The condition is always false, so Decide continues with the other
+// rules.
 type marker struct {
 	part *part
 	when policy.Condition
@@ -105,15 +106,16 @@ func (u *Usage) explode() error {
 	return nil
 }
 
-// compilePossible compiles rules, without the patterns that can never match. The pattern ${user}/**
-// never matches for the subject anonymous alone, although it can match for the whole rule.
+// compilePossible compiles rules, without the patterns that can never match. For example, a rule
+// with several subjects can have the pattern ${user}/**. The exploded rule for the subject
+// anonymous alone can never match with this pattern.
 func compilePossible(rules []policy.Rule) (*policy.Policy, error) {
 	p, err := policy.Compile(policy.Source{Rules: rules})
 	problems, ok := errors.AsType[policy.Problems](err)
 	if !ok {
 		return p, err
 	}
-	never := make(map[[2]int]bool, len(problems)) // by the indexes of the rule and the pattern
+	never := make(map[[2]int]bool, len(problems)) // keys: the indexes of rule and pattern
 	for _, problem := range problems {
 		if problem.Field != "names" {
 			return nil, err

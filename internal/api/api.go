@@ -25,9 +25,9 @@
 // server.Caller authenticates requests in the same way as the token endpoint does. Errors are
 // problem details (RFC 9457), which problem.go creates. Errors never repeat a value of the
 // request, because the value may be a secret. Lists have pages (page.go), changes can be
-// conditional (version.go), and creations can be repeated (created.go). If a
-// page of another origin makes a browser send a request, the request is refused. The size of a
-// body and the duration of a request are limited.
+// conditional (version.go), and creations can be repeated (created.go). If a page of another
+// origin makes a browser send a request, the request is refused. The size of a body and the
+// duration of a request are limited.
 package api
 
 import (
@@ -61,12 +61,12 @@ const (
 
 // Options configures an API.
 type Options struct {
-	Server   func() *server.Server // the current server, because a reload replaces it
+	Server   func() *server.Server // returns the current server; a reload replaces the server
 	Accounts *accounts.Accounts
 	Rulebook *rulebook.Rulebook
 	Journal  *journal.Journal
 	Catalog  *catalog.Catalog
-	Delivery func() *delivery.Delivery // to the webhooks of the current config
+	Delivery func() *delivery.Delivery // returns the delivery for the webhooks of the config
 
 	// Find looks up a login in the identity sources, in the order of the config. The error is
 	// identity.ErrUnknown if no source knows the login.
@@ -76,14 +76,14 @@ type Options struct {
 
 	Now func() time.Time // nil: time.Now
 
-	// Stopping ends when the service stops, so that clients that follow the journal do not delay
-	// the stop. nil: never.
+	// Stopping is canceled when the service stops. Then the responses to clients that follow the
+	// journal end, and do not delay the stop. If Stopping is nil, it is never canceled.
 	Stopping context.Context
 }
 
 // API is the handler of Prefix and /openapi.json. Routes are registered at the first request, and
-// the description is generated when it is first requested. If this were done at the start of the
-// service, the first tokens would be delayed.
+// the description is generated when it is first requested. At the start of the service, this work
+// would delay the first tokens.
 type API struct {
 	Options
 	registered  sync.Once

@@ -17,7 +17,7 @@ import (
 type (
 	listRepositories struct {
 		Limit    int          `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of items in the page"`
-		After    string       `query:"after" maxLength:"4096" doc:"Where the page begins: next of the previous page, which had the same registry, prefix and sort"`
+		After    string       `query:"after" maxLength:"4096" doc:"Where the page begins: the field next of the previous page, which had the same registry, prefix and sort"`
 		Registry string       `query:"registry" maxLength:"256" doc:"Only repositories of the registry with this service name" example:"registry.example.com"`
 		Prefix   string       `query:"prefix" maxLength:"256" doc:"Only repositories whose names begin with this text" example:"team/"`
 		Sort     catalog.Sort `query:"sort" enum:"name,last-push,last-pull,size" default:"name" doc:"The order: by name, the last pushed first, the last pulled first, or the largest first"`
@@ -30,7 +30,7 @@ type (
 	listTags struct {
 		RepositoryQuery
 		Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of items in the page"`
-		After string `query:"after" maxLength:"512" doc:"Where the page begins: next of the previous page" example:"v1"`
+		After string `query:"after" maxLength:"512" doc:"Where the page begins: the field next of the previous page" example:"v1"`
 	}
 	getManifest struct {
 		RepositoryQuery
@@ -40,19 +40,19 @@ type (
 		RepositoryQuery
 		Tag   string `query:"tag" required:"true" maxLength:"512" doc:"The tag" example:"v1"`
 		Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of items in the page"`
-		After string `query:"after" maxLength:"64" doc:"Where the page begins: next of the previous page" example:"1795608000000000-17"`
+		After string `query:"after" maxLength:"64" doc:"Where the page begins: the field next of the previous page" example:"1795608000000000-17"`
 	}
 )
 
 func (a *API) catalogRoutes() {
 	const who = " Callers see the repositories from which they may pull. Callers with the right tidewaiter:journal read see all. " +
-		"Who pushed, pulled or deleted something is only shown to callers who may read the journal about the repository."
+		"Only callers who may read the journal about the repository see who pushed, pulled or deleted something."
 	route(a, tagCatalog, operation("list-repositories", "GET /catalog/repositories", "List repositories",
 		"Repositories without a manifest are left out. A page can be short, and even empty, although there are further pages: only the absence of next means that the list is complete."+who),
 		a.listRepositories)
 	route(a, tagCatalog, operation("list-tags", "GET /catalog/tags", "List the tags of a repository", "Sorted by name."+who), a.listTags)
 	contentRoute(a, tagCatalog, operation("get-manifest", "GET /catalog/manifests/{reference}", "Get a manifest of a repository",
-		"A manifest that the registry no longer has can be found by its digest. present is then false."+who), a.getManifest)
+		"A manifest that the registry no longer has can be found by its digest. Its field present is false."+who), a.getManifest)
 	route(a, tagCatalog, operation("list-tag-history", "GET /catalog/history", "List which manifests a tag had", "The newest first."+who), a.listHistory)
 }
 
@@ -104,7 +104,8 @@ func (a *API) listTags(ctx context.Context, caller admin.Actor, in *listTags) (*
 	return newPage(ctx, found, next, func(t *catalog.Tag) catalogTag { return NewCatalogTag(t, f.showsActors(of.Name)) }, catalogProblem(err))
 }
 
-// Limits of the lists in a manifest. The rest of the tags is in the list of tags.
+// Limits of the lists in a manifest. If a manifest has more tags than that, all of them are in the
+// list of the repository's tags.
 const (
 	maxTagsOfManifest = 100
 	maxDays           = 90

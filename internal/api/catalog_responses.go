@@ -40,7 +40,7 @@ type catalogManifest struct {
 	Pulls     int64         `json:"pulls" doc:"How many pulls were reported"`
 }
 
-// manifestDetails is a manifest with what belongs to it.
+// manifestDetails is a manifest with its tags, its pulls and the objects that it refers to.
 type manifestDetails struct {
 	Registry   string          `json:"registry" doc:"The registry's service name" example:"registry.example.com"`
 	Repository string          `json:"repository" doc:"The repository" example:"team/app"`
@@ -77,10 +77,10 @@ type tagMove struct {
 	Seen   bool      `json:"seen,omitempty" doc:"Whether no push was reported, but a pull of the tag returned the manifest"`
 }
 
-// Shown decides whether it is shown who did something at a time.
+// Shown reports whether a caller may see who did something at the given time.
 type Shown func(at time.Time) bool
 
-// Everybody is the Shown of those who may know everything.
+// Everybody is the Shown of callers who may always see this.
 func Everybody(time.Time) bool { return true }
 
 func (shown Shown) event(e catalog.Event) *catalogEvent {

@@ -107,8 +107,8 @@ func TestTheCatalogShowsWhatTheCallerMayPull(t *testing.T) {
 	})
 }
 
-// Who pushed, pulled and deleted something is only shown to those who may read the journal about
-// the repository.
+// Only callers who may read the journal about the repository see who pushed, pulled or deleted
+// something.
 func TestTheCatalogHidesWhoDidSomething(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.push("team/app")

@@ -23,14 +23,14 @@ const (
 	feedTime = 25 * time.Second
 	// feedWrite is the time limit for sending one entry.
 	feedWrite = 10 * time.Second
-	// maxFeeds is the number of feeds at the same time, because each needs a block of the journal
-	// in memory.
+	// maxFeeds is the maximum number of simultaneous feeds. There is a maximum because each feed
+	// needs memory for a block of the journal.
 	maxFeeds = 64
 )
 
 type followEntries struct {
 	After       int64  `query:"after" minimum:"0" doc:"Begin after this position; absent: at the end of the journal"`
-	LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Begin after this position. Browsers send it when they connect again; it takes precedence over after"`
+	LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Begin after this position. Browsers send this header when they connect again. The header takes precedence over the parameter after"`
 	Filter
 }
 
@@ -69,7 +69,8 @@ func (a *API) followEntries(ctx context.Context, caller admin.Actor, in *followE
 		if err != nil || n < 0 {
 			return nil, invalidPart("header.Last-Event-ID", "not a position of the journal")
 		}
-		// The number is greater if an older copy of the database was restored.
+		// The client's position is after the last entry if an older copy of the database was
+		// restored.
 		f.position = min(journal.Position(n), last)
 	} else if callOf(ctx).request.URL.Query().Has("after") {
 		f.position = min(journal.Position(in.After), last)
@@ -100,9 +101,9 @@ type feed struct {
 	query  journal.Query
 
 	own     namespaceTimes
-	checked *policy.Policy // by which the rights were checked
+	checked *policy.Policy // the policy by which the rights were checked
 
-	position journal.Position // entries up to here were sent or not selected
+	position journal.Position // up to here, all selected entries were sent
 	writer   http.ResponseWriter
 	control  *http.ResponseController
 }

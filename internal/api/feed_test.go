@@ -116,7 +116,7 @@ func TestTheJournalCanBeFollowed(t *testing.T) {
 	})
 }
 
-// Callers see only what they may see at the time of each entry.
+// An entry is sent only if the caller may see it at the moment when it is sent.
 func TestThreatAFeedEndsWithTheRights(t *testing.T) {
 	h := newHarness(t, "sqlite::memory:")
 	h.addUser("olga")

@@ -119,7 +119,7 @@ func setDigest(q *journal.Query, written string) string {
 		algorithm, digits = "sha256", written
 	}
 	algorithm, digits = strings.ToLower(algorithm), strings.ToLower(digits)
-	digits = strings.TrimSuffix(digits, "…") // as summaries of entries end
+	digits = strings.TrimSuffix(digits, "…") // in summaries of entries, a digest ends with …
 	if len(digits) < 7 || len(digits) > maxDigits[algorithm] || strings.Trim(digits, "0123456789abcdef") != "" {
 		return "not a digest: give sha256: and at least 7 hexadecimal digits, such as sha256:1b2c3d4"
 	}

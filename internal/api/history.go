@@ -29,7 +29,7 @@ func (a *API) historyRoutes() {
 			return newPage(ctx, list, next, explain.NewPeriod, err)
 		})
 	contentRoute(a, tagPolicy, operation("compare-policies", "GET /policy/diff", "Compare two policies",
-		"The response has the rules and roles of files, database and namespaces that were added, removed or changed. If only the place of a rule differs, the rule counts as equal. The request requires tidewaiter:policy read."),
+		"The response has the rules and roles that were added, removed or changed. They can be in files, in the database or in namespaces. If only the place of a rule differs, the rule counts as equal. The request requires tidewaiter:policy read."),
 		func(ctx context.Context, caller admin.Actor, in *compareQuery) (out policydiff.Comparison, err error) {
 			if !a.mayQuery(caller) {
 				return out, admin.Requires(admin.RightPolicy, scope.Read)

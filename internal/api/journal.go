@@ -24,7 +24,7 @@ import (
 // for reading the block in progress and writing the response.
 const maxSearchTime = 40 * time.Millisecond
 
-// maxRead is the maximum number of entries that a request with the parameter after reads.
+// maxRead is the maximum number of entries that one request reads if it has the parameter "after".
 const maxRead = 20_000
 
 // maxPageBytes limits the size of a page, because events can be large. The page ends with the
@@ -33,7 +33,7 @@ const maxPageBytes = 4 << 20
 
 type listEntries struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of entries in the page"`
-	Before int64 `query:"before" minimum:"1" doc:"Only entries before this position: next of the previous page"`
+	Before int64 `query:"before" minimum:"1" doc:"Only entries before this position: the field next of the previous page"`
 	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first. Use it to follow or export the journal; 0 is the beginning"`
 	Filter
 }
@@ -145,9 +145,9 @@ func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPat
 	return x.Explanation(), nil
 }
 
-// ownDecision returns the decision about the caller whose id begins with the given prefix. If no
-// such decision exists, or more than one, the error is journal.ErrNotFound. Decisions about others
-// are treated as missing, so that callers learn nothing about them.
+// ownDecision searches the decisions about the caller for an id that begins with the given prefix.
+// If no such decision exists, or more than one, the error is journal.ErrNotFound. Decisions about
+// others are treated as missing, so that callers learn nothing about them.
 func (a *API) ownDecision(ctx context.Context, caller admin.Actor, prefix string) (journal.Entry, error) {
 	const limit = 100
 	found, err := a.Journal.FindAll(ctx, prefix, limit)
@@ -226,7 +226,8 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 	}}, nil
 }
 
-// entriesAfter returns a page of the entries that the query selects, after a position.
+// entriesAfter returns a page of entries after a position. It returns only entries that the query
+// selects.
 func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Query, own namespaceTimes) (*journalPageResponse, error) {
 	found, next := []journal.Entry{}, journal.Position(0)
 	searched, size, after := 0, 0, journal.Position(in.After)

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// An export ends with a signed checkpoint that covers its entries, also if they are so new that no
-// checkpoint was signed since.
+// An export ends with a signed checkpoint that covers all exported entries. This also holds if no
+// checkpoint was signed after the newest of these entries.
 func TestAnExportEndsWithACheckpoint(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.addMember("carol", "tidewaiter-auditors")

@@ -107,7 +107,8 @@ func (o namespaceTimes) visibleParts(e *journal.Entry) (seen journal.Entry, ok b
 }
 
 // namespace returns the namespace that contained a repository at the given time. It returns false
-// if the caller may not read such a namespace, or if the namespace was created after that time.
+// if the caller may not read the entries of that namespace, or if the namespace was created after
+// the given time.
 func (o namespaceTimes) namespace(repository string, at time.Time) (string, bool) {
 	for end := len(repository); ; {
 		if end = strings.LastIndexByte(repository[:end], '/'); end < 0 {

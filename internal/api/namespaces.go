@@ -104,7 +104,7 @@ func (a *API) namespaceRoutes() {
 	listIn[inNamespace](a, tagNamespaces, operation("list-namespace-members", "GET /namespaces/{name}/members",
 		"List the members of a namespace", "Sorted by subject."), NewNamespaceMember, a.Rulebook.Members)
 	change(r, operation("set-namespace-member", "PUT /namespaces/{name}/members/{subject}", "Give a subject a role in a namespace",
-		"Owners of the namespace may give a role that allows only actions that the owners have themselves."),
+		"An owner of the namespace may give a role only if the owner may perform every action of the role."),
 		func(ctx context.Context, caller admin.Actor, in *setNamespaceMember, version int64) (rulebook.Namespace, error) {
 			return a.Rulebook.SetMember(ctx, caller, in.Name, in.Subject, in.Body.Role, version)
 		})

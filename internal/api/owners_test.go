@@ -104,11 +104,12 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 	for _, pattern := range []string{"repository:team/*:pull", "repository:**:pull", "repository:team/../team2/app:pull", "repository:team//app:pull"} {
 		h.requireStatus(422, olga, "POST", "/who-can", query(pattern))
 	}
-	// Owners may not list the members of groups, or other rights of their members.
+	// Owners may not list the members of groups. They may not list the rights that members of
+	// their namespace have elsewhere.
 	h.requireStatus(403, olga, "POST", "/who-can", fields{"scopes": []string{"repository:team/app:pull"}, "members": true})
 	h.requireStatus(403, olga, "POST", "/what-can", fields{"as": "user:wanda"})
 
-	// The right ends when the namespace is deleted, or when a deny rule denies it.
+	// The owner's right ends when the namespace is deleted, or when a deny rule denies the right.
 	if err := h.rulebook.DeleteNamespace(t.Context(), operator, "team", 0); err != nil {
 		t.Fatal(err)
 	}

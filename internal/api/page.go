@@ -12,7 +12,7 @@ import (
 // PageQuery selects a page of a list.
 type PageQuery struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of items in the page"`
-	After string `query:"after" maxLength:"200" doc:"Where the page begins: next of the previous page" example:"bob"`
+	After string `query:"after" maxLength:"200" doc:"Where the page begins: the field next of the previous page" example:"bob"`
 }
 
 func (q PageQuery) page() admin.Page { return admin.Page{After: q.After, Limit: q.Limit} }
