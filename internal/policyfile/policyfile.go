@@ -152,7 +152,7 @@ func inFolder(folder, file string) string {
 // rules. The error is strictyaml.Problems.
 func LoadRules(files []string) (*Compiled, error) {
 	r := strictyaml.NewReader()
-	p := readRules(r, files, "this is a config: use --config for it; --policy is for files with roles and rules at their top")
+	p := readRules(r, files, "this is a config, which only --config can name: give a file with roles and rules at its top")
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
