@@ -260,7 +260,7 @@ func TestRecentPushesAreNoFindings(t *testing.T) {
 	f.wantEqual()
 }
 
-// A run that is stopped has written what it found. The next one continues there.
+// A run that is stopped has written what it found. The next run continues from there.
 func TestAnInterruptedRun(t *testing.T) {
 	f := newFixture(t, map[string]string{"a:v1": digestOf("a"), "b:v1": digestOf("b"), "c:v1": digestOf("c"), "d:v1": digestOf("d")})
 	ctx, stop := context.WithCancel(t.Context())
@@ -304,7 +304,7 @@ func TestErrorsOfARegistry(t *testing.T) {
 	if err != nil || total.Found != 2 || total.Missing != 0 || total.Failed != 22 {
 		t.Errorf("a damaged manifest: %+v, %v", total, err)
 	}
-	tags["team/app:v2"] = digestOf("b") // an error is no proof that it is missing
+	tags["team/app:v2"] = digestOf("b") // an error is no proof that the tag is missing
 	f.wantEqual()
 
 	for _, name := range []string{"x", "y"} {

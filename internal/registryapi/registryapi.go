@@ -102,7 +102,7 @@ func New(o Options) (*Client, error) {
 	return &Client{o.Service, reg, maxPages}, nil
 }
 
-// Repositories calls the function found with the names of repositories, a page at a time. The
+// Repositories passes the names of the repositories to the function found, a page at a time. The
 // order of the names is that of the registry. The list has repositories without manifests, too.
 func (c *Client) Repositories(ctx context.Context, found func(names []string) error) error {
 	pages := 0
@@ -115,7 +115,7 @@ func (c *Client) Repositories(ctx context.Context, found func(names []string) er
 	return c.explain(err, "listing the repositories of registry %s", c.service)
 }
 
-// Tags calls the function found with the tags of a repository, a page at a time. The error is
+// Tags passes the tags of a repository to the function found, a page at a time. The error is
 // ErrNotFound if the registry does not have the repository.
 func (c *Client) Tags(ctx context.Context, repository string, found func(tags []string) error) error {
 	r, err := c.repository(ctx, repository)

@@ -143,7 +143,7 @@ func missingInputs(d *journal.Decision) ask.Unknown {
 }
 
 // isNetwork reports whether the journal may have recorded only the network of the address, as it
-// does with journal.addresses: shortened. The address of a network can also be complete.
+// does with journal.addresses: shortened. A complete address can have the same form.
 func isNetwork(d *journal.Decision) bool {
 	bits := 48
 	if d.Remote.Unmap().Is4() {

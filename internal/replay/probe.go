@@ -14,7 +14,7 @@ type probe struct {
 	unknown ask.Unknown
 	most    bool         // answer such that as much as possible is granted
 	rule    *policy.Rule // the first rule that depends on an unknown input
-	inputs  []string     // that its condition reads
+	inputs  []string     // the unknown inputs that the rule's condition reads
 }
 
 // begin must be called before each decision.
@@ -40,7 +40,7 @@ func (p *probe) reason(unknown *ask.Unknown) string {
 	return fmt.Sprintf("%s reads %s, which the journal does not have", p.rule, text.List(missing, "and"))
 }
 
-// probed is the condition of a rule that asks a probe.
+// probed is a condition that asks a probe. It replaces the condition of a rule.
 type probed struct {
 	policy.Condition
 	rule  *policy.Rule
@@ -64,8 +64,8 @@ func (c *probed) Holds(r *policy.Request) (bool, error) {
 	return p.most != c.rule.Deny, nil
 }
 
-// withProbe returns a policy with the same rules whose conditions ask a probe. If no rule has a
-// condition, it returns the policy itself and no probe.
+// withProbe returns a policy with the same rules, in which the conditions ask a probe. If no rule
+// has a condition, it returns the policy itself and no probe.
 func withProbe(of *policy.Policy) (*policy.Policy, *probe, error) {
 	if !slices.ContainsFunc(of.Rules(), func(r policy.Rule) bool { return r.When != nil }) {
 		return of, nil, nil

@@ -18,10 +18,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Report is the result of a replay. The numbers count each of the refusals that an entry of the
-// journal stands for.
+// Report is the result of a replay. If an entry of the journal stands for several refusals, the
+// numbers count each of them.
 type Report struct {
-	Decisions int64 // of a policy, in the judged time
+	Decisions int64 // all decisions of a policy that were added
 	Same      int64
 	Refused   int64 // that refuse something that was granted
 	Allowed   int64 // that grant something that was refused

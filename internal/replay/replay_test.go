@@ -56,7 +56,8 @@ func push(who *policy.Principal, name string, at time.Time) journal.Entry {
 	}}
 }
 
-// What was not recorded is counted, with the reason.
+// If a decision depends on an input that was not recorded, the decision is counted with the
+// reason.
 func TestWhatWasNotRecordedIsNotGuessed(t *testing.T) {
 	noon := clocktest.Noon().Now()
 	midnight := noon.Add(12 * time.Hour)

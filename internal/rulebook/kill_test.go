@@ -28,7 +28,8 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 			acknowledged.Kill(t, url, kinds[n], life)
 			harness := newHarness(t, url) // the stored rules compile
 			// The database may still be working for the killed process. All writes wait for the
-			// lock on the journal's head, so this write runs after the killed process's.
+			// lock on the journal's head, so this write runs after the last write of the killed
+			// process.
 			must[rulebook.Role](t)(harness.AddRole(t.Context(), operator, "", rulebook.Role{Name: fmt.Sprintf("after%d", life), Actions: scope.Pull}))
 			harness.checkTables(fmt.Sprintf("life %d, killed during %s", life, kinds[n]), acknowledged)
 			if t.Failed() {

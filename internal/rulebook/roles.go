@@ -228,7 +228,7 @@ func roleUsers(ctx context.Context, tx *sql.Tx, namespace *Namespace, role strin
 // text.
 func membersWith(ctx context.Context, tx *sql.Tx, role string) ([]string, error) {
 	if builtInRole(role) != 0 {
-		return nil, nil // members with this name have the built-in role instead
+		return nil, nil // members whose role has this name have the built-in role
 	}
 	return store.Collect(ctx, tx, func(row store.Row) (string, error) {
 		var subject, namespace string

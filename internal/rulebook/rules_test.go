@@ -206,7 +206,7 @@ func TestRolesInUseAreProtected(t *testing.T) {
 	})
 }
 
-// Actors with the right to write rules cannot use it to become administrators.
+// Actors with the right to write rules cannot use this right to become administrators.
 func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx, pat := t.Context(), actor("pat", "policy")

@@ -77,7 +77,7 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 }
 
 // prefixedRow is a row with an additional first column. Its Scan reads this column into the field
-// first, and the other columns into the given places.
+// with the name first, and the other columns into the given places.
 type prefixedRow struct {
 	store.Row
 	first *string

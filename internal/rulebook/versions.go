@@ -254,8 +254,8 @@ func storedForm(source policy.Source) storedSource {
 	return stored
 }
 
-// pack compresses a source with the given level of gzip. The start of the service waits for a
-// compression, so this compression uses a fast level.
+// pack compresses a source with the given level of gzip. The start of the service waits for one
+// compression, and this compression uses a fast level.
 func pack(stored storedSource, level int) ([]byte, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, level)
@@ -296,7 +296,7 @@ func (b *Rulebook) unpackSource(packed []byte) (policy.Source, error) {
 			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not supported here", r.Name)
 		}
 		if source.Rules[i].When, err = b.o.When(r.When); err != nil {
-			// It is a condition of another version.
+			// Another version of Tidewaiter stored the condition.
 			source.Rules[i].When = &unreadableCondition{r.When, err}
 		}
 	}

@@ -60,8 +60,8 @@ func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Ru
 	c.problems = nil
 	c.checkCombination()
 	for _, p := range c.problems {
-		// Skip a problem of a field that already has a problem, because it is probably a
-		// consequence.
+		// If a field already has a problem, skip the second problem, because it is probably a
+		// consequence of the first.
 		if !slices.ContainsFunc(own, func(o Problem) bool { return o.Field == p.Field }) {
 			own = append(own, p)
 		}

@@ -26,10 +26,10 @@ type collector struct {
 
 	mu       sync.Mutex
 	begin    journal.Position // entries before this position are not collected
-	next     journal.Position // of the next entry, if there is no gap
+	next     journal.Position // position of the next entry, if there is no gap
 	open     batch            // the rows of the last group, which is not complete
 	complete []group          // without gaps
-	rows     int              // of the complete groups
+	rows     int              // number of rows of the complete groups
 }
 
 // group has the rows of a group of entries.
@@ -38,7 +38,7 @@ type group struct {
 	rows   []row
 	span   times
 	last   journal.Position
-	id     journal.ID // of the last entry
+	id     journal.ID // id of the last entry
 }
 
 // first returns the position of the first entry. The journal has no position 0.

@@ -6,7 +6,7 @@ import (
 )
 
 // SmallSegments makes segments of two groups and reads them one after another, so that a test with
-// few entries has several. A collector begins with the next group.
+// few entries has several segments. A collector begins with the next group.
 func SmallSegments() { groupsPerSegment, firstGroups, collectFrom = 2, 1, index.GroupSize }
 
 // SetMaxCollected changes maxCollected, and returns the old value.

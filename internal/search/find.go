@@ -165,7 +165,7 @@ func (c *candidates) read(ctx context.Context, group int64) error {
 	return nil
 }
 
-// intersect removes the elements from a set that are not in the other set. It reports whether the
+// intersect removes from a set the elements that are not in the other set. It reports whether the
 // set still has elements.
 func intersect(set, other *index.Set) (left bool) {
 	for i := range set {
@@ -185,7 +185,8 @@ func (c *candidates) entriesHaving(ctx context.Context, terms []uint64, groups m
 	if len(terms) == 0 || groups != nil && len(groups) == 0 {
 		return having, nil
 	}
-	// The keys stand in the statement itself: the driver would search for the names of parameters.
+	// The keys are in the text of the statement, and not parameters, because the driver would
+	// search for the names of parameters.
 	query := []byte(`SELECT key, entries FROM search_terms WHERE `)
 	if groups != nil && len(groups)*len(terms) <= fewGroups {
 		query = append(query, `key IN (-1`...)

@@ -143,7 +143,8 @@ func (b *batch) clear() {
 	clear(b.spans)
 }
 
-// widen adds times to the times of a group and of its segment.
+// widen extends the times of a group, and the times of the group's segment, so that they include
+// t.
 func (b *batch) widen(group int64, t times) {
 	for _, n := range [...]int64{group, segmentNumber(group)} {
 		span, ok := b.spans[n]
@@ -193,7 +194,7 @@ func (b *batch) write(ctx context.Context, tx projection.Tx) error {
 	return nil
 }
 
-// segmentNumber returns the number in search_times of the segment of a group.
+// segmentNumber returns the number that stands for a group's segment in search_times.
 func segmentNumber(group int64) int64 { return -1 - group/groupsPerSegment }
 
 // key returns the key of a term in a group.

@@ -90,7 +90,7 @@ func (x *indexedJournal) catchUp(t rapid.TB, n int) {
 }
 
 // The pages of Search have exactly the entries for which Matches is true. This does not depend on
-// the page size, on where enough stops a search, or on how much of the journal is indexed.
+// the page size, on where a search is stopped, or on how much of the journal is indexed.
 func TestPropertySearchFindsWhatMatches(t *testing.T) {
 	storetest.Each(t, testPropertySearchFindsWhatMatches)
 }

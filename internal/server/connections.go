@@ -134,8 +134,8 @@ type connection struct {
 	// HTTP/1: the handler has returned, and the server reads the rest of the body before it
 	// sends the answer.
 	unread   bool
-	handlers int  // that are running; HTTP/2 may have several
-	bodies   int  // that they wait for
+	handlers int  // number of running handlers; HTTP/2 may have several
+	bodies   int  // number of bodies for which handlers wait
 	writes   int  // in progress
 	ended    bool // no handler is running, but its answer may not be sent yet
 	gone     bool
@@ -275,7 +275,7 @@ type body struct {
 	missing int64 // bytes still to come; negative: unknown
 	awaited bool  // guarded by the mutex of Connections, like the next field
 	over    bool  // the handler is done
-	there   bool  // all of it arrived
+	there   bool  // the whole body has arrived
 	ended   bool  // Read returned io.EOF
 }
 
@@ -288,9 +288,9 @@ func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Reques
 		return nil, r, nil
 	}
 	if r.ProtoMajor == 1 && 0 < r.ContentLength && r.ContentLength <= tokenserver.SmallForm && r.Header["Expect"] == nil {
-		// By the type of a body, the server finds out whether the body is large, or follows
-		// "Expect: 100-continue". Both are false for this body. HTTP/1 has one request at a time,
-		// so one body for each connection is enough.
+		// From the Go type of a body, the server finds out whether the body is large, and whether
+		// it follows "Expect: 100-continue". Both are false for this body. HTTP/1 has one request
+		// at a time, so one body for each connection is enough.
 		restore = r.Body
 		own.small = body{ReadCloser: restore, own: own, missing: r.ContentLength}
 		r.Body = &own.small
@@ -396,7 +396,7 @@ func ours(conn net.Conn) *connection {
 
 // note records a state change of a connection.
 func (c *Connections) note(own *connection, state http.ConnState) {
-	if state == http.StateNew || state == http.StateClosed { // admit and Close handle these
+	if state == http.StateNew || state == http.StateClosed { // admit and Close handle these states
 		return
 	}
 	c.mu.Lock()

@@ -383,7 +383,7 @@ func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 func TestConnectionsThatDoNotReadAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newLimited(t, server.ConnectionsOptions{Max: 4})
-		for i := range 4 { // a pipe has no buffer: as a client whose buffers are full
+		for i := range 4 { // a pipe has no buffer, like a client whose buffers are full
 			c := h.dial(fmt.Sprintf("192.0.2.%d:1000", i))
 			if _, err := fmt.Fprint(c, "GET /api/large HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 				t.Fatal(err)
@@ -568,8 +568,8 @@ func TestHTTP2ConnectionWithoutARequestIsSilent(t *testing.T) {
 	<-ended
 }
 
-// In an earlier version, admission searched all connections, so a client that opened many kept
-// the listener busy.
+// In an earlier version, admission searched all connections, so a client that opened many
+// connections kept the listener busy.
 func TestAdmissionExaminesOneConnection(t *testing.T) {
 	for _, n := range []int{10, 1000, 20_000} {
 		c := server.NewConnections(server.ConnectionsOptions{Max: n})
@@ -732,7 +732,7 @@ func TestConnectionOverTheLimitGets503(t *testing.T) {
 		if s := h.connections.Stats(); s.Refused != 105 {
 			t.Errorf("%d were refused, want 105", s.Refused)
 		}
-		time.Sleep(time.Minute) // of the bubble: those without a request are closed
+		time.Sleep(time.Minute) // connections without a request are closed meanwhile
 		synctest.Wait()
 		h.want("afterwards", get(h.dial("192.0.2.9:1000"), "/healthz"), "200")
 	})

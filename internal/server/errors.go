@@ -175,7 +175,7 @@ func (s *Server) logRefusal(r *http.Request, e *requestError) {
 	}
 	switch kind {
 	case wrongSecret:
-		why, _, _ := strings.Cut(e.Message, ": ") // without what to do
+		why, _, _ := strings.Cut(e.Message, ": ") // the problem, without the advice
 		s.recordRefusedEvents(r, "", why)
 	case wrongNotification:
 		s.recordRefusedEvents(r, "", "they were posted to a path that is not served")

@@ -12,7 +12,7 @@ type Metrics struct {
 	Envelopes *prometheus.CounterVec // posted envelopes by outcome
 	Refused   *prometheus.CounterVec // requests that failed because of a wrong setup, by kind
 
-	signed, reused prometheus.Counter // of Tokens: looked up once
+	signed, reused prometheus.Counter // counters of Tokens, looked up once
 
 	mu         sync.Mutex
 	registries map[string]*activity // by service; bounded by the registries of the config

@@ -107,7 +107,7 @@ func (s *Server) hidesClient(r *http.Request) bool {
 	if s.PublicHost == "" || r.Header["X-Forwarded-For"] != nil || !s.trusted(peer(r)) {
 		return false
 	}
-	// If a forwarding header is present, the address is unknown, and remote logs this.
+	// If a forwarding header is present, the address is unknown, and clientAddress logs this.
 	return forwardingHeader(r) == "" && !strings.EqualFold(hostname(r.Host), hostname(s.PublicHost))
 }
 

@@ -471,7 +471,7 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM limit_attempts WHERE until <= $1", now); err != nil {
 		return err
 	}
-	attempts := now + maxWindow.Milliseconds() // rows that expire later record a sign-in
+	attempts := now + maxWindow.Milliseconds() // rows that expire later are records of sign-ins
 	var rows int
 	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM limit_attempts WHERE until <= $1", attempts).Scan(&rows)
 	if err != nil || rows <= s.bounds.maxAttempts {
@@ -483,8 +483,8 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	return err
 }
 
-// AddPlace records a place where a principal has not signed in yet, in the transaction tx of
-// the change. It reports whether the place was not yet recorded on this day.
+// AddPlace records, in the transaction tx of the change, a place where a principal has not signed
+// in yet. It reports whether the place was not yet recorded on this day.
 func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) (added bool, err error) {
 	secret, err := createKey(ctx, tx)
 	if err != nil {
