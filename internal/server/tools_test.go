@@ -94,7 +94,7 @@ func TestOddPasswordsArrive(t *testing.T) {
 			}
 			l.Chain = chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: users}}})
 		})
-		latin := make([]byte, 0, len(secret)) // what of it has such an encoding
+		latin := make([]byte, 0, len(secret)) // the password in ISO-8859-1
 		for _, r := range secret {
 			latin = append(latin, byte(r))
 		}

@@ -165,7 +165,7 @@ func TestTheDefaultAddressToListenOn(t *testing.T) {
 		{"http://10.1.2.3:7000", "", "localhost:5001"},     // other machines can reach this address
 		{"https://localhost:7000", "", "localhost:5001"},   // the proxy at this address has TLS
 		{"https://auth.example.com", ":8443", ":8443"},     // with the option Listen
-		{"http://localhost", "", "localhost:5001"},         // only root may listen on port 80
+		{"http://localhost", "", "localhost:5001"},         // only the user root may listen on port 80
 		{"http://localhost.example.com:80", "", "localhost:5001"},
 	} {
 		p, err := Options{PublicURL: tt.url, Listen: tt.listen}.plan()

@@ -168,9 +168,9 @@ func (b *builder) ldap(s *Source) error {
 	return nil
 }
 
-// takenBefore reports whether a source that is asked before the given source knows the name. These
-// are all local sources, and the remote sources above the given source. Only sources that check
-// passwords count.
+// takenBefore reports whether a source that is asked before the given source knows the name. The
+// sources that are asked before it are all local sources, and the remote sources above the given
+// source. Only sources that check passwords count.
 func (s *Set) takenBefore(ctx context.Context, source *Source, name string) (bool, error) {
 	above := true
 	for _, other := range s.Sources {

@@ -40,8 +40,8 @@ type Options struct {
 	Log     *slog.Logger                            // nil: no log
 	Now     func() time.Time                        // nil: time.Now
 
-	// Before is the set of the previous config, or nil. The new set uses the keys of its issuers,
-	// and compares its password files with the new files.
+	// Before is the set of the previous config, or nil. The new set takes over the keys of the
+	// previous set's issuers, and compares the previous set's password files with the new files.
 	Before *Set
 	// GiveUp means that Elsewhere does not ask a source again after an outage.
 	GiveUp bool

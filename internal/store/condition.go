@@ -87,7 +87,7 @@ func (db *DB) problem() error {
 
 // Look checks that the database can be used and is still the database that was opened. If Look
 // finds another database, Write fails until Look succeeds again. Call Look about once a second.
-// Unavailable is true for the error, or it is a system error.
+// The error is a system error, or an error for which Unavailable returns true.
 func (db *DB) Look(ctx context.Context) error {
 	err := db.look(ctx)
 	if errors.Is(err, ErrReplaced) {

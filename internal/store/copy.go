@@ -118,7 +118,7 @@ func duplicate(from, to string) error {
 		return err
 	}
 	n, err := io.Copy(out, in)
-	if err == nil && n == 0 { // SQLite would treat it as a new database
+	if err == nil && n == 0 { // SQLite would treat an empty file as a new database
 		err = fmt.Errorf("%s is empty", from)
 	}
 	return errors.Join(err, out.Close())

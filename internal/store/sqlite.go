@@ -24,7 +24,8 @@ const (
 
 	readers = 4 // connections
 
-	// unusedFor is how long a reader stays open without use. It has a megabyte of memory.
+	// unusedFor is how long a reader stays open without use. Each reader uses a megabyte of
+	// memory.
 	unusedFor = 30 * time.Second
 )
 
