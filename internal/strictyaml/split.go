@@ -133,7 +133,7 @@ func isBlank(text []byte) bool {
 	return len(text) == 0 || text[0] == '#'
 }
 
-// moveDown adds the number lines to the line numbers of n and its descendants.
+// moveDown increases the line numbers of n and its descendants by the given number of lines.
 func moveDown(n *yaml.Node, lines int) {
 	n.Line += lines
 	for _, child := range n.Content {

@@ -100,7 +100,7 @@ func TestLargeListIsSplit(t *testing.T) {
 	}
 }
 
-// manyRules returns a policy of n rules in YAML, of 90 bytes each.
+// manyRules returns a policy in YAML with n rules of 90 bytes each.
 func manyRules(n int) string {
 	var b strings.Builder
 	b.WriteString("policy:\n  roles: { writer: [pull, push] }\n  rules:\n")

@@ -16,7 +16,7 @@ type JSONWriter struct{ W io.Writer }
 
 func (w JSONWriter) Write(p []byte) (int, error) {
 	var escaped []byte
-	done := 0 // bytes of p that are in escaped
+	done := 0 // number of bytes of p that escaped has already
 	for i := 0; i < len(p); {
 		r, size := utf8.DecodeRune(p[i:]) // invalid UTF-8 is U+FFFD, like in encoding/json
 		if r != '\n' && !isVisible(r) {

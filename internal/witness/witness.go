@@ -117,7 +117,7 @@ func (w *Witness) newestOf(origin string) tree.Checkpoint {
 	if !found {
 		return tree.Checkpoint{Origin: origin, Root: sha256.Sum256(nil)} // the empty tree
 	}
-	c, _ := tree.ParseCheckpoint(signed) // Open and cosign check it
+	c, _ := tree.ParseCheckpoint(signed) // the functions Open and cosign have checked it
 	return c
 }
 

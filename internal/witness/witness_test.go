@@ -153,7 +153,7 @@ func TestProtocol(t *testing.T) {
 	for _, tt := range []struct {
 		what, body string
 		status     int
-		known      string // the body of a conflict
+		known      string // the body of the answer to a conflict
 	}{
 		{"the first checkpoint has a wrong old size", honest.request(3, 7), 409, "0\n"},
 		{"the first checkpoint has a proof", strings.Replace(honest.request(0, 7), "\n\n", "\n"+tlog.Hash{}.String()+"\n\n", 1), 422, ""},

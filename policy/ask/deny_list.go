@@ -65,9 +65,9 @@ func (a *Right) appliesWherever(b *Right, registry string) bool {
 	return len(b.Rule.Registries) > 0 && !slices.ContainsFunc(b.Rule.Registries, missing)
 }
 
-// contains reports whether the right a covers each name that the other right covers. If it returns
-// true, this is always correct. If it returns false, this can be wrong, because several patterns
-// of a can together cover one pattern of the other right.
+// contains reports whether the right a covers each name that the other right covers. The result
+// true is always correct. The result false can be wrong, because several patterns of a can
+// together cover one pattern of the other right.
 func (a *Right) contains(other *Right) bool {
 	var buf, otherBuf [match.MaxParts]match.Part
 	for _, text := range other.Names {
@@ -86,8 +86,8 @@ func (a *Right) contains(other *Right) bool {
 	return true
 }
 
-// overlaps reports whether both rights could cover the same name, registry and action. If it
-// returns false, this is always correct. If it returns true, this can be wrong.
+// overlaps reports whether both rights could cover the same name, registry and action. The result
+// false is always correct. The result true can be wrong.
 func (a *Right) overlaps(other *Right) bool {
 	if a.Actions&other.Actions == 0 || a.Type != other.Type {
 		return false

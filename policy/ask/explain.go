@@ -127,10 +127,10 @@ func (q *question) nearby(result *policy.Result) Nearby {
 	return n
 }
 
-// distance returns how far the rule is from changing the result, as a sum of the constants
-// above. It returns 0 for a rule that cannot change the result or is too far away. Another
-// allow rule would grant the missing actions. Another deny rule would refuse the granted
-// actions.
+// distance returns how far the rule is from changing the result, as a sum of the constants above.
+// It returns 0 for a rule that cannot change the result or is too far away. An allow rule would
+// change the result if it granted missing actions. A deny rule would change the result if it
+// refused granted actions.
 func (q *question) distance(r *rule, missing, granted scope.Actions) int {
 	if !q.typeMatches(r) {
 		return 0
@@ -159,8 +159,8 @@ func (q *question) distance(r *rule, missing, granted scope.Actions) int {
 	}
 	if when := r.When; when != nil && (far == 0 || far == distanceActions) {
 		if holds, err := when.Holds(q.request); !holds || err != nil {
-			// The condition of a deny rule is false here. A deny rule whose evaluation fails
-			// matches.
+			// The condition of a deny rule is false here. If the evaluation of the condition
+			// failed, the deny rule would match.
 			far += distanceWhen
 		}
 	}

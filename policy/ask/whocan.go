@@ -221,8 +221,8 @@ func (a *Answer) Covers(r *policy.Request) bool {
 	return slices.ContainsFunc(a.Allowed, covers) && !slices.ContainsFunc(a.Except, covers)
 }
 
-// Is reports whether the given principal belongs to g. The name is that of the resource,
-// which a pattern of g is compared with. Is ignores the condition of the rule.
+// Is reports whether the given principal belongs to g. The parameter name is the name of the
+// resource. A pattern of g is compared with this name. Is ignores the condition of the rule.
 func (g *Grantee) Is(who *policy.Principal, name string) bool {
 	g = match.OrZero(g)
 	is := whoIs(match.OrZero(who))

@@ -83,7 +83,7 @@ func (s *Server) init() (err error) {
 		if s.as, err = user.Lookup("postgres"); err != nil {
 			return fmt.Errorf("looking for a user other than root who can run PostgreSQL: %w", err)
 		}
-		uid, _ := strconv.Atoi(s.as.Uid) // numbers on every system that has initdb
+		uid, _ := strconv.Atoi(s.as.Uid) // user ids are numbers where initdb exists
 		gid, _ := strconv.Atoi(s.as.Gid)
 		if err := os.Chown(s.folder, uid, gid); err != nil {
 			return err
