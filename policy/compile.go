@@ -29,7 +29,7 @@ type Policy struct {
 type rule struct {
 	source   *Rule
 	number   int32         // from 1, in the order of the source
-	actions  scope.Actions // those of the role and the rule's own, if the type has them
+	actions  scope.Actions // the actions of the role and of the rule, if the type has them
 	deny     bool
 	lifetime time.Duration // the shorter of the rule's and the role's; 0: no limit
 	plain    bool          // without condition and lifetime

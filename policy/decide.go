@@ -427,7 +427,8 @@ func minLifetime(a, b time.Duration) time.Duration {
 	return a
 }
 
-// keepLowest sets *kept to number if number is lower, or if *kept is not set yet, which means 0.
+// keepLowest sets *kept to the given number if this number is lower, or if *kept is 0, which means
+// that it is not set yet.
 func keepLowest(kept *int32, number int32) {
 	if *kept == 0 || number < *kept {
 		*kept = number

@@ -103,7 +103,7 @@ func TestDecide(t *testing.T) {
 		{"ann +ops", "registry:catalog:pull", "", "-"},
 
 		{"ann +dev", "repository:night/x:pull,push", "pull", "night ?hours"},
-		// A deny rule whose condition fails denies.
+		// If the condition of a deny rule fails, the rule denies.
 		{"ann +dev", "repository:night/vault:pull", "", "!address"},
 
 		{"workload:build", "repository:group/sub/app:push", "push", "job"},
@@ -166,7 +166,7 @@ func TestDecideWhole(t *testing.T) {
 				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]},
 			}},
 		},
-		Lifetime: 5 * time.Minute, // not that of brief, because the actions of brief are denied
+		Lifetime: 5 * time.Minute, // not that of the rule brief, because its actions are denied
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decision (-want +got):\n%s", diff)

@@ -26,7 +26,7 @@ const (
 // removed from the scope.
 func parse(text string) (s Scope, reason string) {
 	first, last := strings.IndexByte(text, ':'), strings.LastIndexByte(text, ':')
-	if first == last { // also -1, no colon at all
+	if first == last { // also without a colon: both are -1
 		return Scope{}, "it does not have the form type:name:actions"
 	}
 	s.Type, s.Name = text[:first], text[first+1:last]

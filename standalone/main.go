@@ -28,7 +28,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "invalid port %d: ports are numbers up to 65535\n", *port)
 		os.Exit(2)
 	}
-	if *data == "" { // the files would be between those of the current folder
+	if *data == "" { // the files would be mixed with those of the current folder
 		fmt.Fprintln(os.Stderr, "the folder for the data is empty: give its name, as in DATA=data, or leave out DATA=")
 		os.Exit(2)
 	}

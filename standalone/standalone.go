@@ -45,9 +45,9 @@ type Standalone struct {
 	outer    []net.Listener // for clients: the loopback addresses of localhost
 	inner    net.Listener   // for the registry's events; closed last
 	registry http.Handler
-	files    app.Files // of the config at the start
+	files    app.Files // the files of the config at the start
 	log      *logging.Log
-	lock     *os.File // of the folder, so that only one process writes to the registry's storage
+	lock     *os.File // locks the folder, so that only one process writes to the registry's storage
 }
 
 // Open creates the folder if it does not exist, and listens. Requests are answered only while

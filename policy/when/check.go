@@ -165,7 +165,7 @@ func (c *checker) checkPattern(e ast.Expr) {
 	pattern, _ := textOf(e)
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return // the method call reports this error
+		return // checkCall reports this error
 	}
 	suggestion := "(?i)" + pattern
 	var wrong []string

@@ -296,8 +296,8 @@ func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 
 // canonicalConstant converts an operand to canonical spelling when the condition is compiled, if
 // the operand is a constant. If mayDiffer is true, the operand's spelling might not be canonical.
-// Then an operand that is not a constant must be converted at each request, and the first bool is
-// true.
+// Then an operand that is not a constant must be converted at each request, and the result later
+// is true.
 func canonicalConstant(operand interpreter.InterpretableV2, mayDiffer bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
 	if !mayDiffer || !ok {

@@ -27,8 +27,8 @@ type condition struct {
 	traced    func() (cel.Program, error) // records the values of the parts, for Explain
 }
 
-// newCondition prepares a checked condition for evaluation. The names are those of users or groups
-// with which the condition compares values. The error is Errors.
+// newCondition prepares a checked condition for evaluation. The parameter names has the
+// comparisons with names of users or groups. The error is Errors.
 func (l *language) newCondition(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
 	estimate, err := l.env.EstimateCost(checked, usualRequest{})
 	if err != nil {

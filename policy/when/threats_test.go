@@ -118,9 +118,9 @@ func TestConditionsCannotBuildLargeValues(t *testing.T) {
 	}
 }
 
-// Harbor had a map with keys from untrusted input that only grew. Here an author of rules
-// writes many invalid conditions, and many valid conditions whose rules are later removed. None
-// of them stays in memory.
+// Harbor had a map that only grew, and its keys came from untrusted input. Here an author of rules
+// writes many invalid conditions, and many valid conditions whose rules are later removed. None of
+// them stays in memory.
 func TestUnusedConditionsAreFreed(t *testing.T) {
 	c := when.NewCompiler()
 	kept, err := c.Compile(`user == "ann"`)

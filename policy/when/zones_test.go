@@ -78,8 +78,8 @@ func TestZonesNeedNoFiles(t *testing.T) {
 	runNowhere(t, t.TempDir())
 }
 
-// runNowhere runs the test again in a new process. If root is not empty, the process has root
-// as its root folder, where there are no zone files.
+// runNowhere runs the test again in a new process. If the parameter root is not empty, it becomes
+// the root folder of the process. There are no zone files below this folder.
 func runNowhere(t *testing.T, root string) {
 	t.Helper()
 	self, err := os.Executable()
