@@ -140,7 +140,7 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	out := slices.Grow(dst, len(s.header)+base64.RawURLEncoding.EncodedLen(len(claims))+1+base64.RawURLEncoding.EncodedLen(s.size))
 	out = append(out, s.header...)
 	out = base64.RawURLEncoding.AppendEncode(out, claims)
-	signature, err := s.sign(space[:0], out[begin:]) // space is free again
+	signature, err := s.sign(space[:0], out[begin:]) // the bytes in space are no longer needed
 	if err != nil {
 		return dst, fmt.Errorf("signing a token: %w", err)
 	}

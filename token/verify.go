@@ -66,8 +66,8 @@ type VerifierOptions struct {
 
 // Verifier checks tokens. It is immutable and may be used from any goroutine.
 //
-// If a registry for its KeyIDs refuses a token, a Verifier refuses the token, too. It is stricter
-// than registries in these points:
+// If a registry that supports the KeyIDs of a Verifier refuses a token, the Verifier refuses the
+// token, too. It is stricter than registries in these points:
 //
 //   - A header with jwk, jku, x5u, crit or b64 is refused, even with a trusted x5c or kid.
 //   - Duplicate names in the header or the claims are refused, and so is base64 with padding,
@@ -324,7 +324,7 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: v.roots, Intermediates: intermediates, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // registries do not check it
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // registries do not check this field
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)

@@ -174,7 +174,7 @@ func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Princip
 	if err != nil {
 		return nil, err
 	}
-	if who == nil { // must not be treated as anonymous
+	if who == nil { // a client without a principal must not become anonymous
 		return nil, errors.New("Authenticate returned neither a principal nor an error")
 	}
 	return who, nil
