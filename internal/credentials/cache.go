@@ -73,8 +73,8 @@ func (c *verifiedCache) clear() {
 	c.cache.Clear()
 }
 
-// run counts the calls of Run that are running. Results are cached only while Run is running,
-// because Run clears the cache after changes by other processes.
+// run adds the difference to the number of running calls of Run. Results are cached only while Run
+// is running, because Run clears the cache after changes by other processes.
 func (c *verifiedCache) run(difference int) {
 	c.clear()
 	c.mu.Lock()

@@ -14,8 +14,9 @@ import (
 // owner of an access token chooses its name, so a later token can have the same name.
 func (t *Token) Credential() string { return t.credential() }
 
-// TokenOf returns the token whose secret has a digest, even if the token is not valid. It requires
-// tidewaiter:accounts. The error is ErrNotFound if the secret was never issued, or was revoked.
+// TokenOf returns the token whose secret has the given digest, even if the token is not valid. It
+// requires tidewaiter:accounts. The error is ErrNotFound if the secret was never issued, or was
+// revoked.
 func (c *Credentials) TokenOf(ctx context.Context, by admin.Actor, d secret.Digest) (_ Token, err error) {
 	defer admin.Wrap(&err, "looking up a secret")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {

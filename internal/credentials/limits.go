@@ -11,8 +11,8 @@ import (
 )
 
 // isWithin reports whether the limits of the principal p allow everything that the given limits
-// allow. If it returns true, this is always correct. If it returns false, this can be wrong,
-// because isWithin compares patterns one by one.
+// allow. The result true is always correct. The result false can be wrong, because isWithin
+// compares patterns one by one.
 func isWithin(p *policy.Principal, limits []policy.Limit) bool {
 	if len(p.Limits) == 0 {
 		return true

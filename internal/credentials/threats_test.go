@@ -227,7 +227,7 @@ func TestNobodyPromotesThemselves(t *testing.T) {
 		} {
 			for what, f := range ops {
 				if tt.who == "an administrator's narrowed token" && strings.HasPrefix(what, "make") {
-					continue // for themselves and as narrow: tested below
+					continue // tokens for themselves that are as narrow are tested below
 				}
 				err := f(tt.as)
 				if strings.Contains(tt.may, what) {

@@ -15,9 +15,10 @@
 // An entry that was not accepted is sent again later: see retryDelay. Meanwhile, only the entries
 // of the same repository wait, because the endpoint may refuse just this entry. But after two
 // failures in a row, all entries of the webhook wait. After five days without success, the webhook
-// is switched off. If only one entry fails for five days, it is skipped. Both are recorded in the
-// journal. Memory does not grow with the number of entries that wait: they stay in the journal. An
-// entry that retention removes from the journal before it was sent is not sent.
+// is switched off. If only one entry fails for five days, it is skipped. The journal records that
+// a webhook was switched off or an entry was skipped. Memory does not grow with the number of
+// entries that wait: they stay in the journal. An entry that retention removes from the journal
+// before it was sent is not sent.
 //
 // The state is in the database. Of all processes that share the database, one delivers: the holder
 // of the lease.

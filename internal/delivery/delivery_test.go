@@ -88,7 +88,7 @@ func (r *receiver) tags(all bool) (list []string) {
 	return list
 }
 
-// fixture is a journal with one webhook, whose time stands still.
+// fixture is a journal with one webhook. The clock of the fixture stands still.
 type fixture struct {
 	t       *testing.T
 	now     time.Time

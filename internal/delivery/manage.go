@@ -96,8 +96,8 @@ func (d *Delivery) Attempts(ctx context.Context, name string, limit int) ([]Atte
 	return list, d.db.Explain(err)
 }
 
-// Test sends a message to a webhook that is about no entry, and returns the result. It does not
-// change the state of the webhook.
+// Test sends a test message, which is about no entry, to a webhook, and returns the result. It
+// does not change the state of the webhook.
 func (d *Delivery) Test(ctx context.Context, by admin.Actor, name string) (Attempt, error) {
 	w, err := d.find(name)
 	if err != nil {
@@ -126,8 +126,8 @@ func (d *Delivery) Disable(ctx context.Context, by admin.Actor, name string) err
 	return d.change(ctx, by, name, changeOff, "disabled by "+by.String(), journal.Change{Action: "webhook.disable"})
 }
 
-// Resend sends all entries since a time again. Entries that the journal no longer has are not
-// sent.
+// Resend sends all entries since the given time once more. Entries that the journal no longer has are
+// not sent.
 func (d *Delivery) Resend(ctx context.Context, by admin.Actor, name string, since time.Time) error {
 	first, err := d.journal.FirstSince(ctx, since)
 	if err != nil {

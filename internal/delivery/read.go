@@ -20,8 +20,8 @@ type batch struct {
 	more    bool             // entries after scanned were not read yet
 }
 
-// read returns the next entries between two positions that the filter and the function match
-// select. If the second position is 0, it stands for the end of the journal.
+// read returns the next entries that lie between two positions, and that both the filter and the
+// function match select. If the second position is 0, it stands for the end of the journal.
 func (w *worker) read(ctx context.Context, after, last journal.Position, match func(*journal.Entry) bool) (batch, error) {
 	b := batch{scanned: after}
 	select {

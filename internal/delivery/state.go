@@ -69,7 +69,7 @@ func (s *state) removeBacklog(key string) {
 }
 
 // succeed records that an entry was accepted. If the endpoint had not accepted any entries for
-// some time, everything that waits is retried now.
+// some time, all waiting entries are retried now.
 func (s *state) succeed(now time.Time) {
 	if s.Failures >= deadAfter {
 		for i := range s.Backlogs {
@@ -107,7 +107,7 @@ func (s *state) fail(key string, position journal.Position, r result, now time.T
 	}
 }
 
-// lowest returns the position of the first entry that may not have been delivered.
+// lowest returns the position of the first entry that is possibly not delivered yet.
 func (s *state) lowest() journal.Position {
 	first := s.Position + 1
 	for _, l := range s.Backlogs {
@@ -116,7 +116,7 @@ func (s *state) lowest() journal.Position {
 	return first
 }
 
-// retryNow lets everything that waits be sent now.
+// retryNow allows all waiting entries to be sent now.
 func (s *state) retryNow(now time.Time) {
 	s.Failures, s.Failing, s.Next = 0, time.Time{}, time.Time{}
 	for i := range s.Backlogs {
@@ -124,7 +124,7 @@ func (s *state) retryNow(now time.Time) {
 	}
 }
 
-// rewind lets all entries after a position be sent again. It ignores a negative position, and
+// rewind causes all entries after a position to be sent again. It ignores a negative position, and
 // never skips entries.
 func (s *state) rewind(after journal.Position) {
 	if after < 0 || after >= s.Position {

@@ -93,7 +93,7 @@ func (w *worker) snapshot() state {
 }
 
 // update changes the state. If an administrator has changed the webhook since the given revision,
-// update does nothing and returns false: the caller has read entries of an older position.
+// update does nothing and returns false: the caller has then read entries after an older position.
 func (w *worker) update(revision int64, change func(*state)) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
