@@ -6,8 +6,9 @@ import (
 	"errors"
 )
 
-// removedOld is the kind of the removed entries of format 1. They are not leaves of the tree,
-// so Verify does not compare their number with what is missing in the tree.
+// removedOld is the kind of the removed entries of format 1. Entries of format 1 are not leaves of
+// the tree. So Verify does not compare their number with the number of leaves that are missing in
+// the tree.
 const removedOld retentionKind = "old"
 
 // isPermanent reports whether an entry is never removed. Such entries report how many entries
@@ -18,8 +19,8 @@ func isPermanent(e *Entry) bool {
 
 // removeOld removes the first block of format 1 if all of its entries are beyond their limits.
 // Each of these blocks has the hash of the block before it, and Verify trusts the hash in the
-// first block that is left. So they are removed in their order, and only as a whole. The hash of
-// the last block stays in the tree as leaf 0.
+// first block that is left. So blocks of format 1 are removed in their order, and only as a whole.
+// The hash of the last block stays in the tree as leaf 0.
 func (m *maintainer) removeOld(ctx context.Context, head head, state maintenance) (did bool, err error) {
 	if head.base == 0 {
 		return false, nil

@@ -71,7 +71,8 @@ func testOldFormatIsRemoved(t *testing.T, d storetest.Database) {
 	}
 }
 
-// Entries of format 1 that were removed do not hide that others were deleted.
+// Retention removed entries of format 1. Verify must still notice that somebody deleted other
+// entries.
 func TestRemovedOldEntriesHideNothing(t *testing.T) {
 	url, _ := withOld(t, storetest.SQLite())
 	c := clocktest.New(noon)

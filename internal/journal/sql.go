@@ -52,8 +52,8 @@ func scanHead(row store.Row) (h head, err error) {
 	return h, err
 }
 
-// putNodes stores complete subtrees. A row with the same key belongs to another tree and is
-// replaced.
+// putNodes stores complete subtrees. If there is a row with the same key, it belongs to another
+// tree, and putNodes replaces it.
 func putNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
 	for chunk := range slices.Chunk(nodes, insertAtOnce) {
 		var values strings.Builder
@@ -153,7 +153,8 @@ func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int6
 }
 
 // selectBlocksBack returns the blocks that begin at or before a position, the last block first, up
-// to the limit. It stops after the block with which the contents exceed maxBytes.
+// to the limit. It adds up the sizes of the contents. The block that makes the sum exceed maxBytes
+// is the last one.
 func selectBlocksBack(ctx context.Context, q store.Querier, position Position, limit, maxBytes int) (blocks []*block, err error) {
 	rows, err := q.QueryContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT $2`, position, limit)
 	if err != nil {
@@ -172,8 +173,8 @@ func selectBlocksBack(ctx context.Context, q store.Querier, position Position, l
 }
 
 // selectBlocksByIDTime returns the positions of the blocks that can contain an id of a time range.
-// It skips blocks whose latest id is later than the end of the range by more milliseconds than the
-// slack.
+// It skips a block if the time of its latest id is more than slack milliseconds after the end of
+// the range.
 func selectBlocksByIDTime(ctx context.Context, q store.Querier, from, to, slack int64) ([]Position, error) {
 	return store.Collect(ctx, q, func(row store.Row) (first Position, err error) {
 		err = row.Scan(&first)

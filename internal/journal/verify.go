@@ -51,9 +51,10 @@ func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, 0, nil)
 }
 
-// VerifyRange is Verify up to the block that contains a second position. If the second position is
-// 0, it stands for the end. If the function progress is not nil, it is called after each block.
-// Its arguments are the number of verified entries and the number of all entries to verify.
+// VerifyRange is like Verify, but stops after the block that contains a second position. If the
+// second position is 0, it stands for the end. If the function progress is not nil, it is called
+// after each block. Its arguments are the number of verified entries and the number of all entries
+// to verify.
 func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, to, progress)
 }
@@ -109,7 +110,7 @@ func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 		return err
 	}
 	// The keys are read after the checkpoints and before the head. So if a key was replaced, the
-	// entry about this comes before the head.
+	// entry about the replacement comes before the head.
 	if v.keys, err = checkpoint.ReadKeys(ctx, v.q); err != nil {
 		return err
 	}

@@ -47,7 +47,8 @@ type Frontier struct {
 	hashes []Hash
 }
 
-// ParseFrontier returns the tree of the given size. AppendTo has encoded its frontier.
+// ParseFrontier returns the tree of the given size. The frontier of the tree must be encoded as
+// AppendTo encodes it.
 func ParseFrontier(size int64, encoded []byte) (Frontier, error) {
 	f := Frontier{size: size}
 	if size < 0 || len(encoded) != bits.OnesCount64(uint64(size))*tlog.HashSize {
@@ -75,8 +76,8 @@ func (f *Frontier) Size() int64 { return f.size }
 
 // Append adds a complete subtree of the given level. A leaf has level 0. The size of the tree must
 // be a multiple of the size of the subtree. Append also appends the new complete subtrees of
-// StoredLevel or a higher level to the list nodes. These are the added subtree, and the subtrees
-// that it completes.
+// StoredLevel or a higher level to the list nodes. The added subtree can be one of these, and so
+// can each subtree that it completes.
 func (f *Frontier) Append(nodes []Node, level int, h Hash) []Node {
 	size := f.size + 1<<level
 	for ; ; level++ {
