@@ -126,8 +126,8 @@ func (d *Delivery) Disable(ctx context.Context, by admin.Actor, name string) err
 	return d.change(ctx, by, name, changeOff, "disabled by "+by.String(), journal.Change{Action: "webhook.disable"})
 }
 
-// Resend sends all entries since the given time once more. Entries that the journal no longer has are
-// not sent.
+// Resend sends all entries since the given time once more. Entries that the journal no longer has
+// are not sent.
 func (d *Delivery) Resend(ctx context.Context, by admin.Actor, name string, since time.Time) error {
 	first, err := d.journal.FirstSince(ctx, since)
 	if err != nil {
