@@ -76,8 +76,9 @@ type Options struct {
 
 	Now func() time.Time // nil: time.Now
 
-	// Stopping is canceled when the service stops. Then the responses to clients that follow the
-	// journal end, and do not delay the stop. If Stopping is nil, it is never canceled.
+	// Stopping is canceled when the service stops. Then the API ends its responses to clients that
+	// follow the journal, so these responses do not delay the stop. If Stopping is nil, it is never
+	// canceled.
 	Stopping context.Context
 }
 

@@ -160,7 +160,7 @@ func (d *Delivery) change(ctx context.Context, by admin.Actor, name, statement s
 // IsFailing reports whether all entries wait, because nothing was accepted lately.
 func (s *Status) IsFailing() bool { return s.Off == "" && s.Failures >= deadAfter }
 
-// Problems returns a line about each webhook that does not work, for people.
+// Problems returns one readable line for each webhook that does not work.
 func Problems(list []Status) (lines []string) {
 	for _, s := range list {
 		switch {

@@ -83,7 +83,7 @@ func compare(t interface{ Fatalf(string, ...any) }, src []byte, parallel int) {
 	}
 }
 
-// A large policy is split. This shows that the test above compares real pieces.
+// A large policy is split. So the test above compares policies that are really split.
 func TestLargeListIsSplit(t *testing.T) {
 	if parseSplit([]byte(manyRules(2000)), 2, minPiece) == nil {
 		t.Error("a list of 2,000 rules is not split")

@@ -7,9 +7,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
-// denyIndex finds unconditional deny rules that apply to all principals of a grantee. A denied
-// grantee is stored under the least common of the subjects that its principals must have, so a
-// lookup scans few candidates.
+// denyIndex finds unconditional deny rules that apply to all principals of a grantee. Each of
+// these principals must have certain subjects. The denied grantee is stored under the rarest of
+// these subjects, so a lookup scans few candidates.
 type denyIndex struct {
 	bySubject map[match.Subject][]*Grantee
 	left      int // comparisons left; after the last one, denied grantees are listed in Except

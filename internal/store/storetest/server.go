@@ -125,8 +125,8 @@ wait $server
 // Start starts the server and returns when it accepts connections. fsync is off: tests kill
 // processes, not the machine.
 func (s *Server) Start() error {
-	// The log is a file: for other writers, os/exec starts a goroutine, which the leak check would
-	// report.
+	// The log is an *os.File. For any other io.Writer, os/exec starts a goroutine, and the leak
+	// check would report this goroutine.
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {
 		return err
