@@ -21,8 +21,8 @@ func webhookCommand() command {
 		sub: []command{{
 			use:   "list",
 			short: "List the webhooks and the entries that wait for delivery",
-			long: `List the webhooks of the config: whether they work, how many entries of the journal
-they are behind, and the time of the oldest entry that waits.`,
+			long: `List the webhooks of the config, and the files of journal.files: whether they work, how
+many entries of the journal they are behind, and the time of the oldest entry that waits.`,
 			example: "  tidewaiter webhook list",
 			opens:   readJournal,
 			run:     webhookList,
@@ -112,14 +112,14 @@ func webhookList(s *session) error {
 		}
 		return s.writeJSON(forms)
 	}
-	rows := [][]string{{"NAME", "HOST", "STATE", "BEHIND", "OLDEST", "FAILING SINCE", "NEXT ATTEMPT"}}
+	rows := [][]string{{"NAME", "TO", "STATE", "BEHIND", "OLDEST", "FAILING SINCE", "NEXT ATTEMPT"}}
 	for i := range list {
 		w := api.NewWebhook(&list[i])
 		next := ""
 		if w.Next != nil {
 			next = formatSecond(*w.Next)
 		}
-		rows = append(rows, []string{w.Name, text.Escape(w.Host), w.State, strconv.FormatInt(w.Behind, 10), formatSecond(list[i].Oldest), formatSecond(list[i].Failing), next})
+		rows = append(rows, []string{w.Name, text.Escape(cmp.Or(w.File, w.Host)), w.State, strconv.FormatInt(w.Behind, 10), formatSecond(list[i].Oldest), formatSecond(list[i].Failing), next})
 	}
 	if err := writeTable(s.out, rows); err != nil {
 		return err

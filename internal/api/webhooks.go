@@ -14,7 +14,8 @@ import (
 type (
 	webhook struct {
 		Name         string     `json:"name" doc:"The name in the config" example:"ci"`
-		Host         string     `json:"host" doc:"The host of the URL, without the path, which may be secret" example:"ci.example.com"`
+		File         string     `json:"file,omitempty" doc:"The path, if the entries are written to a file" example:"/var/log/tidewaiter/journal.jsonl"`
+		Host         string     `json:"host,omitempty" doc:"The host of the URL, without the path, which may be secret" example:"ci.example.com"`
 		State        string     `json:"state" enum:"on,failing,off" doc:"failing: entries wait because nothing was accepted lately"`
 		Reason       string     `json:"reason,omitempty" doc:"Why the webhook is off"`
 		Position     int64      `json:"position" doc:"Entries of the journal up to here were delivered, except those that wait"`
@@ -59,7 +60,9 @@ func NewWebhook(s *delivery.Status) webhook {
 	case s.IsFailing():
 		w.State = "failing"
 	}
-	if u, err := url.Parse(s.URL); err == nil {
+	if s.File != nil {
+		w.File = s.File.Path
+	} else if u, err := url.Parse(s.URL); err == nil {
 		w.Host = u.Host
 	}
 	for _, k := range s.Keys {
@@ -83,7 +86,7 @@ func NewWebhookAttempt(a *delivery.Attempt) webhookAttempt {
 }
 
 func (a *API) webhookRoutes() {
-	route(a, tagWebhooks, operation("list-webhooks", "GET /webhooks", "List webhooks", "All webhooks of the config, on one page."),
+	route(a, tagWebhooks, operation("list-webhooks", "GET /webhooks", "List webhooks", "All webhooks of the config, and the files of journal.files, on one page."),
 		func(ctx context.Context, caller admin.Actor, _ *struct{}) (*pageResponse[webhook], error) {
 			if err := a.mayUseWebhooks(caller, scope.Read); err != nil {
 				return nil, err

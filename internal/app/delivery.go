@@ -18,19 +18,31 @@ func (a *App) newDelivery(cfg *config.Config) (*delivery.Delivery, error) {
 	return NewDelivery(cfg, a.db, a.journal, delivery.Options{Now: a.now, Log: a.log})
 }
 
-// NewDelivery returns the delivery to the webhooks of a config. The options need no webhooks.
+// NewDelivery returns the delivery to the webhooks and files of a config. The options need no
+// webhooks.
 func NewDelivery(cfg *config.Config, db *store.DB, j *journal.Journal, o delivery.Options) (*delivery.Delivery, error) {
 	o.Source = cmp.Or(cfg.PublicURL, cfg.Token.Issuer)
 	for _, w := range cfg.Webhooks {
-		hook := delivery.Webhook{Name: w.Name, URL: w.URL, CA: w.CA, Keys: w.Keys, Private: w.Private, Filter: delivery.Filter{
-			Actions: w.Actions, Repositories: w.Repositories, Namespaces: w.Namespaces,
-		}}
-		for _, kind := range w.Kinds {
-			hook.Filter.Kinds = append(hook.Filter.Kinds, journal.Kind(kind))
-		}
-		o.Webhooks = append(o.Webhooks, hook)
+		o.Webhooks = append(o.Webhooks, delivery.Webhook{
+			Name: w.Name, URL: w.URL, CA: w.CA, Keys: w.Keys, Private: w.Private,
+			Filter: newFilter(w.Filter.Kinds, w.Filter.Actions, w.Filter.Repositories, w.Filter.Namespaces),
+		})
+	}
+	for _, f := range cfg.Journal.Files {
+		o.Webhooks = append(o.Webhooks, delivery.Webhook{
+			Name: f.Name, File: &delivery.File{Path: f.Path, MaxSize: f.MaxSize, MaxFiles: f.MaxFiles},
+			Filter: newFilter(f.Filter.Kinds, f.Filter.Actions, f.Filter.Repositories, f.Filter.Namespaces),
+		})
 	}
 	return delivery.New(db, j, o)
+}
+
+func newFilter(kinds, actions, repositories, namespaces []string) delivery.Filter {
+	filter := delivery.Filter{Actions: actions, Repositories: repositories, Namespaces: namespaces}
+	for _, kind := range kinds {
+		filter.Kinds = append(filter.Kinds, journal.Kind(kind))
+	}
+	return filter
 }
 
 // statusTakes is the time limit for reading the states of the webhooks.

@@ -171,7 +171,7 @@ webhooks:
 trusted_proxies: [10.0.0.0/8, 192.168.1.7, "fd00::/8"]
 limits: { throttle: false, max_failures_per_pair: 3, max_failures_per_source: 30, max_delay: 1m, unknown_places: refuse, connections: 500 }
 log: { level: debug, format: json }
-journal: { keep: { decisions: { age: 2w, size: 1.5GB }, refused: { age: 12h, size: 2MiB }, events: {}, changes: { age: 400d }, service: { size: unlimited } }, addresses: shortened, clients: omitted }
+journal: { keep: { decisions: { age: 2w, size: 1.5GB }, refused: { age: 12h, size: 2MiB }, events: {}, changes: { age: 400d }, service: { size: unlimited } }, addresses: shortened, clients: omitted, files: [{ name: siem, path: log/journal.jsonl, max_size: 2GB, max_files: 3, kinds: [decision], actions: [pull], repositories: [a], namespaces: [b] }] }
 `
 
 // Keys that sign messages of webhooks.
@@ -227,6 +227,10 @@ func TestEveryKey(t *testing.T) {
 				Changes: retention.Limit{Age: 400 * 24 * time.Hour},
 			},
 			Addresses: Shortened, Clients: Omitted,
+			Files: []journalFile{{
+				Name: "siem", Path: path("etc/log/journal.jsonl"), MaxSize: 2e9, MaxFiles: 3,
+				Filter: entryFilter{Kinds: []string{"decision"}, Actions: []string{"pull"}, Repositories: []string{"a"}, Namespaces: []string{"b"}},
+			}},
 		},
 		Signing: Signing{
 			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true, JournalKey: path("etc/notes/journal.key"),
@@ -265,8 +269,8 @@ func TestEveryKey(t *testing.T) {
 			},
 		},
 		Webhooks: []webhook{{
-			Name: "ci", URL: "http://ci.internal/hook", CA: path("etc/ca.pem"), Keys: parsedKeys(t, sharedKey, privateKey), Kinds: []string{"event", "change"},
-			Actions: []string{"push"}, Repositories: []string{"team/**"}, Namespaces: []string{"ops"}, Private: true,
+			Name: "ci", URL: "http://ci.internal/hook", CA: path("etc/ca.pem"), Keys: parsedKeys(t, sharedKey, privateKey), Private: true,
+			Filter: entryFilter{Kinds: []string{"event", "change"}, Actions: []string{"push"}, Repositories: []string{"team/**"}, Namespaces: []string{"ops"}},
 		}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
 		Limits:         Limits{Throttle: false, MaxFailuresPerPair: 3, MaxFailuresPerSource: 30, MaxDelay: time.Minute, UnknownPlaces: "refuse", Connections: 500},

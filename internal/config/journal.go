@@ -19,6 +19,7 @@ type Journal struct {
 	Keep      retention.Limits
 	Addresses string // Full, Shortened or Omitted
 	Clients   string // Full or Omitted
+	Files     []journalFile
 }
 
 // Values of Journal.Addresses and Journal.Clients.
@@ -43,6 +44,8 @@ func journalKeys() []*strictyaml.Key[Journal] {
 			Says("The addresses of clients in new entries. `shortened`: the network (IPv4 /24, IPv6 /48). `omitted`: no address. Rate limits and rules always use the full address."),
 		strictyaml.On("clients", oneOf(Full, Omitted), func(j *Journal, v string) { j.Clients = v }).Or(Full).
 			Says("The User-Agent of clients in new entries. `omitted`: no User-Agent."),
+		strictyaml.On("files", strictyaml.List(strictyaml.Section(fileKeys())), func(j *Journal, v []journalFile) { j.Files = v }).
+			Says("Files that receive new entries as lines of JSON, for log shippers. See [Files](webhooks.md#files)."),
 	}
 }
 

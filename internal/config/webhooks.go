@@ -16,21 +16,35 @@ import (
 
 // webhook is an endpoint that receives entries of the journal.
 type webhook = struct {
-	Name         string
-	URL          string
-	CA           string          // PEM file; "": the certificates of the system
-	Keys         []signature.Key // sign each message
-	Kinds        []string        // default event
-	Actions      []string        // nil: all
-	Repositories []string        // patterns; nil: all, if there are no Namespaces either
+	Name    string
+	URL     string
+	CA      string          // PEM file; "": the certificates of the system
+	Keys    []signature.Key // sign each message
+	Private bool            // the endpoint may have a private address
+	Filter  entryFilter     // default: events
+}
+
+// journalFile is a file that receives entries of the journal as lines of JSON.
+type journalFile = struct {
+	Name     string
+	Path     string
+	MaxSize  int64       // bytes; 0: unlimited; default 100 MB
+	MaxFiles int         // default 10
+	Filter   entryFilter // default: all kinds
+}
+
+// entryFilter selects entries of the journal. An entry must match all fields that are set.
+type entryFilter = struct {
+	Kinds        []string
+	Actions      []string
+	Repositories []string // patterns; an entry must match Repositories or Namespaces
 	Namespaces   []string
-	Private      bool // the endpoint may have a private address
 }
 
 // maxWebhooks is the maximum number of webhooks. Each webhook reads the journal by itself.
 const maxWebhooks = 100
 
-// kindWords are the values of webhook.Kinds: the keys of entries in JSON.
+// kindWords are the values of entryFilter.Kinds: the keys of entries in JSON.
 var kindWords = []string{"event", "decision", "change", "service"}
 
 func webhooksKey() *strictyaml.Key[writtenConfig] {
@@ -46,26 +60,47 @@ func webhooksKey() *strictyaml.Key[writtenConfig] {
 }
 
 func endpointKeys() []*strictyaml.Key[webhook] {
-	return []*strictyaml.Key[webhook]{
+	keys := []*strictyaml.Key[webhook]{
 		strictyaml.On("name", sourceName(), func(w *webhook, v string) { w.Name = v }).Must().
 			Says("The name in commands, the log and the journal. The position of a webhook in the journal is stored under this name."),
 		strictyaml.On("url", webAddress(), func(w *webhook, v string) { w.URL = v }).Must().
 			Says("The URL to which messages are sent. It must be `https://`, unless `private_addresses` is true."),
 		strictyaml.On("secrets", strictyaml.List(strictyaml.Section(secretKeys(), checkSecret, checkSigningSecret)), putWebhookKeys).Must().
 			Says("One or more secrets that sign each message. A secret begins with `whsec_`, or with `whsk_` if it is an Ed25519 private key. To replace a secret, first add the new one, and remove the old one when the receiver has the new one."),
-		strictyaml.On("kinds", strictyaml.List(oneOf(kindWords...)), func(w *webhook, v []string) { w.Kinds = v }).Or("[event]").
-			Says("The kinds of entries. `event`: what registries report. `decision`: answers to token requests. `change`: changes of accounts, rules and settings. `service`: restarts, reloads and sign-ins."),
-		strictyaml.On("actions", strictyaml.List(strictyaml.Line), func(w *webhook, v []string) { w.Actions = v }).
-			Says("Only entries with one of these actions, such as `push`, `pull`, `mount`, `delete` or `user.add`. The default is all actions."),
-		strictyaml.On("repositories", strictyaml.List(namePattern()), func(w *webhook, v []string) { w.Repositories = v }).
-			Says("Only entries about a repository that matches one of these patterns. Patterns are as in rules, but without placeholders. With `namespaces`, the entry must match one of the two keys."),
-		strictyaml.On("namespaces", strictyaml.List(namespaceName()), func(w *webhook, v []string) { w.Namespaces = v }).
-			Says("Only entries about a repository of one of these namespaces, and changes of these namespaces."),
 		strictyaml.On("private_addresses", strictyaml.Bool, func(w *webhook, v bool) { w.Private = v }).Or("false").
 			Says("Whether the host of `url` may have a loopback, link-local or private address. By default, messages are sent only to addresses of the public internet."),
 		strictyaml.On("ca", strictyaml.FilePath("file"), func(w *webhook, v string) { w.CA = v }).
 			Says("A PEM file with the CA certificates to verify the endpoint. The default is the system's CA certificates."),
 	}
+	return append(keys, filterKeys(func(w *webhook) *entryFilter { return &w.Filter }, "[event]")...)
+}
+
+// filterKeys returns the keys of the filter in a section. The default of the kinds is in YAML.
+func filterKeys[S any](in func(*S) *entryFilter, kinds string) []*strictyaml.Key[S] {
+	return []*strictyaml.Key[S]{
+		strictyaml.On("kinds", strictyaml.List(oneOf(kindWords...)), func(s *S, v []string) { in(s).Kinds = v }).Or(kinds).
+			Says("The kinds of entries. `event`: what registries report. `decision`: answers to token requests. `change`: changes of accounts, rules and settings. `service`: restarts, reloads and sign-ins."),
+		strictyaml.On("actions", strictyaml.List(strictyaml.Line), func(s *S, v []string) { in(s).Actions = v }).
+			Says("Only entries with one of these actions, such as `push`, `pull`, `mount`, `delete` or `user.add`. The default is all actions."),
+		strictyaml.On("repositories", strictyaml.List(namePattern()), func(s *S, v []string) { in(s).Repositories = v }).
+			Says("Only entries about a repository that matches one of these patterns. Patterns are as in rules, but without placeholders. With `namespaces`, the entry must match one of the two keys."),
+		strictyaml.On("namespaces", strictyaml.List(namespaceName()), func(s *S, v []string) { in(s).Namespaces = v }).
+			Says("Only entries about a repository of one of these namespaces, and changes of these namespaces."),
+	}
+}
+
+func fileKeys() []*strictyaml.Key[journalFile] {
+	keys := []*strictyaml.Key[journalFile]{
+		strictyaml.On("name", sourceName(), func(f *journalFile, v string) { f.Name = v }).Must().
+			Says("The name in commands, the log and the journal. A file and a webhook cannot have the same name."),
+		strictyaml.On("path", strictyaml.FilePath("file"), func(f *journalFile, v string) { f.Path = v }).Must().
+			Says("The file. Its folder must exist. Only the user who runs Tidewaiter can read a new file."),
+		strictyaml.On("max_size", size(), func(f *journalFile, v int64) { f.MaxSize = v }).Or("100MB").
+			Says("The size at which the file is renamed, such as `100MB` or `unlimited`. The file is renamed to `PATH.1`, `PATH.1` to `PATH.2`, and so on."),
+		strictyaml.On("max_files", count(0, 1000), func(f *journalFile, v int) { f.MaxFiles = v }).Or("10").
+			Says("How many renamed files are kept."),
+	}
+	return append(keys, filterKeys(func(f *journalFile) *entryFilter { return &f.Filter }, "[event, decision, change, service]")...)
 }
 
 // putWebhookKeys stores the keys of a webhook. It ignores invalid keys, which checkSigningSecret
@@ -126,7 +161,7 @@ func namespaceName() strictyaml.Type[string] {
 	})
 }
 
-// webhooks checks the webhooks together.
+// webhooks checks the webhooks and files together.
 func (x crossChecks) webhooks() {
 	for i, w := range x.c.Webhooks {
 		first := slices.IndexFunc(x.c.Webhooks, func(other webhook) bool { return other.Name == w.Name })
@@ -134,6 +169,23 @@ func (x crossChecks) webhooks() {
 			x.d.Problem(x.nodeAt("webhooks", i, "name"), "another webhook is called %s, in line %d", text.QuoteShort(w.Name), x.nodeAt("webhooks", first).Line)
 		}
 		x.checkReadable(x.nodeAt("webhooks", i, "ca"), w.CA, false)
+	}
+	names := make(map[string]bool)
+	for _, w := range x.c.Webhooks {
+		names[w.Name] = true
+	}
+	for i, f := range x.c.Journal.Files {
+		if names[f.Name] && f.Name != "" {
+			x.d.Problem(x.nodeAt("journal", "files", i, "name"), "another file or webhook is called %s", text.QuoteShort(f.Name))
+		}
+		names[f.Name] = true
+		same := func(other journalFile) bool { return other.Path == f.Path && f.Path != "" }
+		if slices.ContainsFunc(x.c.Journal.Files[:i], same) {
+			x.d.Problem(x.nodeAt("journal", "files", i, "path"), "another item of the list has the same path")
+		}
+	}
+	if len(x.c.Journal.Files) > maxWebhooks {
+		x.d.Problem(x.nodeAt("journal", "files"), "there are %d files; at most %d are possible", len(x.c.Journal.Files), maxWebhooks)
 	}
 	if len(x.c.Webhooks) > maxWebhooks {
 		x.d.Problem(x.nodeAt("webhooks"), "there are %d webhooks; at most %d are possible", len(x.c.Webhooks), maxWebhooks)

@@ -34,6 +34,8 @@ func TestProblemsOfWebhooks(t *testing.T) {
 			`2:198: "" is not the name of a namespace such as team; for patterns, use repositories`}},
 		{"the same name twice", "registries: [{service: a}]\nwebhooks:\n- {name: ci, " + https + secret + "}\n- {name: ci, " + https + secret + "}", []string{
 			`4:10: another webhook is called "ci", in line 3`}},
+		{"names and paths that are used twice", hook(https+secret) + "\njournal: {files: [{name: ci, path: a.jsonl}, {name: b, path: a.jsonl}]}", []string{
+			`3:26: another file or webhook is called "ci"`, "3:62: another item of the list has the same path"}},
 		{"a missing file", hook(https + secret + ", ca: none.pem"), []string{"2:119: opening none.pem: file does not exist"}},
 	} {
 		t.Run(tt.about, func(t *testing.T) {

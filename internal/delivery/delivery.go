@@ -38,9 +38,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Webhook is an endpoint that receives entries.
+// Webhook is an endpoint that receives entries, or a file. A file has a position and retries like
+// an endpoint.
 type Webhook struct {
 	Name    string // of the state in the database
+	File    *File  // nil: the endpoint has a URL
 	URL     string
 	CA      string          // PEM file; "": the certificate authorities of the system
 	Keys    []signature.Key // each of them signs every message

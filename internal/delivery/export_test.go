@@ -72,3 +72,12 @@ func CloseIdle(d *Delivery) {
 
 // Matches reports whether a filter selects an entry.
 func Matches(f Filter, e *journal.Entry) bool { return newMatcher(f).matches(e) }
+
+// CloseFiles closes the files to which entries are written.
+func CloseFiles(d *Delivery) {
+	for _, w := range d.workers {
+		if w.file != nil {
+			_ = w.file.close()
+		}
+	}
+}

@@ -103,6 +103,9 @@ func (d *Delivery) Test(ctx context.Context, by admin.Actor, name string) (Attem
 	if err != nil {
 		return Attempt{}, err
 	}
+	if w.file != nil {
+		return Attempt{}, admin.Invalid("name", "%s is a file, which cannot be tested", name)
+	}
 	a := Attempt{Time: d.o.Now(), Entry: journal.NewID(d.o.Now()), Number: 1}
 	body, err := encode(cloudEvent{
 		Version: "1.0", ID: a.Entry.String(), Source: d.o.Source, Type: typePrefix + "webhook.test", Subject: name,

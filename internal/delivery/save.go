@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -105,6 +106,7 @@ func (w *worker) load(ctx context.Context, exists bool) error {
 		s = w.state.clone()
 		s.Off, s.Revision = off, revision
 	}
+	s.load = w.loads
 	s.rewind(resend)
 	if changed && s.Off == "" {
 		s.retryNow(w.d.o.Now())
@@ -115,11 +117,13 @@ func (w *worker) load(ctx context.Context, exists bool) error {
 	return nil
 }
 
-// forget makes the next load read the whole state, because another process may have changed it.
+// forget makes the next load read the whole state, because the one in memory is wrong: another
+// process may have changed it, or what it describes is not on disk.
 func (w *worker) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.loaded, w.changed, w.attempts = false, false, nil
+	w.loads++
 }
 
 // unsaved has the data of a webhook that is not in the database yet.
@@ -141,6 +145,13 @@ func (d *Delivery) save(ctx context.Context, l *lease) error {
 		}
 		w.mu.Unlock()
 	}
+	changes = slices.DeleteFunc(changes, func(c unsaved) bool {
+		if c.file == nil || c.file.sync() == nil {
+			return false
+		}
+		c.forget() // the lines after the stored position may be lost, so they are written again
+		return true
+	})
 	if len(changes) == 0 && l.rest.Holds(now) {
 		return nil
 	}
@@ -157,10 +168,7 @@ func (d *Delivery) save(ctx context.Context, l *lease) error {
 	})
 	if err != nil {
 		for _, c := range changes {
-			c.mu.Lock()
-			c.changed = true
-			c.worker.attempts = lastAttempts(append(c.attempts, c.worker.attempts...))
-			c.mu.Unlock()
+			c.putBack()
 		}
 		return err
 	}
@@ -171,6 +179,14 @@ func (d *Delivery) save(ctx context.Context, l *lease) error {
 
 // lastAttempts returns the newest attempts of a list in order. Only these are stored.
 func lastAttempts(list []Attempt) []Attempt { return list[max(0, len(list)-maxLogged):] }
+
+// putBack makes the next save write the change.
+func (c *unsaved) putBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed = true
+	c.worker.attempts = lastAttempts(append(c.attempts, c.worker.attempts...))
+}
 
 func (c *unsaved) write(ctx context.Context, tx *sql.Tx) error {
 	waiting, err := json.Marshal(c.state.Backlogs)

@@ -26,6 +26,8 @@ type state struct {
 	Failing  time.Time // since the first of these failures
 	Next     time.Time // before this time, nothing is sent
 	Backlogs []backlog
+
+	load int64 // which load read it; not stored
 }
 
 // backlog is a repository whose entries wait, because one of them was not accepted.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 const (
@@ -26,11 +27,13 @@ type worker struct {
 	d         *Delivery
 	filter    *matcher
 	transport http.RoundTripper
+	file      *lineFile      // nil: the entries are sent to the URL
 	wake      chan struct{}  // has a value when there can be work
 	failed    loglimit.Limit // of log lines about failures
 
 	mu       sync.Mutex // guards the fields below
 	loaded   bool       // the state was read from the database
+	loads    int64      // how often the state had to be read
 	changed  bool       // the state is not written yet
 	state    state
 	attempts []Attempt // that are not written yet, less than 2*maxLogged
@@ -41,6 +44,10 @@ func newWorker(d *Delivery, hook *Webhook) (*worker, error) {
 	w := &worker{
 		Webhook: hook, d: d, filter: newMatcher(hook.Filter), wake: make(chan struct{}, 1),
 		failed: loglimit.Limit{Period: 10 * time.Minute},
+	}
+	if hook.File != nil {
+		w.file = &lineFile{File: *hook.File}
+		return w, nil
 	}
 	if d.o.Transport != nil {
 		w.transport = d.o.Transport(hook)
@@ -68,6 +75,9 @@ func (w *worker) run(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+	if w.file != nil {
+		_ = w.file.close() // after an error, save does not store the position
+	}
 	w.closeIdle()
 }
 
@@ -92,12 +102,14 @@ func (w *worker) snapshot() state {
 	return w.state.clone()
 }
 
-// update changes the state. If an administrator has changed the webhook since the given revision,
-// update does nothing and returns false: the caller has then read entries after an older position.
-func (w *worker) update(revision int64, change func(*state)) bool {
+// update changes the state of the worker. s is an earlier copy of this state. If an administrator
+// has changed the webhook since the copy was made, or the state was read from the database again,
+// update does nothing and returns false, because the caller has read entries after another
+// position.
+func (w *worker) update(s *state, change func(*state)) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state.Revision != revision {
+	if w.state.Revision != s.Revision || w.state.load != s.load {
 		return false
 	}
 	change(&w.state)
@@ -148,7 +160,7 @@ func (w *worker) advance(ctx context.Context, s state) (wait time.Duration) {
 			return 0
 		}
 	}
-	w.update(s.Revision, func(s *state) { s.Position = max(s.Position, b.scanned) })
+	w.update(&s, func(s *state) { s.Position = max(s.Position, b.scanned) })
 	if b.more || len(s.Backlogs) > backlogs {
 		return 0
 	}
@@ -181,7 +193,7 @@ func (w *worker) retry(ctx context.Context, s state, l backlog) (wait time.Durat
 			return 0
 		}
 	}
-	w.update(s.Revision, func(s *state) {
+	w.update(&s, func(s *state) {
 		if b.more {
 			*s.backlog(l.Key) = backlog{Key: l.Key, Position: b.scanned + 1, Next: w.d.o.Now()}
 		} else {
@@ -196,21 +208,15 @@ func (w *worker) retry(ctx context.Context, s state, l backlog) (wait time.Durat
 // It returns false if the result was not recorded, because ctx ended or an administrator changed
 // the webhook.
 func (w *worker) deliver(ctx context.Context, s *state, e *journal.Entry, key string, attempt int64, delivered func(*state)) bool {
-	body, err := message(e, w.d.o.Source)
-	r := result{}
 	began := w.d.o.Now()
-	if err == nil {
-		r = w.send(ctx, e.ID.String(), body)
-	} else {
-		r.problem = "the entry cannot be written as JSON"
-	}
+	r := w.sendEntry(ctx, e)
 	if ctx.Err() != nil {
 		return false
 	}
 	now := w.d.o.Now()
 	w.log(Attempt{Time: began, Position: e.Position, Entry: e.ID, Number: attempt, Status: r.status, Problem: r.problem, Duration: now.Sub(began)})
 	off := ""
-	recorded := w.update(s.Revision, func(s *state) {
+	recorded := w.update(s, func(s *state) {
 		if r.problem == "" {
 			s.succeed(now)
 			delivered(s)
@@ -229,12 +235,33 @@ func (w *worker) deliver(ctx context.Context, s *state, e *journal.Entry, key st
 	return recorded
 }
 
+// sendEntry sends an entry to the endpoint, or writes it to the file.
+func (w *worker) sendEntry(ctx context.Context, e *journal.Entry) result {
+	var body []byte
+	var err error
+	if w.file != nil {
+		body, err = encode(e)
+	} else {
+		body, err = message(e, w.d.o.Source)
+	}
+	switch {
+	case err != nil:
+		return result{problem: "the entry cannot be written as JSON"}
+	case w.file == nil:
+		return w.send(ctx, e.ID.String(), body)
+	}
+	if err := w.file.write(body); err != nil {
+		return result{problem: text.Shorten(text.Escape(err.Error()), maxProblem)}
+	}
+	return result{}
+}
+
 // skip gives up the first entry of a backlog.
 func (w *worker) skip(ctx context.Context, s *state, e *journal.Entry, l backlog) bool {
 	w.record(ctx, journal.Service{Action: "webhook.skip", Target: w.Name, Details: map[string]any{
 		"entry": e.ID.String(), "position": int64(e.Position), "failures": l.Failures,
 	}})
-	recorded := w.update(s.Revision, func(s *state) {
+	recorded := w.update(s, func(s *state) {
 		*s.backlog(l.Key) = backlog{Key: l.Key, Position: e.Position + 1, Next: w.d.o.Now()}
 	})
 	*s = w.snapshot()
