@@ -36,7 +36,8 @@ type Rule struct {
 	NeverPulledSince time.Duration // neither pushed nor pulled within this time; 0: no condition
 	Untagged         bool          // without a tag
 	// Keep is the number of manifests with a tag that stay in each repository: those that were
-	// pushed last. 0: no condition.
+	// pushed last. Manifests that only have tags such as sha256-DIGEST.sig are not counted, because
+	// they stay with the manifests to which they refer. 0: no condition.
 	Keep int
 }
 
@@ -151,7 +152,9 @@ func (r *Rule) kept(all []catalog.Manifest, tags map[string][]string) map[string
 	if r.Keep == 0 {
 		return kept
 	}
-	tagged := slices.DeleteFunc(slices.Clone(all), func(m catalog.Manifest) bool { return len(tags[m.Digest]) == 0 })
+	tagged := slices.DeleteFunc(slices.Clone(all), func(m catalog.Manifest) bool {
+		return len(tags[m.Digest]) == len(subjects(tags[m.Digest])) // also if there is no tag
+	})
 	slices.SortStableFunc(tagged, func(a, b catalog.Manifest) int { return b.Pushed.Time.Compare(a.Pushed.Time) })
 	for i := range tagged[:min(r.Keep, len(tagged))] {
 		kept[tagged[i].Digest] = true

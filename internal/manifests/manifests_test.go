@@ -290,6 +290,27 @@ func TestManifestsThatOthersNeedStay(t *testing.T) {
 	}
 }
 
+// A signature is pushed after its image, so it would otherwise take the place of the image.
+func TestKeepDoesNotCountSignatures(t *testing.T) {
+	f := newFixture(t)
+	for i, name := range []string{"older", "old", "new"} {
+		age := time.Duration(9-i) * day
+		f.push(name, "v"+name, age, "")
+		for k, suffix := range []string{".sig", ".att", ""} {
+			f.push(name+"-referrer"+suffix, strings.Replace(digestOf(name), ":", "-", 1)+suffix, age-time.Duration(k+1)*time.Minute, "")
+		}
+	}
+	const older = "older older-referrer older-referrer.att older-referrer.sig"
+	if _, got := f.selected(manifests.Rule{Keep: 2}); sortedWords(got) != older {
+		t.Errorf("selected %s", got)
+	}
+	// A referrer with another tag counts.
+	f.tags["signature"] = "new-referrer.sig"
+	if _, got := f.selected(manifests.Rule{Keep: 2}); sortedWords(got) != "old old-referrer old-referrer.att old-referrer.sig "+older {
+		t.Errorf("with another tag: selected %s", got)
+	}
+}
+
 // If it is not known what a manifest needs, nothing is selected.
 func TestAnErrorSelectsNothing(t *testing.T) {
 	f := newFixture(t)
