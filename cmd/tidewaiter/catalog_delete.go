@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -133,6 +134,7 @@ func (s *session) manifestOptions(service string, rate float64) (*manifests.Opti
 	writer, err := s.registryClient(service, s.by.String(), rate)
 	return &manifests.Options{
 		Service: service, Reader: reader, Writer: writer, Catalog: s.catalog, Append: s.journal.Append, Actor: s.by.String(), Now: clock.Now,
+		Refresh: func(ctx context.Context) error { return s.derived.CatchUp(ctx, s.journal, nil) },
 	}, err
 }
 

@@ -62,6 +62,7 @@ type Options struct {
 	Reader  Reader
 	Writer  Writer
 	Catalog *catalog.Catalog
+	Refresh func(context.Context) error                   // adds the latest events to Catalog
 	Append  func(context.Context, ...journal.Entry) error // writes to the journal
 	Actor   string                                        // for the journal
 	Now     func() time.Time                              // a wall clock
@@ -72,12 +73,24 @@ type Selected struct {
 	Repository string
 	Tags       []string
 	catalog.Manifest
+	lastPush catalog.Event // to the repository, when the selection began
 }
 
+// ErrPushed means that something was pushed to a repository after manifests were selected.
+var ErrPushed = errors.New("something was pushed to it while manifests were selected and deleted; run the command again")
+
 // Delete deletes a manifest and its tags, and records this in the journal. A manifest that the
-// registry no longer has is no error.
+// registry no longer has is no error. If something was pushed to the repository since the manifest
+// was selected, Delete returns ErrPushed, because a new tag or index can need the manifest.
 func Delete(ctx context.Context, o *Options, s *Selected) error {
-	err := o.Writer.Delete(ctx, s.Repository, registryapi.Manifest{Digest: s.Digest})
+	last, err := o.lastPush(ctx, s.Repository)
+	if err == nil && last != s.lastPush {
+		err = ErrPushed
+	}
+	if err != nil {
+		return err
+	}
+	err = o.Writer.Delete(ctx, s.Repository, registryapi.Manifest{Digest: s.Digest})
 	if err != nil && !errors.Is(err, registryapi.ErrNotFound) {
 		return err
 	}
@@ -91,6 +104,20 @@ func Delete(ctx context.Context, o *Options, s *Selected) error {
 		}
 	}
 	return o.record(ctx, catalog.DeleteChange(s.Repository, s.Digest, before))
+}
+
+// lastPush returns the last push to a repository.
+func (o *Options) lastPush(ctx context.Context, repository string) (catalog.Event, error) {
+	if err := o.Refresh(ctx); err != nil {
+		return catalog.Event{}, err
+	}
+	r, err := o.Catalog.Read(ctx)
+	if err != nil {
+		return catalog.Event{}, err
+	}
+	defer r.Close()
+	of, err := r.Repository(ctx, nil, o.Service, repository)
+	return of.Pushed, err
 }
 
 // RollBack sets a tag of a repository to a manifest that the registry has. It returns the digest of

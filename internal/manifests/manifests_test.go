@@ -65,6 +65,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{T: t, tags: map[string]string{}, content: map[string]string{}, broken: map[string]bool{}, journal: j, set: projection.New(db, projection.Options{}, d)}
 	f.options = manifests.Options{
 		Service: service, Reader: f, Writer: f, Catalog: catalog.New(f.set, d), Append: j.Append, Actor: "operator:root", Now: func() time.Time { return noon },
+		Refresh: func(ctx context.Context) error { return f.set.CatchUp(ctx, j, nil) },
 	}
 	t.Cleanup(func() {
 		if err := errors.Join(f.set.Close(), j.Close(context.Background()), db.Close()); err != nil {
@@ -327,6 +328,35 @@ func TestAnErrorSelectsNothing(t *testing.T) {
 	f.broken, f.content["old"] = nil, "not JSON"
 	if all, got := f.selected(rule); len(all) > 0 || !strings.Contains(got, "not JSON") {
 		t.Errorf("no JSON: selected %s", got)
+	}
+}
+
+// While a selection is deleted, a client can push an index of old manifests, or give one of them
+// another tag.
+func TestAPushStopsTheDelete(t *testing.T) {
+	f := newFixture(t)
+	f.push("amd64", "", 90*day, "")
+	f.push("old", "v1", 80*day, "")
+	f.event(notification.Event{Action: notification.Pull, Digest: digestOf("old"), Request: notification.Request{Method: "GET"}}, 9*day)
+	all, names := f.selected(manifests.Rule{OlderThan: 7 * day})
+	if sortedWords(names) != "amd64 old" {
+		t.Fatal(names)
+	}
+	f.event(notification.Event{Action: notification.Pull, Digest: digestOf("old"), Request: notification.Request{Method: "GET"}}, time.Minute)
+	if err := manifests.Delete(t.Context(), &f.options, &all[slices.IndexFunc(all, func(s manifests.Selected) bool { return len(s.Tags) > 0 })]); err != nil {
+		t.Error(err)
+	}
+	f.push("index", "v2", time.Second, index("amd64"))
+	for i := range all {
+		if err := manifests.Delete(t.Context(), &f.options, &all[i]); !errors.Is(err, manifests.ErrPushed) {
+			t.Errorf("%s: error %v", all[i].Digest, err)
+		}
+	}
+	if !slices.Equal(f.written, []string{"delete old"}) {
+		t.Errorf("written: %v", f.written)
+	}
+	if _, names := f.selected(manifests.Rule{OlderThan: 7 * day}); names != "" {
+		t.Errorf("selected again: %s", names)
 	}
 }
 

@@ -27,6 +27,10 @@ const maxNamed = 2_000_000
 // without its manifests.
 func Select(ctx context.Context, o *Options, repository string, rule Rule) ([]Selected, error) {
 	s := selection{Options: o, repository: repository, tags: make(map[string][]string), needs: make(map[string]references)}
+	lastPush, err := o.lastPush(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.readTags(ctx); err != nil {
 		return nil, err
 	}
@@ -53,7 +57,7 @@ func Select(ctx context.Context, o *Options, repository string, rule Rule) ([]Se
 	for _, m := range all {
 		if candidates[m.Digest] {
 			slices.Sort(s.tags[m.Digest])
-			selected = append(selected, Selected{repository, s.tags[m.Digest], m})
+			selected = append(selected, Selected{repository, s.tags[m.Digest], m, lastPush})
 		}
 	}
 	return s.parentsFirst(selected), nil
