@@ -18,6 +18,8 @@ func SetMaxCollected(n int) (before int) {
 // CollectedRows returns the number of rows that the collector of a definition has.
 func CollectedRows(d *projection.Definition) int {
 	c := d.Collector.(*collector)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	n := len(c.open.rows)
 	for _, g := range c.complete {
 		n += len(g.rows)

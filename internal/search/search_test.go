@@ -308,7 +308,8 @@ func (x *indexedJournal) compareCollected(t *testing.T) {
 // entries from the journal.
 func TestTheMemoryOfTheCollectorIsLimited(t *testing.T) {
 	const limit = 3000
-	defer search.SetMaxCollected(search.SetMaxCollected(limit))
+	before := search.SetMaxCollected(limit)
+	t.Cleanup(func() { search.SetMaxCollected(before) }) // after the journal is closed
 	j := open(t, storetest.SQLite().Ready(t))
 	for i := range 12 {
 		entries := make([]journal.Entry, 200)
