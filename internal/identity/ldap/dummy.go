@@ -7,14 +7,15 @@ import (
 )
 
 // The time of a refusal must not reveal its reason: unknown name, wrong password, disabled or
-// expired account, first or repeated attempt, user of this directory or of an earlier source.
-// So every refusal sends the same requests as a wrong password does, on the same kinds of
-// connections: a search and a bind. If the password must not be sent to the directory,
-// searchNothing replaces the bind, and a delay replaces the directory's password hash.
+// expired account, first or repeated attempt, user of this directory or of an earlier source. So
+// every refusal sends the same two requests as a wrong password does, a search and a bind. It
+// sends them on the same kinds of connections. If the password must not be sent to the directory,
+// searchNothing replaces the bind, and a delay replaces the time in which the directory would
+// hash the password.
 //
-// The search and the bind are real requests. A delay with the duration of earlier requests would
-// not be sufficient: a client could notice the difference when a connection has to be opened, the
-// pool is full or the network becomes slow.
+// The search and the bind are real requests. A delay as long as earlier requests would not be
+// sufficient, because a client could notice the difference when a connection has to be opened,
+// the pool is full or the network becomes slow.
 
 // dummyRefusal does the work of a refused password without sending a password. Its error is an
 // outage.

@@ -117,7 +117,7 @@ func TestASilentServerLeavesTimeForTheNext(t *testing.T) {
 	options := o.options()
 	options.Servers, options.Timeout = []string{"ldap://" + silent.address(), "ldap://" + o.Address}, time.Second
 	await.Until(t, "the next server", func(ctx context.Context) error {
-		options.Timeout *= 2 // until a share is long enough for this machine
+		options.Timeout *= 2 // until one server's share of the time is long enough on this machine
 		_, err := open(t, options).Find(ctx, "alice", "")
 		return err
 	})
@@ -228,7 +228,7 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "binding as cn=reader") || strings.Contains(err.Error(), "not the one") {
 		t.Errorf("%v", err)
 	}
-	rewrite(t, options.BindPasswordFile, "reads everything") // read for each connection
+	rewrite(t, options.BindPasswordFile, "reads everything") // each connection reads the file
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 		t.Errorf("with the correct password: %v", err)
 	}
@@ -238,7 +238,7 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 // server only rarely, so that the service account is not locked.
 func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
 	o := sharedDirectory(t)
-	other := newFake(t) // which does not know the service account
+	other := newFake(t) // this server does not know the service account
 	options := o.options()
 	options.Servers = []string{"ldap://" + other.Address, "ldap://" + o.Address}
 	d := open(t, options)
@@ -372,8 +372,8 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 	}
 }
 
-// Idle connections count, too: if a binder needs the place of an idle reader in the pool, the
-// reader is closed.
+// Idle connections count, too. If a connection for binds needs the place of an idle connection
+// for searches, the idle connection is closed.
 func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
 	options := sharedDirectory(t).options()
 	options.Pool = 1
@@ -388,7 +388,7 @@ func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
 	}
 }
 
-// A server or an attacker on the network must not be able to fill the memory.
+// A server or an attacker on the network must not be able to fill the memory of Tidewaiter.
 func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 )
 
-// For any name, the filter matches exactly this name, and in the DN from the template, the value
-// of the attribute is the name.
+// For any name, the filter matches exactly this name. In the DN that the template yields, the
+// value of the attribute is exactly this name.
 func FuzzName(f *testing.F) {
 	for _, seed := range []string{"alice", "*", "a*b", "alice)(uid=*", `\2a`, "a,ou=people", `a\`, "#a", "a+b=c", "{name}", "{dn}", "zoë", "a\x00b", " a", "a ", `"`, "<>;", "\xff"} {
 		f.Add(seed)
@@ -31,7 +31,7 @@ func FuzzName(f *testing.F) {
 			t.Fatalf("%q results in the filter %s", name, filter)
 		}
 		if !username.Valid(name) {
-			return // never reaches a template
+			return // such a name never reaches a template
 		}
 		parsed, err := client.ParseDN(ldap.DNOf("uid={name},ou=people,o=x", name))
 		if err != nil {

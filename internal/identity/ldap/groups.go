@@ -23,7 +23,7 @@ import (
 // from the service account, or has no name.
 const (
 	maxGroups = 1000 // of one user
-	maxDepth  = 32   // of groups in groups
+	maxDepth  = 32   // levels of groups in groups
 	atOnce    = 50   // groups in the filter of one search
 )
 
@@ -174,8 +174,8 @@ func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 		for _, one := range some {
 			// Replace all placeholders by the DN of the group, even {name} and {attribute:NAME},
 			// which are for users. If {name} were replaced by the name of the group, a group
-			// called bob would get the groups of the user bob. A DN is not the name or an
-			// attribute of a user, so the search does not find groups of a user.
+			// called bob would get the groups of the user bob. A DN is neither the name of a user
+			// nor an attribute of a user, so the search does not find groups of a user.
 			asked.WriteString(fill(d.o.Groups.Filter, func(string) string { return one.dn }))
 		}
 		more, err := d.searchGroups(c, "(|"+asked.String()+")")
@@ -435,9 +435,9 @@ func (d *Directory) readGroups(c *conn, groups []group, attribute string) ([]*ld
 }
 
 // byDN are the attributes that find entries by their DN: entryDN in OpenLDAP and 389,
-// distinguishedName in Active Directory. distinguishedName is second: in OpenLDAP, a filter with
-// distinguishedName matches every attribute with a DN as its value, and so finds other entries,
-// too.
+// distinguishedName in Active Directory. distinguishedName is second, because in OpenLDAP a
+// filter with distinguishedName matches every attribute that has the DN as its value. So such a
+// filter also finds other entries.
 var byDN = [...]string{"entryDN", "distinguishedName"}
 
 // readTogether reads groups in one search and adds their entries to the map. The keys of the map
@@ -510,9 +510,9 @@ func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 	return names[at], nil
 }
 
-// isCut reports whether an entry has only a part of a long attribute: Active Directory then
-// renames the attribute, as in member;range=0-1499. Such a list is longer than maxGroups. If
-// memberOf has any option, isCut returns true, because groups could be missing.
+// isCut reports whether an entry has only a part of a long attribute. Active Directory renames
+// such an attribute, as in member;range=0-1499. The complete list is then longer than maxGroups.
+// If memberOf has any option, isCut returns true, because groups could be missing.
 func isCut(e *ldap.Entry, attribute string) bool {
 	return slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool {
 		before, options, _ := strings.Cut(a.Name, ";")

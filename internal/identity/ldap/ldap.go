@@ -55,9 +55,9 @@ type Options struct {
 	// Budget limits the passwords for one entry that are sent to the directory; nil: no limit.
 	Budget *ratelimit.Budget
 
-	// Taken reports whether a name belongs to a source that is asked before this directory. It is
-	// called if the directory's spelling of the name differs from the typed name, because the
-	// chain has asked the earlier sources only about the typed name. If it is nil, names never
+	// Taken reports whether a name belongs to a source that is asked before this directory. The
+	// chain has asked the earlier sources only about the typed name. So Taken is called if the
+	// directory's spelling of the name differs from the typed name. If Taken is nil, names never
 	// belong to other sources.
 	Taken func(ctx context.Context, name string) (bool, error)
 
@@ -99,7 +99,7 @@ type Groups struct {
 	Nested        Nested // how groups in groups are found; "": None
 }
 
-// Scope is how deep a search goes.
+// Scope is the depth of a search.
 type Scope string
 
 // The values of Scope. "" means Subtree.
@@ -108,7 +108,7 @@ const (
 	One     Scope = "one"     // the entries directly below the base
 )
 
-// Nested is how groups in groups are found.
+// Nested is the method that finds groups in groups.
 type Nested string
 
 // The values of Nested. "" means None.
@@ -208,8 +208,9 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 	}
 	refusal, refused := d.cache.refused.Get(k)
 	return d.calls.Do(ctx, k, func(ctx context.Context) (identity.Verified, error) {
-		// A repeated wrong password is not sent, so the directory does not count it. Instead, a
-		// dummy takes the time of a bind, so the time does not reveal that the result is cached.
+		// A repeated wrong password is not sent, so the directory does not count it. Instead,
+		// dummyRefusal takes as long as a real refusal, so the time does not reveal that the
+		// result is cached.
 		if refused {
 			if err := d.dummyRefusal(ctx, name); err != nil {
 				return identity.Verified{}, err

@@ -25,8 +25,8 @@ const Forever = time.Duration(math.MaxInt64)
 // be absent for two reasons: it is not set, or the service account is not allowed to see it.
 var lockoutPolicies = []struct {
 	class, after, enabled, within string
-	unit                          time.Duration // unit of the attribute that the field within names
-	forever                       bool          // if it is not set, failures count forever
+	unit                          time.Duration // unit of the values of the attribute within
+	forever                       bool          // without that attribute, failures count forever
 }{
 	// OpenLDAP
 	{"pwdPolicy", "pwdMaxFailure", "pwdLockout", "pwdFailureCountInterval", time.Second, true},
@@ -40,9 +40,9 @@ var lockoutPolicies = []struct {
 	{"passwordPolicy", "passwordMaxFailure", "passwordLockout", "passwordResetFailureCount", time.Second, false},
 }
 
-// Lockouts returns the lockout policies that the service account can see. It does not know which
-// policy applies to which user. If the list is empty, there can still be a lockout, because
-// policies can be hidden.
+// Lockouts returns the lockout policies that the service account can see. It does not report
+// which policy applies to which user. Even if the list is empty, there can be a lockout policy
+// that the service account cannot see.
 func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	var classes strings.Builder
 	attributes := []string{"objectClass"}

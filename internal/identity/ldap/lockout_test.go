@@ -41,7 +41,7 @@ func TestPoliciesOfLockedAccounts(t *testing.T) {
 		{[]string{"objectClass: top", "objectClass: domainDNS", "lockoutThreshold: 10", "lockOutObservationWindow: -18000000000"}, []ldap.Lockout{{"cn=p", 10, 30 * time.Minute}}},
 		{[]string{"objectClass: domainDNS", "lockoutThreshold: 10", "lockOutObservationWindow: -9223372036854775808"}, []ldap.Lockout{{"cn=p", 10, ldap.Forever}}},
 		{[]string{"objectClass: domainDNS", "lockoutThreshold: 0"}, []ldap.Lockout{{"cn=p", 0, 0}}},
-		{[]string{"objectClass: domainDNS"}, nil}, // of a DNS partition
+		{[]string{"objectClass: domainDNS"}, nil}, // the entry of a DNS partition
 		{[]string{"objectClass: msDS-PasswordSettings", "msDS-LockoutThreshold: 3", "msDS-LockoutObservationWindow: -600000000"}, []ldap.Lockout{{"cn=p", 3, time.Minute}}},
 		{[]string{"objectClass: krbPwdPolicy", "krbPwdMaxFailure: 6", "krbPwdFailureCountInterval: 60"}, []ldap.Lockout{{"cn=p", 6, time.Minute}}},
 		{[]string{"objectClass: passwordPolicy", "passwordLockout: on", "passwordMaxFailure: 3"}, []ldap.Lockout{{"cn=p", 3, 0}}},

@@ -138,8 +138,8 @@ func TestInvalidLoginSettings(t *testing.T) {
 	}
 }
 
-// Grace logins are for changing an expired password. Clients without a user would use them up
-// unnoticed.
+// Grace logins are for changing an expired password. A client that runs unattended would use up
+// the grace logins unnoticed.
 func TestAGraceLoginIsRefusedWithAReason(t *testing.T) {
 	for _, left := range []int64{0, 1, 5} {
 		f := newFake(t)

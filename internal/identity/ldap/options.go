@@ -18,7 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 )
 
-// settings are Options with defaults and the values that were parsed from them.
+// settings are Options with the defaults filled in, and the values that were parsed from these
+// Options.
 type settings struct {
 	Options
 	servers  []*server

@@ -28,7 +28,7 @@ func TestAllProblemsAreFound(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
 		change func(*ldap.Options)
-		want   string // field: beginning of the text, for each problem; "": none
+		want   string // "FIELD: beginning of the text" of each problem; "": no problem
 	}{
 		{"nothing", func(*ldap.Options) {}, ""},
 		{"all at once", func(o *ldap.Options) { *o = ldap.Options{} }, "name: missing|servers: no server is configured|user: set base or dn"},

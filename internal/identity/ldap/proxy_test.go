@@ -12,10 +12,10 @@ type fault int
 
 const (
 	pass    fault = iota // no fault
-	refuse               // closes them at once
-	reset                // resets them, old and new connections
+	refuse               // closes connections at once
+	reset                // resets old and new connections
 	silence              // receives data and never answers
-	cut                  // closes them in the middle of the next answer
+	cut                  // closes connections in the middle of the next answer
 )
 
 // proxy is between a Directory and a server, and injects faults.

@@ -41,8 +41,8 @@ type work struct {
 	Delays     int // one for each empty search that replaces a bind
 	Hashes     int // including dummies
 	Lookups    int // in the database
-	Questions  int // to the external service, including delays instead of questions
-	Remembered int // cached by the directory
+	Questions  int // to the external service, including delays that replace a question
+	Remembered int // refusals in the cache of the directory
 }
 
 // staff returns a directory of users who cannot sign in, each for a different reason.
@@ -79,8 +79,8 @@ func (c *counter) DummyLookup(ctx context.Context, shown identity.Presented) err
 	return c.Accounts.DummyLookup(ctx, shown)
 }
 
-// newAccounts returns accounts with three users, all with the password "right": local, gone
-// (disabled) and old (expired).
+// newAccounts returns accounts with three users: local, gone (disabled) and old (expired). All of
+// them have the password "right".
 func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts.Accounts {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	db, err := store.Open(t.Context(), storetest.SQLite().Ready(t))

@@ -35,7 +35,7 @@ type server struct {
 
 	mu       sync.Mutex
 	failures int        // consecutive
-	cooling  clock.Span // the cooldown after maxFailures, in which the server is skipped
+	cooling  clock.Span // after maxFailures, the server is skipped during this span
 	trying   bool       // a request tests whether the server answers again
 	last     error
 }
@@ -86,8 +86,8 @@ func (s *server) endUnknown() {
 }
 
 // dial connects, encrypts the connection if configured, and binds readers as the service account.
-// It never falls back to an unencrypted connection. All errors are dialErrors: in this phase, an
-// error in a server's answer is caused by Tidewaiter's configuration, not by the user.
+// It never falls back to an unencrypted connection. All errors are dialErrors, because in this
+// phase an error in a server's answer is caused by Tidewaiter's configuration, not by the user.
 func (s *server) dial(ctx context.Context, k kind) (*conn, error) {
 	plain, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
 	if err != nil {

@@ -37,9 +37,9 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	if err := d.spend(ctx, u.entry.DN, secret, knownPlace, searched, func(bind func(*conn) error) error {
 		return d.ask(ctx, binder, bind)
 	}); err != nil {
-		// No password was sent. For an unknown name, there would be a bind at this point. So for
-		// an attempt over the limit, there must also be a bind, because both must take the same
-		// time.
+		// No password was sent. A refusal must take the same time for an unknown name and for an
+		// attempt over the limit. For an unknown name, a bind follows, so a bind must follow
+		// here, too.
 		if errors.Is(err, ratelimit.ErrLimited) {
 			if outage := d.dummyBind(ctx); outage != nil {
 				return nil, "", outage

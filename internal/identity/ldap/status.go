@@ -23,7 +23,7 @@ var statusAttributes = []string{
 }
 
 // disabledReason returns the reason why the account is not usable, or "". A bind refuses most
-// disabled accounts. The attributes must be checked, too: directories do not check POSIX
+// disabled accounts. The attributes must be checked, too, because directories do not check POSIX
 // attributes, and a refresh makes no bind. A value that cannot be parsed counts as disabled.
 func disabledReason(u *user, now time.Time) string {
 	for _, attribute := range statusAttributes {
@@ -95,8 +95,8 @@ func statusProblem(attribute, value string, passwordAccepted bool, now time.Time
 // the fraction can be missing.
 var generalizedTime = regexp.MustCompile(`^([0-9]+)([.,][0-9]*)?(Z|[+-][0-9]+)$`)
 
-// parseTime parses a GeneralizedTime. Without this check, the library would accept the fractions
-// "1_0" and "8E5", which would mean 800,000 hours.
+// parseTime parses a GeneralizedTime. Without a check of the syntax, the library would accept the
+// fractions "1_0" and "8E5". The fraction "8E5" would mean 800,000 hours.
 func parseTime(value string) (time.Time, error) {
 	parts := generalizedTime.FindStringSubmatch(value)
 	if parts == nil {

@@ -44,7 +44,7 @@ func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 			errs := map[bool]error{false: identity.ErrRejected}
 			for how, options := range map[string]ldap.Options{"a service account": service, "a template": template} {
 				d := open(t, options)
-				for range 2 { // the second time on a used connection
+				for range 2 { // the second attempt is on a used connection
 					if _, err := d.Authenticate(t.Context(), identity.NewPresented("erin", "the correct password")); !errors.Is(err, errs[tt.enters]) {
 						t.Errorf("%s: the right password: %v, want %v", how, err, errs[tt.enters])
 					}
@@ -93,7 +93,8 @@ func TestAPasswordsGeneration(t *testing.T) {
 	}
 	change = client.NewModifyRequest(dn, nil)
 	change.Replace("userPassword", []string{"the second one"})
-	// pwdChangedTime has a resolution of one second, and the test takes less than a second.
+	// Set pwdChangedTime to another time. It has a resolution of one second, so without this line
+	// it could stay the same.
 	change.Replace("pwdChangedTime", []string{"20261123120000Z"})
 	change.Controls = []client.Control{client.NewControlString("1.3.6.1.4.1.4203.666.5.12", true, "")}
 	if err := o.Admin(t).Modify(change); err != nil {

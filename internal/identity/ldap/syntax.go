@@ -28,8 +28,8 @@ func (s *settings) checkFilter(field, text, placeholderNames string, placeholder
 	}
 }
 
-// checkTemplate checks a DN template. {name} must be a whole attribute value, so that escaping it
-// is enough.
+// checkTemplate checks a DN template. {name} must be a whole attribute value, so that escaping
+// the name is enough.
 func (s *settings) checkTemplate(field, text string) {
 	const probe = "tidewaiter-probe"
 	parsed, err := ldap.ParseDN(strings.ReplaceAll(text, "{name}", probe))

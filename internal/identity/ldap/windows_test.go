@@ -62,8 +62,8 @@ func annDN2(t *testing.T) string {
 	return strings.TrimSuffix(strings.TrimPrefix(filter, "(member:1.2.840.113556.1.4.1941:="), ")")
 }
 
-// A disabled or expired user cannot sign in with the correct password. Find does not return such a
-// user, because a refresh needs no password.
+// A disabled or expired user cannot sign in, even with the correct password. A refresh needs no
+// password, so Find must not return such a user.
 func TestAnUnusableAccount(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	windows := func(at time.Time) string { return fmt.Sprint((at.Unix() + 11_644_473_600) * 1e7) }
@@ -273,7 +273,8 @@ func TestIDs(t *testing.T) {
 		{"objectGUID", []string{"objectGUID: short"}, "short"},
 		{"objectSid", []string{"objectSid: \x01\xff"}, "01ff"},
 		{"employeeNumber", []string{"employeeNumber: 7"}, "7"},
-		// If the attribute appeared later, the id would change.
+		// The entry has no employeeNumber yet. If the attribute appeared later, the id would
+		// change.
 		{"employeeNumber", []string{"entryUUID: 6c1e"}, "rejected"},
 		{"employeeNumber", []string{"employeeNumber: 7", "employeeNumber: 8"}, "rejected"},
 		{"employeeNumber", []string{"employeeNumber: "}, "rejected"},

@@ -103,8 +103,8 @@ type condition struct {
 	patterns []*regexp.Regexp
 }
 
-// glob compiles a pattern. * matches any text without a slash, ** any text, and everything else is
-// literal. Go's regexp needs linear time for any pattern.
+// glob compiles a pattern. * matches any text without a slash, and ** matches any text. All other
+// characters are literal. Go's regexp needs linear time for any pattern.
 func glob(pattern string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`\A(?s:`)
@@ -207,9 +207,9 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, problem 
 }
 
 // keptClaims returns the claims that rules can use. Each claim keeps its type from the token, so
-// that a rule can distinguish 1 from "1". If a claim cannot be kept, the second result explains
-// which claim, and the token is refused. Without the claim, a deny rule that tests has(claims.x)
-// would not apply, and users can choose some values, such as branch names.
+// that a rule can distinguish 1 from "1". If a claim cannot be kept, the second result names the
+// claim and the reason, and the token is refused. Without the claim, a deny rule that tests
+// has(claims.x) would not apply, and users can choose some values, such as branch names.
 func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, problem string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {

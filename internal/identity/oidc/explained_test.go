@@ -36,7 +36,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 		what   string
 		claims claims
 		want   string
-		untold string // the reason for a forged token; "": the signature is wrong
+		untold string // the reason in the log for a forged token; "": the signature is wrong
 	}{
 		{"expired", claims{"exp": 1764500000}, "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "it has expired, at 2025-11-30T10:53:20Z"},
 		{"not yet valid", claims{"nbf": 1796000000, "exp": 1796000300}, "the ID token is refused: it is not valid before (nbf) 2026-11-30T00:53:20Z", "it is not valid before (nbf) 2026-11-30T00:53:20Z"},
@@ -64,7 +64,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 				Limiter: ratelimit.New(ratelimit.Options{Now: i.Now}),
 			})
 			all := i.claims().extend(claims{"owner": "acme"}).extend(tt.claims)
-			for n := range 3 { // the second result is cached
+			for n := range 3 { // from the second time on, the result is cached
 				_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", i.key.sign(t, all)))
 				if !errors.Is(err, identity.ErrRejected) || explanation(err) != tt.want {
 					t.Fatalf("time %d (-want +got):\n%s", n, cmp.Diff(tt.want, explanation(err)))
@@ -92,8 +92,8 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 	}
 }
 
-// If the issuer is down, and a reason for a refusal is known without the issuer's keys, the
-// token is refused at once.
+// The issuer is down. If Tidewaiter can find a reason for a refusal without the issuer's keys, it
+// refuses the token at once.
 func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 	i := newIssuer(t)
 	i.fail()
@@ -172,8 +172,8 @@ func TestARefusalIsCachedForAShortTime(t *testing.T) {
 	want(t, "the same token, when it has become valid", outcome(t, p, early), "taken")
 }
 
-// Only a refusal for an unmet requirement concerns the user. If a token has expired, the user's
-// next token can still be valid.
+// Only a refusal for an unmet requirement names the user. If a token has expired, the user's next
+// token can still be valid.
 func TestAnUnmetRequirementNamesTheUser(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Require = map[string][]string{"active": {"true"}} })

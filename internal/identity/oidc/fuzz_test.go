@@ -14,7 +14,7 @@ import (
 )
 
 // Any input is either refused, or parsed in the same way as by the standard library. Authenticate
-// must never accept it, because it has no valid signature.
+// must never accept such an input, because it has no valid signature.
 func FuzzRead(f *testing.F) {
 	i := newIssuer(f)
 	p := i.provider()

@@ -159,7 +159,7 @@ func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 	if _, hasCurve := needed["crv"]; len(needed) == 0 || len(needed) == 1 && hasCurve {
 		return certificateKey(kty, members["x5c"])
 	}
-	needed["kty"], _ = json.Marshal(kty) // a string always encodes
+	needed["kty"], _ = json.Marshal(kty) // encoding a string cannot fail
 	text, err := json.Marshal(needed)
 	if err != nil {
 		return nil, err

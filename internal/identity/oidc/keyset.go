@@ -41,7 +41,7 @@ type keySet struct {
 	fetched  time.Time     // time of the newest success
 	tried    time.Time     // start of the newest fetch; zero: never
 	failures int           // consecutive
-	last     error         // of the newest fetch
+	last     error         // the error of the newest fetch
 	dropped  []string      // kinds of keys that the newest fetch dropped
 	fetching chan struct{} // closed when the running fetch ends; nil: none is running
 	waiting  int
@@ -73,7 +73,7 @@ func (s *keySet) inherit(from *keySet) {
 
 // find returns the keys that could have signed a token with the given kid and algorithm. If no
 // current key of the issuer fits, or too many keys fit, the error is a refusal. If the keys could
-// not be fetched, it is another error.
+// not be fetched, the error is not a refusal.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

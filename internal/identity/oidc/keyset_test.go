@@ -72,7 +72,7 @@ func TestATokenIsNotCachedAfterItsExpiry(t *testing.T) {
 	want(t, "a short token", outcome(t, p, short), "taken")
 	want(t, "a long token", outcome(t, p, long), "taken")
 	i.publish(newKey(t, "two").public("sig"))
-	i.Pass(90*time.Second + time.Second) // after the leeway of the short token
+	i.Pass(90*time.Second + time.Second) // after the expiry of the short token and the leeway
 	want(t, "the short token, expired", outcome(t, p, short), "refused")
 	want(t, "the long token, cached", outcome(t, p, long), "taken")
 	i.Pass(30 * time.Second)

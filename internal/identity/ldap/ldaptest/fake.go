@@ -10,17 +10,18 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Fake is a directory with configured answers, for features that OpenLDAP lacks, such as Active
-// Directory's rule LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. Set the fields
-// before the first request. After the first request, use the methods to change them.
+// Fake is a directory with configured answers. Tests use it for faulty answers, and for features
+// that OpenLDAP lacks, such as the ids of Active Directory and its rule
+// LDAP_MATCHING_RULE_IN_CHAIN. Set the fields before the first request. After the first request,
+// use the methods to change them.
 type Fake struct {
 	Address   string                   // host:port
-	Entries   map[string][]*ldap.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
+	Entries   map[string][]*ldap.Entry // keyed by base, scope and filter: "dc=x sub (uid=ann)"
 	Results   map[string]uint16        // result codes of searches, with the same keys
-	Reference string                   // to another server, in each search result
+	Reference string                   // a referral to another server, in each search result
 	Grace     int64                    // grace logins left after expiry; -1: not expired
 	Bound     string                   // answer to WhoAmI
-	Binds     map[string]uint16        // by DN: the result code; 0 for the password "right"
+	Binds     map[string]uint16        // result codes by DN; 0: only "right" is accepted
 
 	listener net.Listener
 
