@@ -47,13 +47,13 @@ func NewSession(secret string) Presented {
 }
 
 // classify returns the kind of a credential, by the form of its name and its secret. A name
-// without a secret is an empty password, which is refused: a request is anonymous only if it
+// without a secret counts as an empty password, and is refused. A request is anonymous only if it
 // has neither a name nor a secret.
 //
-// If a secret is or contains a token, valid or not, it is never treated as a password. So it is
-// not sent to a directory or another service. White space around a token, which can come from a
-// shell, is ignored. A token in quotes, in JSON or after "Bearer" is Misplaced: such a secret is
-// refused with a reason, and no source is asked.
+// If a secret is or contains a token, valid or not, the secret is never treated as a password. So
+// the secret is not sent to a directory or another service. White space around a token, which can
+// come from a shell, is ignored. A token in quotes, in JSON or after "Bearer" has the kind
+// Misplaced. Such a secret is refused with a reason, and no source is asked.
 func classify(name, text string) Kind {
 	if name == "" && text == "" {
 		return None

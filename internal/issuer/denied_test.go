@@ -104,9 +104,9 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 	}
 }
 
-// If less is granted than requested, the specification prefers a token with less access. This is
-// the answer to anonymous requests, to clients that do not show the text of a refusal, and for
-// registries without Explained.
+// If less is granted than requested, the specification prefers a token with less access. Such a
+// token is the answer to anonymous requests, to clients that do not show the text of a refusal,
+// and for registries without Explained.
 func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Policy, l.Anonymous = compile(t), true
@@ -135,8 +135,8 @@ func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 }
 
 // Gitea, Harbor and others had a weakness: their answers revealed which private repositories
-// exist. Here, all refusals to a principal without access to a repository have the same text, with
-// any rules.
+// exist. Here, all refusals to a principal without access to a repository have the same text, no
+// matter what the rules are.
 func TestRefusalDoesNotRevealRepositories(t *testing.T) {
 	b := newFixture(t, nil)
 	rapid.Check(t, func(t *rapid.T) {

@@ -81,6 +81,6 @@ func (live *generation) issue(registry *Registry, who identity.Verified, answer 
 	return p, nil
 }
 
-// tokenBytes is the initial capacity: an ES256 token with a leaf certificate and one repository
-// has about 1,000 bytes.
+// tokenBytes is the initial capacity of the buffer for a token. An ES256 token with a leaf
+// certificate and one repository has about 1,000 bytes.
 const tokenBytes = 1280

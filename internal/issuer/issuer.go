@@ -66,11 +66,11 @@ type Registry struct {
 	PushLifetime time.Duration
 	// Explained decides the answer if the granted actions are too few and the client shows its
 	// user the text of a refusal. If Explained is true, such a request is refused with an
-	// explanation. Otherwise it gets a token.
+	// explanation. Otherwise the client gets a token.
 	Explained bool
 
-	// CatalogByPull is for zot, whose requests for the catalog have the scope repository::pull,
-	// which is a pull of an empty name. The request is decided like a request for
+	// CatalogByPull is for zot. A request of zot for the catalog has the scope repository::pull,
+	// a pull from a repository with an empty name. Such a request is decided like a request for
 	// registry:catalog:*.
 	CatalogByPull bool
 	// ShowsIssuedAt adds issued_at to answers. Some clients treat an answer without issued_at
@@ -83,7 +83,7 @@ type Live struct {
 	Registries  map[string]*Registry // by service name
 	Chain       *chain.Chain
 	Policy      *policy.Policy
-	Shadow      *policy.Policy // only compared with Policy, by Options.Shadow; nil: none
+	Shadow      *policy.Policy // not enforced: Options.Shadow compares it with Policy; nil: none
 	Authorizer  Authorizer     // called after the policy; nil: the policy alone decides
 	Keys        *keyring.Keyring
 	Name        string // iss of the tokens
@@ -154,7 +154,7 @@ func (i *Issuer) Swap(f func(Live) Live) {
 }
 
 // sameTokens reports whether both generations sign the same token for the same grants. A change
-// of the policy does not matter: grants are decided for each request, and a token is reused
+// of the policy does not matter, because grants are decided for each request. A token is reused
 // only if the new policy grants the same actions.
 func sameTokens(a, b *Live) bool {
 	return a.Keys == b.Keys && a.Name == b.Name && maps.Equal(a.Registries, b.Registries)
@@ -192,7 +192,8 @@ type Answer struct {
 // ErrNotRecorded, and errors of the context. Any other error is an internal error.
 func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
-	// The resolution of the journal: the recorded time is the time that conditions read.
+	// Times in the journal are in microseconds. Truncate the time, so that the recorded time is
+	// exactly the time that conditions read.
 	now := i.now().Truncate(time.Microsecond)
 
 	registry := live.findRegistry(r.Service)
@@ -299,12 +300,12 @@ func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Ent
 }
 
 // refreshToken returns a refresh token for a client that requests a refresh token: the presented
-// refresh token, or a new one. Other clients get no refresh token, because some of them would then
-// use only the refresh token. If no refresh token can be created, the client still gets its
-// registry token and keeps using the password.
+// refresh token, or a new one. Other clients get no refresh token, because some of these clients
+// would then use only the refresh token. If no refresh token can be created, the client still
+// gets its registry token and keeps using the password.
 func (i *Issuer) refreshToken(ctx context.Context, live *generation, r *Request, who identity.Verified) identity.Secret {
 	if r.Credentials.Kind == identity.RefreshToken {
-		return r.Credentials.Secret // not replaced: docker stores it in several places
+		return r.Credentials.Secret // not replaced, because docker stores it in several places
 	}
 	if live.Refresh == nil || who.Principal.Kind == policy.Anonymous {
 		return identity.Secret{}
@@ -370,8 +371,8 @@ func (r *Request) catalogByPull() {
 }
 
 // dropReservedScopes removes scopes of the type tidewaiter, which are rights to Tidewaiter
-// itself. The API checks such rights by the same policy. The token of a registry never has
-// them.
+// itself. The API checks such rights by the same policy. The token of a registry never has such
+// scopes.
 func (r *Request) dropReservedScopes() {
 	kept, reserved := splitReserved(r.Scopes)
 	for _, s := range reserved {

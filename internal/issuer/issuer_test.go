@@ -314,7 +314,7 @@ func TestRequestsWithoutCredentialsAreFolded(t *testing.T) {
 		b.clock.Pass(time.Minute)
 		ask(20, "192.0.2.1")
 		b.clock.Pass(time.Minute)
-		ask(1, "192.0.2.1") // ends the last window
+		ask(1, "192.0.2.1") // this request ends the last window
 		want, refusals := 7, int64(0)
 		if strict {
 			want = 61
@@ -558,7 +558,7 @@ func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 			if n := len(b.entries()); n != 1 {
 				t.Errorf("%d entries were on disk when the refusal was sent, want 1", n)
 			}
-			if err := b.journal.Close(context.Background()); err != nil { // like a full disk
+			if err := b.journal.Close(context.Background()); err != nil { // like a full disk, this makes writes fail
 				t.Fatal(err)
 			}
 			if _, err := b.Issue(t.Context(), r); !errors.Is(err, issuer.ErrNotRecorded) || errors.Is(err, tt.want) {
@@ -601,8 +601,8 @@ func TestTokenIsReusedAfterASwapThatDoesNotAffectIt(t *testing.T) {
 	}
 }
 
-// A request uses one generation: a token never contains the grants of one generation's policy
-// and the issuer name of another generation.
+// A request uses the settings of only one generation. So a token never contains the grants of one
+// generation's policy and the issuer name of another generation.
 func TestSwapIsAtomic(t *testing.T) {
 	b := newFixture(t, nil)
 	generation := func(n int) func(issuer.Live) issuer.Live {
@@ -674,7 +674,7 @@ func BenchmarkIssue(b *testing.B) {
 				if shadow {
 					live.Shadow = live.Policy
 				}
-				// The same work as replay.Shadow does for equal results.
+				// This function does the same work as replay.Shadow does for equal results.
 				x.Issuer = issuer.New(live, issuer.Options{Journal: x.journal, Now: x.clock.Now, Shadow: func(p *policy.Policy, _ journal.ID, r *policy.Request, results []policy.Result) {
 					if p.Decide(r).Results[0].Granted != results[0].Granted {
 						b.Error("the results differ")

@@ -43,28 +43,28 @@ var byKind = [...]LimitedBy{
 	policy.Workload:  "max_lifetime.workload",
 }
 
-// Lifetime is how long a token lives, and which setting decides its lifetime.
+// Lifetime has the lifetime of a token, and the setting that decides it.
 type Lifetime struct {
 	Lasts time.Duration
 	By    LimitedBy
-	Rule  *policy.Rule // for ByRule and ByRole, if PredictLifetime looked it up
+	Rule  *policy.Rule // the rule for ByRule and ByRole; only PredictLifetime sets it
 }
 
-// limitTo reduces the lifetime to the limit, if it is longer. In this case, the given setting
-// decides the lifetime. A limit of 0 means no limit.
+// limitTo reduces the lifetime to the limit, if the lifetime is longer. In this case, the given
+// setting decides the lifetime. A limit of 0 means no limit.
 func (l *Lifetime) limitTo(limit time.Duration, setting LimitedBy) {
 	if limit > 0 && limit < l.Lasts {
 		l.Lasts, l.By = limit, setting
 	}
 }
 
-// lifetime returns how long a token for a decision lives. During a push, one token must be valid
-// until the largest layer is uploaded. During a pull, clients request a token for each image. So a
-// token that can push may live longer. A token cannot be revoked, so all limits apply: the limit
-// for the principal's kind, the limits of the rules and roles that grant access, and the limit for
-// tokens that can delete. If the presented credential expires (for example, an ID token), the
-// token outlives it by at most the lifetime for a pull. Each token lives at least as long as the
-// constant shortest, because clients assume this minimum.
+// lifetime returns the lifetime of a token for a decision. During a push, one token must be valid
+// until the largest layer is uploaded. During a pull, clients request a token for each image. So
+// a token that can push may live longer. A token cannot be revoked, so all limits apply: the
+// limit for the principal's kind, the limits of the rules and roles that grant access, and the
+// limit for tokens that can delete. If the presented credential expires (for example, an ID
+// token), the token outlives the credential by at most the lifetime for a pull. Each token lives
+// at least as long as the constant shortest, because clients assume this minimum.
 func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *Limits, now time.Time) Lifetime {
 	var granted scope.Actions
 	for i := range d.Results {
@@ -91,9 +91,9 @@ func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *L
 }
 
 // PredictLifetime returns the lifetime that Issue would choose for a request under a policy. If a
-// rule decides the lifetime, the result names the rule. The expiry is that of the credential, or
-// the zero time if the credential never expires. If the registry would grant nothing,
-// PredictLifetime returns false.
+// rule decides the lifetime, the result names the rule. The parameter expiry is the time at which
+// the credential expires, or the zero time if the credential never expires. If the registry would
+// grant nothing, PredictLifetime returns false.
 func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, expiry time.Time, limits *Limits) (life Lifetime, ok bool) {
 	request := *q
 	request.Scopes, _ = splitReserved(q.Scopes)

@@ -52,14 +52,14 @@ func (i *Issuer) RefuseSignIn(ctx context.Context, c identity.Presented, refusal
 // isRecorded reports whether the journal already has an entry that is equal to a refusal.
 //
 // A flood of requests must not fill the disk. So the journal gets one entry for each delay by the
-// rate limits, and one per minute for each wrong secret. More refusals are only counted. With
+// rate limits, and one per minute for each wrong secret. Further refusals are only counted. With
 // strict audit, every checked credential gets an entry.
 func (live *generation) isRecorded(refusal error) bool {
 	return chain.AlreadyRecorded(refusal) && !(live.Strict && errors.Is(refusal, identity.ErrRejected))
 }
 
-// nameOf returns the part of a refused name that may be stored. Some clients send a token as
-// the name, because other services require that. Such a token is a secret, even if it is for
+// nameOf returns the part of a refused name that may be stored. Some clients send a token as the
+// name, because other services require a token there. Such a token is a secret, even if it is for
 // another service, so it is not stored. No user has a name longer than the stored part.
 func nameOf(c identity.Presented) string {
 	return secret.Shorten(strings.TrimSpace(c.Name), username.MaxLength)

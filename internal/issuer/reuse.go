@@ -9,7 +9,8 @@ import (
 )
 
 // reuseWindow returns how long a token may be reused: a tenth of its lifetime, but at most 30
-// seconds. At least token.MinLifetime must remain, because clients assume this lifetime.
+// seconds. A reused token must still be valid for at least token.MinLifetime, because clients
+// assume this minimum.
 func reuseWindow(lifetime time.Duration) time.Duration {
 	return max(0, min(lifetime/10, 30*time.Second, lifetime-shortest))
 }
@@ -48,11 +49,11 @@ func (r *tokenCache) keep(key []byte, p issuedToken) {
 	r.young[string(key)] = p
 }
 
-// appendKey appends the key of the cache. A token is reused only if all parts of the key are
-// equal: registry, principal, lifetime and grants. The principal's id is enough, because a
-// source never reuses an id. The other parts of a token are equal for all tokens of a cache (see
-// sameTokens). Each part of the key is preceded by its length, so that no crafted name can be read
-// as two parts.
+// appendKey appends the key of a token in the cache. A token is reused only if all parts of the
+// key are equal: registry, principal, lifetime and grants. The principal's id is enough, because
+// a source never reuses an id. The other parts of a token are equal for all tokens of a cache
+// (see sameTokens). Each part of the key is preceded by its length, so that no crafted name can
+// be read as two parts.
 func appendKey(dst []byte, registry *Registry, p *policy.Principal, lifetime time.Duration, results []policy.Result) []byte {
 	dst = appendPart(dst, registry.Service)
 	dst = append(dst, byte(p.Kind))

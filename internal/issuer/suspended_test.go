@@ -12,8 +12,9 @@ import (
 )
 
 // Go's monotonic clock stops while a machine sleeps, and does not change when the wall clock is
-// set. After any such change, a new token is valid immediately, and for the time in the answer. A
-// negative expires_in would be a problem: containerd would use such a token forever.
+// set. After a sleep or a change of the wall clock, a new token is valid immediately, and stays
+// valid for the time in the answer. A negative expires_in would be a problem, because containerd
+// would use such a token forever.
 func TestTokenIsValidAfterClockChanges(t *testing.T) {
 	for _, tt := range []struct {
 		what string

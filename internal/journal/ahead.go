@@ -57,9 +57,10 @@ type decodedBlock struct {
 	err     error
 }
 
-// ReadDecisions returns the decisions after a position, in order, up to the current end. While the
-// loop body runs, it decodes the next blocks on all processors. So it is for commands: in the
-// service, requests would have to wait. Equal principals mostly have the same pointer.
+// ReadDecisions returns the decisions after a position, in order, up to the current end. While
+// the loop body runs, ReadDecisions decodes the next blocks on all processors. So use it only in
+// commands. In the service, requests would have to wait for a processor. Equal principals mostly
+// have the same pointer.
 func (j *Journal) ReadDecisions(ctx context.Context, after Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		work := func(d *decoder, b *block) decodedBlock { return d.decisions(ctx, b, after) }

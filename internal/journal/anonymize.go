@@ -2,8 +2,8 @@ package journal
 
 import "net/netip"
 
-// shorten returns the part of an address that entries contain. It is the zero Addr if entries
-// contain no part of the address.
+// shorten returns the part of an address that entries contain. If entries contain no part of the
+// address, it returns the zero Addr.
 func (o *Options) shorten(a netip.Addr) netip.Addr {
 	switch {
 	case o.NoAddresses:
@@ -20,8 +20,8 @@ func (o *Options) shorten(a netip.Addr) netip.Addr {
 }
 
 // anonymize removes the data about clients that entries must not contain. It changes copies,
-// because the original data belongs to the callers. Source.Address is not removed: it is the
-// address of a registry.
+// because the original data belongs to the callers. Source.Address is not removed, because it is
+// the address of a registry.
 func (j *Journal) anonymize(entry *Entry) {
 	switch {
 	case entry.Decision != nil:

@@ -72,12 +72,12 @@ type builder struct {
 	known                *principals
 	encoder              *encoder
 	content              []byte
-	nodes                []tree.Node // completed by the current transaction
+	nodes                []tree.Node // nodes of the tree that the current transaction completed
 	duplicates           dedup.Filter
 
-	end     Position // of the next entry after the last commit; 0: no commit yet
-	next    Position // of the next entry after the current transaction
-	rewound int64    // entries that the current transaction found missing
+	end     Position // the next position after the last commit; 0: no commit yet
+	next    Position // the next position after the current transaction
+	rewound int64    // number of entries that the current transaction found missing
 }
 
 func newBuilder(maxEntries, maxBytes int) *builder {
@@ -86,10 +86,10 @@ func newBuilder(maxEntries, maxBytes int) *builder {
 }
 
 // write appends entries to the journal in the transaction tx and sets their positions. It returns
-// the entries that are not duplicates, in the array of the parameter.
+// the entries that are not duplicates. The result uses the array of the parameter.
 func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (kept []Entry, blocks int, err error) {
-	// When the context ends, tx ends, too. With this context, each statement would start one more
-	// goroutine that also waits for the end of the context.
+	// When ctx ends, tx is rolled back anyway. If statements also got this ctx, each statement
+	// would start one more goroutine that waits for the end of ctx.
 	ctx = context.WithoutCancel(ctx)
 	h, err := lockHead(ctx, tx)
 	if err != nil {

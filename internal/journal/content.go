@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// The first byte of a content is its format. If it is "{", the content is the lines, not
-// compressed. The other formats are compressed with DEFLATE:
+// The first byte of a content is its format. If this byte is "{", the content consists of the
+// lines themselves, without compression. The other formats are compressed with DEFLATE:
 //
 //   - deflated: the number of bytes of the lines, as a varint, and the lines.
 //   - parted: a table, then the compressed lines of each part. The table has the number of parts.
@@ -28,8 +28,8 @@ const (
 	// partLines is the number of lines of a part. With parts, a block with entries of CI jobs is a
 	// twelfth larger than without parts, but reading an entry takes an eighth of the time.
 	partLines = 16
-	// maxContent limits the decompressed content, in bytes, so that a damaged block cannot exhaust
-	// the memory. A block of the largest events has less.
+	// maxContent limits the decompressed content, in bytes, so that a damaged block cannot
+	// exhaust the memory. A block of the largest events is smaller than this limit.
 	maxContent = 256 << 20
 	// At compressionLevel, compression takes half of the time of compress/flate at its
 	// default level, and the result is equally short.

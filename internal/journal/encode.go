@@ -31,13 +31,13 @@ import (
 //
 // The first part has the index of the entry's principal, or "-", and the indexes of its rules.
 // Only this part depends on the other entries of the block, so blocks can be merged without a
-// change to the other two.
+// change to the other two parts.
 //
-// The second part is public: it is in each proof. It refers to the entry's rules by 0, 1, 2 … in
-// order of first use in the entry. "at" is in microseconds since 1970. Actions, reasons and kinds
-// are the numbers of their constants, which must never change. A missing type means "repository";
-// a missing token means the entry's id. "life" is the time from "at" to the end of the token, in
-// seconds, rounded down.
+// The second part is public, because each proof of the entry contains it. It refers to the
+// entry's rules by 0, 1, 2 … in order of first use in the entry. "at" is in microseconds since
+// 1970. Actions, reasons and kinds are the numbers of their constants, which must never change. A
+// missing type means "repository"; a missing token means the entry's id. "life" is the time from
+// "at" to the end of the token, in seconds, rounded down.
 //
 // The third part is private. It has the personal data, which can be erased, and eight random
 // bytes, so that nobody can guess the data from the hash. The part is empty if the entry has no
@@ -64,9 +64,9 @@ import (
 // tree has no leaves for entries of format 1.
 //
 // The encoder of decisions, events and principals is written by hand, because it runs for every
-// token request and event. The principal is encoded each time, too: the writer looks up the
-// encoded principal to find out whether it is stored already. encoding/json takes more than ten
-// times as long.
+// token request and event. The principal is encoded each time, too, because the writer looks up
+// the encoded principal to find out whether it is stored already. encoding/json takes more than
+// ten times as long.
 
 // maxBuffer is a size in bytes. A larger buffer is not used again for the next block.
 const maxBuffer = 4 * maxBlockBytes
@@ -74,13 +74,13 @@ const maxBuffer = 4 * maxBlockBytes
 // encoder writes the content of one block.
 type encoder struct {
 	lines      []byte
-	leaves     []tree.Hash    // of the entries in lines
+	leaves     []tree.Hash    // leaves of the entries in the field lines
 	principals []principalRef // in order of first use
-	places     map[int64]int  // from a principal's number to its index in principals
+	places     map[int64]int  // maps a principal's number to its index in principals
 	rules      []ruleText     // in order of first use
 	ruleLines  []byte         // the JSON of rules
 	ruleNumber map[*policy.Rule]int
-	ruleHash   map[uint64]int // from a hash of a rule's JSON to the rule's index
+	ruleHash   map[uint64]int // maps a hash of a rule's JSON to the rule's index
 	seed       maphash.Seed   // of ruleHash
 	known      *principals
 
@@ -154,7 +154,7 @@ func appendFirstLine(dst []byte, principals []principalRef, rules int, rule func
 // appendHash appends a hash in base64url.
 func appendHash(b []byte, h hash) []byte { return base64.RawURLEncoding.AppendEncode(b, h[:]) }
 
-// appendRule appends the JSON of a rule. It must never change: leaves contain it.
+// appendRule appends the JSON of a rule. This JSON must never change, because leaves contain it.
 func appendRule(b []byte, r *policy.Rule) []byte {
 	b = text.AppendJSON(append(b, `{"name":`...), r.Name)
 	b = appendField(b, `,"file":`, r.Origin.File)
@@ -531,8 +531,8 @@ func appendStrings(b []byte, key string, values []string) []byte {
 	return append(b, ']')
 }
 
-// appendMap appends a map, sorted by key. A value without a JSON form (NaN, a channel) is
-// written as text: a claim must never cause an entry to fail.
+// appendMap appends a map, sorted by key. A value without a JSON form (NaN, a channel) is written
+// as text, because a claim must never cause an entry to fail.
 func appendMap(b []byte, key string, values map[string]any) []byte {
 	if len(values) == 0 {
 		return b

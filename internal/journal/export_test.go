@@ -73,7 +73,7 @@ func (m *maintainer) Remove(ctx context.Context) (bool, error) {
 	return m.run(ctx, task{"removing entries", m.remove})
 }
 
-// Step does one piece of work.
+// Step does the next short task, such as the merge of one group.
 func (m *maintainer) Step(ctx context.Context) (bool, error) { return m.step(ctx) }
 
 // MinAge is the minimum time that each entry is stored.

@@ -27,7 +27,7 @@ func TestAProviderConforms(t *testing.T) {
 		Source: p, Kind: identity.IDToken, Name: "oidc", Secret: long,
 		Break: func() {
 			i.fail()
-			i.Pass(25 * time.Hour) // longer than keys are used while their issuer is down
+			i.Pass(25 * time.Hour) // longer than maxStale, so the old keys are no longer used
 		},
 	})
 }
@@ -195,8 +195,8 @@ func TestAllThatIsRequiredMustHold(t *testing.T) {
 	}
 }
 
-// If users can set their own email address at an issuer and unverified addresses were accepted,
-// users could choose their name.
+// At some issuers, users can set any email address. If unverified addresses were accepted, these
+// users could choose any name.
 func TestAnEmailIsANameOnlyIfItIsVerified(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal, o.Kind = "{email}", policy.User })
@@ -267,8 +267,8 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	}
 }
 
-// If an issuer is down, tokens of other issuers are not affected. For its own tokens, the result
-// is an outage and not a refusal.
+// If an issuer is down, tokens of other issuers are not affected. For tokens of this issuer, the
+// result is an outage and not a refusal.
 func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	up, down := newIssuer(t), newIssuer(t)
 	down.Clock = up.Clock
@@ -316,7 +316,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 	}
 }
 
-// Anyone can send tokens, so the log must not grow with them.
+// Anyone can send tokens, so the log must not grow with each token.
 func TestRefusalsThatAreLoggedAreBounded(t *testing.T) {
 	i, log := newIssuer(t), new(await.Log)
 	p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })

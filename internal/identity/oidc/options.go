@@ -18,12 +18,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// settings are Options with defaults and the values that were parsed from them.
+// settings are Options with the defaults filled in, and the values that were parsed from these
+// Options.
 type settings struct {
 	o        Options
 	name     template
 	groups   []template
-	kept     map[string]claim // by the claim's name in rules
+	kept     map[string]claim // keyed by the claim's name in rules
 	required []condition
 	number   claim
 	origin   origin
@@ -184,7 +185,7 @@ func (s *settings) checkOrigin() {
 }
 
 // checkIssuer returns the issuer's URL if its discovery document is needed. With jwks_url or
-// jwks_file, the issuer can be any text: Kubernetes clusters use "api" or
+// jwks_file, the issuer can be any text. For example, Kubernetes clusters use "api" or
 // "kubernetes/serviceaccount".
 func (s *settings) checkIssuer() *url.URL {
 	issuer := s.o.Issuer

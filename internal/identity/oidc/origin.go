@@ -50,12 +50,12 @@ func (file) close() {}
 type remote struct {
 	name   string   // the issuer's identifier
 	issuer *url.URL // nil: the identifier is not a URL, and the field keys is set
-	keys   *url.URL // nil: from the discovery document
+	keys   *url.URL // URL of the keys; nil: it is in the discovery document
 	bearer string   // file with a bearer token
 	client *http.Client
 
 	mu    sync.Mutex
-	found *url.URL // jwks_uri of the discovery document; nil: unknown, or it failed
+	found *url.URL // jwks_uri of the discovery document; nil: not known, or no longer valid
 }
 
 func newRemote(name string, issuer, keys *url.URL, roots *x509.CertPool, bearerFile string) *remote {
@@ -98,7 +98,7 @@ func (r *remote) fetch(ctx context.Context) (jwks, error) {
 	}
 	set, err := r.fetchKeys(ctx, at)
 	if err != nil {
-		r.remember(nil) // the keys can have moved
+		r.remember(nil) // the keys can have a new URL
 	}
 	return set, err
 }

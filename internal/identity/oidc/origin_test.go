@@ -108,7 +108,7 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 		t.Errorf("asked for %s", got)
 	}
 
-	write(t, token, "other\n") // read at each fetch
+	write(t, token, "other\n") // each fetch reads the file
 	i.Pass(time.Minute)
 	next := newKey(t, "two")
 	unknown := next.sign(t, i.claims().extend(podClaims()).extend(claims{"iss": o.Issuer}))

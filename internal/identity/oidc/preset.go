@@ -24,10 +24,10 @@ type preset struct {
 	ca, token string // used only with the preset's issuer
 	principal string
 	groups    []string
-	claims    []string // strings, unless the field numbers names them
-	// Other claims that the issuer documents as strings, even if they look like numbers.
+	claims    []string // the values are strings, except for the claims in numbers
+	// Other claims that the issuer documents as strings, even if their values look like numbers.
 	texts   []string
-	numbers []string // claims that the issuer writes as numbers
+	numbers []string // claims whose values the issuer writes as numbers
 	maxAge  time.Duration
 	number  string // claim with the issuer's own number for the principal
 
@@ -76,7 +76,7 @@ func presetOf(name Preset) (preset, bool) {
 				{"repository_owner", []string{"?"}}, {"repository_owner_id", []string{"?"}},
 				{"repository", []string{"?/…"}}, {"repository_id", []string{"?"}},
 				{"enterprise", []string{"?"}}, {"enterprise_id", []string{"?"}},
-				// repository names include ids since 2026
+				// Since 2026, repository names include ids.
 				{"sub", []string{"repo:?/…", "repo:?@?/…"}},
 			},
 		}, true

@@ -131,9 +131,10 @@ func (t *unverified) audiences() (all []string) {
 	return all
 }
 
-// audience checks that the token is for our audience only. Otherwise another service that gets the
-// token could present it to Tidewaiter and act as the job. For a token with only other audiences,
-// the error is ErrUnknown: another Provider can have the same issuer and one of these audiences.
+// audience checks that the token is for our audience only. Otherwise another service that gets
+// the token could present it to Tidewaiter and act as the job. For a token with only other
+// audiences, the error is ErrUnknown, because another Provider can have the same issuer and one
+// of these audiences.
 func (p *Provider) audience(t *unverified) error {
 	all := t.audiences()
 	if list, ok := t.claims["aud"].([]any); ok && len(all) < len(list) {
@@ -215,8 +216,8 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 		}
 	}
 	if t.kid == "" {
-		// The issuer can have a new key. Without a kid, the token does not show whether its key is
-		// new.
+		// The issuer can have a new key. Without a kid, the token does not show whether its key
+		// is new. So the token can become valid when the new key is fetched.
 		return t.notYet("its signature is wrong")
 	}
 	return t.refuse("its signature is wrong")

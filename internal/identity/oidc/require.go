@@ -114,9 +114,10 @@ func (s *settings) checkRestricted() {
 	}
 }
 
-// sharedPreset returns the preset with a shared issuer that the options use, and the name of the
-// preset. For a preset whose issuer can be any URL (SPIFFE), the options must name the preset. For
-// the other presets, the issuer is sufficient. If there is no such preset, the name is "".
+// sharedPreset returns a preset with a shared issuer, and its name, if the options use such a
+// preset. Options use a preset if they have the issuer of the preset, even if they do not name
+// the preset. But if the issuer of a preset can be any URL (SPIFFE), the options must name the
+// preset. If the options use no preset with a shared issuer, the name is "".
 func sharedPreset(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)

@@ -52,9 +52,9 @@ func parseTemplate(text string) (template, error) {
 // yields one text for each element. More than one list is not supported. If a claim is absent or
 // not supported, expand returns this claim.
 //
-// A value must not contain the character that follows the claim in the template. Otherwise {a}/{b}
-// would yield the same text for "x/y" and "z" as for "x" and "y/z". This does not apply to the
-// claim at the end.
+// A value must not contain the character that follows the claim in the template. Otherwise
+// {a}/{b} would yield the same text for "x/y" and "z" as for "x" and "y/z". A claim at the end of
+// the template may have any value.
 func (t template) expand(claims map[string]any, values func(claim, map[string]any) ([]string, bool)) (texts []string, missing string) {
 	texts = []string{""}
 	lists := 0

@@ -15,10 +15,11 @@ const (
 // this prefix, because journal blocks are never rewritten.
 const formerPrefix = "external:"
 
-// Former returns the name that a source had when webhook and exec were one kind. This is
-// "external:shop" for "webhook:shop" and "exec:shop". For other sources, it is the name itself.
-// Records of a principal are stored under the former or the current name. Both names mean the same
-// source, because a config cannot have a webhook and an exec source of the same name.
+// Former returns the name that a source had when webhook and exec were one kind. For
+// "webhook:shop" and "exec:shop", Former returns "external:shop". For other sources, it returns
+// the given name. Records of a principal are stored under the former or the current name. Both
+// names mean the same source, because a config cannot have a webhook and an exec source of the
+// same name.
 func Former(name string) string {
 	for _, prefix := range []string{WebhookPrefix, ExecPrefix} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {

@@ -56,8 +56,8 @@ func New(o Options) *Checkpoints {
 
 // ClaimKey stores a public key as the key that signs the journal's checkpoints, if no key is
 // stored yet. It returns the stored key. Before it commits a new key, it calls the function
-// beforeCommit; if this function fails, the new key is not stored. All replicas must sign with the
-// same key: nobody could distinguish a second key from the key of a forger.
+// beforeCommit. If this function fails, the new key is not stored. All replicas must sign with
+// the same key, because nobody could distinguish a second key from the key of a forger.
 func ClaimKey(ctx context.Context, db *store.DB, public string, beforeCommit func() error) (current string, err error) {
 	err = db.Write(ctx, "", func(tx *sql.Tx) error {
 		claimed, err := insertKey(ctx, tx, public)
@@ -78,8 +78,8 @@ func ClaimKey(ctx context.Context, db *store.DB, public string, beforeCommit fun
 }
 
 // ReplaceKey replaces the public key that signs the journal's checkpoints. It calls the function
-// beforeCommit with the former key; if this function fails, nothing changes. After that, processes
-// with the former key sign no checkpoints.
+// beforeCommit with the former key. If this function fails, nothing changes. After the
+// replacement, processes with the former key sign no checkpoints.
 func ReplaceKey(ctx context.Context, db *store.DB, public string, beforeCommit func(tx *sql.Tx, former string) error) error {
 	err := db.Write(ctx, "", func(tx *sql.Tx) error {
 		former, err := selectKey(ctx, tx)

@@ -282,8 +282,8 @@ func testAClockThatIsSetBackKeepsCheckpoints(t *testing.T, d storetest.Database)
 		}
 		checkpoints.Update(t.Context())
 	}
-	// The times are 12:00:00, 12:01:00, 12:02:00, 12:00:30, 12:00:40, which replaces 12:00:30, and
-	// 13:00:40.
+	// The times are 12:00:00, 12:01:00, 12:02:00, 12:00:30, 12:00:40 and 13:00:40. The checkpoint
+	// of 12:00:40 replaces the checkpoint of 12:00:30.
 	if got := sizes(t, db); got != "[2 3 4 6 7]" {
 		t.Errorf("the stored sizes are %s", got)
 	}

@@ -22,10 +22,11 @@ const RecognizedFor = 30 * 24 * time.Hour
 // random id, each insert would change a different page. With such keys, the inserts needed 17 % of
 // the processor time of an event.
 //
-// The registry sets the time, which can be wrong or missing. If this time differs from the current
-// time by more than maxDifference, the key does not have it. Instead, it has the number of the
-// epoch in which the event arrived. Two epochs are as long as RecognizedFor. So the key of the
-// first event with this id has the current epoch or one of the two epochs before.
+// The registry sets the time, which can be wrong or missing. If this time differs from the
+// current time by more than maxDifference, the key does not contain it. Instead, the key contains
+// the number of the epoch in which the event arrived. Two epochs are as long as RecognizedFor. So
+// the key of the first event with this id has the current epoch or one of the two epochs before
+// it.
 const (
 	maxDifference = RecognizedFor + 24*time.Hour
 	epochLength   = RecognizedFor / 2
@@ -77,7 +78,7 @@ func (f *Filter) New(ctx context.Context, tx *sql.Tx, now time.Time, events []Ev
 	return isNew, f.deleteOldKeys(ctx, tx, now)
 }
 
-// knownKey is the key of an event that was found by an earlier key.
+// knownKey replaces the key of an event that is already stored under another key.
 var knownKey = key{}
 
 func (k key) isKnown() bool { return k == knownKey }
@@ -109,9 +110,9 @@ func newKeys(ctx context.Context, tx *sql.Tx, now time.Time, events []Event) (ke
 	return keys, nil
 }
 
-// newKey returns the key of an event. It also returns the possible times and epochs in the keys of
-// earlier copies of the event. These are needed only if the event's time differs too much from the
-// current time.
+// newKey returns the key of an event. It also returns the possible times and epochs in the keys
+// of earlier copies of the event. These times and epochs are needed only if the event's time
+// differs too much from the current time.
 func newKey(now time.Time, e *Event) (k key, earlier []int64) {
 	at, epoch := e.Time.UnixMicro(), epochOf(now)
 	k = key{at, hashEvent(e.Registry, e.ID)}
@@ -145,7 +146,7 @@ func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.S
 
 // deleteOldKeys deletes some of the keys that are no longer needed. An event is recognized for
 // RecognizedFor after its arrival, and its time can be before its arrival by up to maxDifference.
-// Keys that are younger than the sum of both are still needed.
+// Keys that are younger than RecognizedFor plus maxDifference are still needed.
 func (f *Filter) deleteOldKeys(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if f.tidied.Holds(now) {
 		return nil

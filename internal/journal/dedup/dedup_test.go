@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The hashes are stored. If they changed, events of the period RecognizedFor would no longer be
-// recognized.
+// The hashes of events are stored. If the hash function changed, the events that arrived within
+// RecognizedFor would no longer be recognized.
 func TestHashesAreStable(t *testing.T) {
 	for _, tt := range []struct{ registry, id, want string }{
 		{"registry.example.com", "e1", "7c8c1dd40fc4ccb6"},

@@ -162,7 +162,8 @@ func (r row) fill(e *journal.Entry, i int) {
 func (r row) result(result *policy.Result) {
 	r["repository"] = result.Asked.Name
 	if result.Asked.Type != scope.TypeRepository {
-		// The colon shows that the scope is of another type: no name of a repository has a colon.
+		// The colon shows that the scope is of another type, because no name of a repository has
+		// a colon.
 		r["repository"] = result.Asked.Type + ":" + result.Asked.Name
 	}
 	r["action"], r["granted"] = result.Asked.Actions.String(), result.Granted.String()
