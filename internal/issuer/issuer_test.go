@@ -558,7 +558,8 @@ func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 			if n := len(b.entries()); n != 1 {
 				t.Errorf("%d entries were on disk when the refusal was sent, want 1", n)
 			}
-			if err := b.journal.Close(context.Background()); err != nil { // like a full disk, this makes writes fail
+			// A closed journal refuses entries, like a journal on a full disk.
+			if err := b.journal.Close(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := b.Issue(t.Context(), r); !errors.Is(err, issuer.ErrNotRecorded) || errors.Is(err, tt.want) {

@@ -378,7 +378,8 @@ func testADatabaseThatIsAnOlderCopyOfItself(t *testing.T, d storetest.Database) 
 	if diff := cmp.Diff([]string{"first", "alice", "journal.rewoundmap[entries:3]", "alice"}, got); diff != "" {
 		t.Error(diff)
 	}
-	if err := j.Close(t.Context()); err != nil { // the log is written after the acknowledgement
+	// Wait for the log line, which follows the acknowledgement.
+	if err := j.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(log.String(), "journal entries are gone"); n != 1 {

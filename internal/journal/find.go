@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Removed returns a position for each kind of entry that has a retention limit. All entries of the
-// kind up to the position were removed.
+// Removed returns a position for each kind of entries with a retention limit. All entries of the
+// kind up to this position were removed.
 func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
 	state, err := selectMaintenance(ctx, j.db.Read())
 	if err != nil {
@@ -82,8 +82,8 @@ func (s *search) candidates(ctx context.Context) (index.Candidates, Position) {
 	}
 	s.base = head.base
 	if !s.Decision.IsZero() {
-		// The index does not have the ids of the decisions themselves: a row for each id would
-		// double the size of the index.
+		// The index does not have the ids of the decisions themselves, because a row for each id
+		// would double the size of the index.
 		own, err := s.journal.FindAll(ctx, s.Decision.String(), maxOwn)
 		if err != nil || len(own) == maxOwn {
 			c.Close()
@@ -123,8 +123,8 @@ func (w *withPositions) Next(ctx context.Context, from int64) (index.Group, erro
 // of the function stop. It is small, so that a search that takes too long ends soon.
 const maxGroupsAtOnce = 16
 
-// find searches the candidates from a position. It returns the position from which the next search
-// continues.
+// find searches the candidates backward from a position. It returns the position from which the
+// next search continues.
 func (s *search) find(ctx context.Context, c index.Candidates, from Position, stop func(int) bool) (Position, error) {
 	// The first groups often fill the page, so the number of groups begins low.
 	for groups := 1; from > s.after; groups = min(2*groups, maxGroupsAtOnce) {
@@ -147,8 +147,8 @@ func (s *search) find(ctx context.Context, c index.Candidates, from Position, st
 }
 
 // positions returns the positions of the next candidates, the last candidate first, and the
-// position from which to continue. It ends after a number of groups, or when there are enough
-// candidates for a page.
+// position from which to continue. It stops after the given number of groups, or when there are
+// enough candidates for a page.
 func (s *search) positions(ctx context.Context, c index.Candidates, from Position, groups int) (all []Position, next Position, err error) {
 	for ; groups > 0 && from > s.after && len(all) <= s.limit-len(s.page.Entries); groups-- {
 		group, err := c.Next(ctx, int64(from))
@@ -166,7 +166,7 @@ func (s *search) positions(ctx context.Context, c index.Candidates, from Positio
 		}
 		from = Position(group.First) - 1
 		if group.Entries == (index.Set{}) {
-			break // a read without a candidate took long, so find calls enough
+			break // finding no candidate took long, so return to let find call stop
 		}
 	}
 	return all, from, nil
@@ -251,8 +251,9 @@ func (s *search) groupStart(position Position) Position {
 	return s.base + Position(max(leaf, 1)) // leaf 0 is not an entry
 }
 
-// mergedBlocks returns the merged blocks that contain the positions, by the first position of the
-// block. It also returns some smaller blocks, if they begin where a merged block can begin.
+// mergedBlocks returns the merged blocks that contain the positions. The keys of the result are
+// the first positions of the blocks. It also returns some smaller blocks, if they begin where a
+// merged block can begin.
 func (s *search) mergedBlocks(ctx context.Context, positions []Position) (map[Position]*block, error) {
 	var starts []Position
 	last := Position(-1)

@@ -20,7 +20,7 @@ const (
 	// A window is written within foldFor + foldEvery (one minute) after its first refusal.
 	foldFor   = 50 * time.Second
 	foldEvery = 10 * time.Second
-	// maxFolds and maxFoldBytes limit the open windows. Each has an entry and a key.
+	// maxFolds and maxFoldBytes limit the open windows. Each window has an entry and a key.
 	maxFolds     = 4096
 	maxFoldBytes = 8 << 20
 )
@@ -36,24 +36,25 @@ type Repeats struct {
 type folds struct {
 	mu    sync.Mutex
 	open  map[string]*fold
-	order []*fold // in the order in which they were opened
+	order []*fold // the windows, in the order in which they were opened
 	bytes int     // approximate size of the entries and keys
-	armed bool    // closeFolds will be called
+	armed bool    // a timer will call foldTimer
 }
 
 // fold counts the refusals of one window.
 type fold struct {
 	key     string
 	window  clock.Span
-	size    int   // of the entry and the key
+	size    int   // approximate size of the entry and the key
 	entry   Entry // the first refusal
 	repeats Repeats
 }
 
-// RecordRefusal is Record for a refusal: an entry with a refused Decision or a refused Service. If
-// an equal refusal was recorded in the same minute, the refusal is only counted. If isRecorded is
-// true, the journal already has an equal entry, which can be older than a minute. In this case,
-// all such refusals from an address are counted together, even if they have different names.
+// RecordRefusal is like Record, but for a refusal. A refusal is an entry with a refused Decision
+// or a refused Service. If an equal refusal was recorded in the same minute, the refusal is only
+// counted. If isRecorded is true, the journal already has an equal entry, which can be older than
+// a minute. In this case, all such refusals from an address are counted together, even if they
+// have different names.
 //
 // The result is the id of the entry that describes the refusal: the entry of this refusal, or the
 // entry of an earlier equal refusal. The id is zero if isRecorded is true.
@@ -75,7 +76,8 @@ func (j *Journal) RecordRefusal(entry Entry, isRecorded bool) (ID, error) {
 	size := sizeOf(&entry) + 2*len(key)
 	full := len(f.open) >= maxFolds || f.bytes+size > maxFoldBytes
 	if !ok && anyone && full {
-		// An attack from thousands of addresses: count them together.
+		// There are too many windows, as in an attack from thousands of addresses. Count the
+		// refusals of all addresses together.
 		other := entry
 		other.detach()
 		*other.refusal().remote = netip.Addr{}

@@ -150,8 +150,8 @@ func TestDifferentRefusalsAreNotFolded(t *testing.T) {
 	}
 }
 
-// An attack from more addresses than there are windows writes few entries. Their numbers of
-// refusals are still exact.
+// An attack from more addresses than there are windows writes few entries. The numbers of
+// refusals in these entries are still exact.
 func TestRefusalsOfManyAddressesAreFolded(t *testing.T) {
 	const refusals = 3 * journal.MaxFolds
 	for what, tt := range map[string]struct {

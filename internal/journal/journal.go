@@ -116,11 +116,11 @@ type Options struct {
 	MaxBytes   int
 
 	// Linger is how long an entry from Record waits for more entries, so that one commit writes
-	// several entries. While many entries arrive, it waits up to four times as long. Entries from
-	// Append do not wait. 0: 20 ms; negative: no wait.
+	// several entries. While many entries arrive, an entry waits up to four times as long.
+	// Entries from Append do not wait. 0: 20 ms; negative: no wait.
 	Linger time.Duration
 
-	// Limits of the data about clients in new entries.
+	// The settings below reduce the data about clients in new entries.
 	ShortAddresses bool // only the network: IPv4 /24, IPv6 /48
 	NoAddresses    bool
 	NoClients      bool // leave out the User-Agent
@@ -151,12 +151,12 @@ type Options struct {
 type Stats struct {
 	Queued     int       // entries in the queue
 	Written    int64     // entries written
-	Duplicates int64     // events that were in the journal already, which were dropped
-	Lost       int64     // recorded entries that did not fit in the queue or whose block failed
+	Duplicates int64     // dropped events that were in the journal already
+	Lost       int64     // entries of Record that did not fit in the queue, or whose block failed
 	Blocks     int64     // database rows
 	Commits    int64     // transactions
 	LastCommit time.Time // zero: no commit yet
-	LastError  error     // of the last transaction; nil if it succeeded
+	LastError  error     // the error of the last transaction; nil if it succeeded
 }
 
 // Journal is the durable audit log. Its methods may be called from any goroutine.
@@ -214,13 +214,13 @@ func New(db *store.DB, o Options) (*Journal, error) {
 
 // Append writes all of the entries or none of them. It returns nil when they are durable. If a
 // registry sent an event with the same id and time within the last 30 days (dedup.RecognizedFor),
-// the new event is a duplicate: it is dropped without an error.
+// the new event is a duplicate. Append drops a duplicate without an error.
 //
 // Append waits while the queue is full. It returns ErrClosed, ctx's error or the error of the
 // write. Even after an error of ctx or of the write, the entries may be in the journal. Events can
 // safely be appended again.
 //
-// Append must not be called within a transaction of the same database: use AppendTx.
+// Append must not be called within a transaction of the same database. Use AppendTx instead.
 func (j *Journal) Append(ctx context.Context, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -325,6 +325,6 @@ func (j *Journal) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	j.stop()
-	<-j.stopped // soon, because each write ends with the context
+	<-j.stopped // this is soon, because each write ends with the context
 	return fmt.Errorf("closing the journal: %w", ctx.Err())
 }

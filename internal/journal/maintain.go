@@ -10,18 +10,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 )
 
-// A commit writes a block of the few entries that have arrived. Later, in the background, Maintain
-// merges and compresses the blocks of each 256 entries (merge.go). It removes entries beyond their
-// limits (remove.go), and reports this in the journal (report.go). It also deletes principals to
-// which no entry refers (sweep.go). Each step is a short transaction of its own, so that the
-// writer never waits long. The hashes of the tree do not change, so old proofs stay valid.
+// A commit writes a block of the few entries that have arrived. Later, in the background,
+// Maintain merges and compresses the blocks of each 256 entries (merge.go). It removes entries
+// beyond their limits (remove.go), and reports the removal in the journal (report.go). It also
+// deletes principals to which no entry refers (sweep.go). Each step is a short transaction of its
+// own, so that the writer never waits long. The hashes of the tree do not change, so old proofs
+// stay valid.
 
 // Maintain merges blocks and removes entries beyond the limits, until ctx ends. It uses at most
 // about a fifth of a processor. Several processes may run Maintain on the same database.
 func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
 	const (
 		idle = 30 * time.Second
-		rest = 4 // a pause takes this many times the duration of a step
+		rest = 4 // a pause is this many times as long as the step before it
 	)
 	m := newMaintainer(j, limits)
 	m.trustAfter = j.o.Settle

@@ -100,7 +100,7 @@ func selectSizeCutoff(ctx context.Context, q store.Querier, kind retentionKind, 
 	return last.Int64, last.Valid, err
 }
 
-// deleteSizes deletes the sizes of a kind before an hour.
+// deleteSizes deletes the stored sizes of a kind for all hours before the given hour.
 func deleteSizes(ctx context.Context, tx *sql.Tx, kind retentionKind, hour int64) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM journal_sizes WHERE kind = $1 AND hour < $2`, string(kind), hour)
 	return err
@@ -119,7 +119,7 @@ func usePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, position Po
 }
 
 // raiseFloor raises the floor of principals. After that, new blocks refer only to principals that
-// were stored later than the call.
+// are stored after the call.
 func raiseFloor(ctx context.Context, tx *sql.Tx) (head, error) {
 	return scanHead(tx.QueryRowContext(ctx, `UPDATE journal_head SET floor = principal WHERE one = 1 RETURNING `+headColumns))
 }

@@ -392,8 +392,8 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 		limit := retention.Limit{Age: 2 * 24 * time.Hour}
 		k := journal.NewMaintainer(j, retention.Limits{Decisions: limit, Refused: limit})
 		runSteps(t, k)
-		// A block has the entries of job7 and of the last 45 jobs. The entries of the last 45 jobs
-		// are removed.
+		// One block had the entries of the last 45 jobs and of job7. The entries of the last 45
+		// jobs are removed, but the principals of this block are left.
 		if n := principals(t, db); n != 46 {
 			t.Errorf("%d principals are left, want 46", n)
 		}

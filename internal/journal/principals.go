@@ -74,7 +74,8 @@ func (k *principals) refOf(sum hash) (principalRef, bool) {
 	return ref, ok
 }
 
-// settle must be called after the transaction, with whether the pending rows were committed.
+// settle must be called after the transaction. The parameter committed is true if the pending
+// rows were committed.
 func (k *principals) settle(committed bool) {
 	if committed {
 		for i := range k.pending {
@@ -96,7 +97,7 @@ func (k *principals) settle(committed bool) {
 // generation is dropped. Using an entry of the old generation moves the entry to the young one.
 type cache[K comparable, V any] struct {
 	maxEntries, maxWeight int
-	weight                int // of the young generation
+	weight                int // total weight of the young generation
 	young, old            map[K]weighed[V]
 }
 
@@ -122,7 +123,7 @@ func (c *cache[K, V]) get(key K) (value V, ok bool) {
 
 func (c *cache[K, V]) put(key K, value V, weight int) {
 	if _, ok := c.young[key]; ok {
-		return // no update is needed: values are derived from keys
+		return // no update is needed, because values are derived from keys
 	}
 	if len(c.young) >= c.maxEntries || c.weight+weight > c.maxWeight {
 		c.old, c.young, c.weight = c.young, make(map[K]weighed[V]), 0

@@ -65,7 +65,8 @@ func testPropertyWhatWasAppendedIsReadBack(t *testing.T, d storetest.Database) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			// Another entry can have the text for which the lines are searched.
+			// ReadKinds searches the lines for the keys of the kinds. A line of another kind can
+			// contain such a key by chance, and its entry is then decoded, too.
 			if !slices.Contains(kinds, e.Kind()) {
 				e = journal.Entry{Position: e.Position, ID: e.ID}
 			}

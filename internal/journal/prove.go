@@ -72,10 +72,11 @@ func (j *Journal) prove(ctx context.Context, signed []byte, personal bool, posit
 	return p, nil
 }
 
-// ProveConsistency returns a proof that the tree of a signed checkpoint of the journal begins with
-// the tree of an older checkpoint. If it does not, tree.Check refuses the proof. A key of the
-// journal must have signed the older checkpoint. With a forged checkpoint, the proof would fail
-// although the journal is unchanged, and the journal would be blamed.
+// ProveConsistency returns a proof that the tree of a signed checkpoint of the journal begins
+// with the tree of an older checkpoint. If it does not begin with that tree, tree.Check refuses
+// the proof. A key of the journal must have signed the older checkpoint. With a forged
+// checkpoint, the proof would fail although the journal is unchanged, and the journal would be
+// blamed.
 func (j *Journal) ProveConsistency(ctx context.Context, signed, old []byte) (*tree.Proof, error) {
 	proof, err := j.proveConsistency(ctx, signed, old)
 	if _, ok := errors.AsType[*tree.NotProvableError](err); err != nil && !ok {
@@ -123,7 +124,7 @@ type treeReader struct {
 	decoder *decoder
 	head    head
 	nodes   nodeReader
-	groups  map[int64]map[tree.Node]hash // by group: the hashes of the levels that are not stored
+	groups  map[int64]map[tree.Node]hash // by group: hashes of the levels that are not stored
 }
 
 // treeReader returns a reader of the tree, and the checkpoint in the signed note.
@@ -190,7 +191,7 @@ func (r *treeReader) hash(level int, number int64) (h hash, ok bool, err error) 
 }
 
 // group computes the hashes of the complete subtrees of a group of leaves, from the blocks that
-// overlap it.
+// overlap the group.
 func (r *treeReader) group(group int64) (map[tree.Node]hash, error) {
 	known := make(map[tree.Node]hash, 2*tree.GroupSize)
 	add := func(level int, number int64, h hash) {

@@ -104,9 +104,9 @@ func differ(a, b map[journal.Position]string) string {
 	return ""
 }
 
-// checkConsistency checks that each stored checkpoint has a proof. It proves that the tree of the
-// last checkpoint begins with the tree of the stored checkpoint. Checkpoints of the given sizes
-// must not have a proof.
+// checkConsistency checks that each stored checkpoint has a proof. The proof shows that the tree
+// of the last checkpoint begins with the tree of the stored checkpoint. Checkpoints of the given
+// sizes must not have a proof.
 func checkConsistency(t *testing.T, when string, j *journal.Journal, last []byte, stored map[int64][]byte, key note.Verifier, withoutProof ...int64) {
 	t.Helper()
 	for size, old := range stored {

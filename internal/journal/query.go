@@ -30,7 +30,7 @@ type Query struct {
 	// hexadecimal digits are enough.
 	Digest   string
 	Tag      string       // of an event
-	Action   string       // requested, reported or changed: pull, push, user.add
+	Action   string       // action of a request, an event or a change: pull, push, user.add
 	Address  netip.Prefix // of the client
 	Decision ID           // this decision, decisions that reused its token, and repeats of it
 	// Credential is the presented credential, in the form of Decision.Credential.
@@ -44,8 +44,8 @@ type Query struct {
 
 // Who selects the entries of one principal: requests, events and changes.
 type Who struct {
-	Subjects []string // their names in rules and changes: user:ann, operator:root, anonymous
-	Logins   []string // their logins, which events have: ann, robot+ci
+	Subjects []string // the principal's names in rules and changes: user:ann, anonymous
+	Logins   []string // the principal's logins in events: ann, robot+ci
 }
 
 // Kind is the kind of an entry, and the key of the entry's content in a block; see encode.go.
@@ -129,7 +129,7 @@ func (q *Query) Matches(e *Entry) bool {
 }
 
 // belongsTo reports whether a decision has the searched id, repeats the decision with that id, or
-// reused the token of that decision. The first id is the decision's own.
+// reused the token of that decision. The parameter id is the decision's own id.
 func (d *Decision) belongsTo(id, searched ID) bool {
 	return id == searched || d.Token == searched || d.Repeats != nil && d.Repeats.Of == searched
 }
@@ -235,8 +235,8 @@ const skew = time.Minute
 // Limits of a search. Entries of registries can be large, so a limit on the number of entries
 // alone would not limit memory.
 const (
-	maxPageBytes  = 4 << 20 // of the lines of a page
-	maxReadBytes  = 8 << 20 // of the blocks in memory; at least one block is read
+	maxPageBytes  = 4 << 20 // bytes of the lines of a page
+	maxReadBytes  = 8 << 20 // bytes of the blocks in memory; at least one block is read
 	maxReadAtOnce = 32      // blocks
 )
 
@@ -277,7 +277,7 @@ type search struct {
 	atOnce  int        // how many blocks the last read returned
 
 	searched int // entries
-	bytes    int // of the lines of the page
+	bytes    int // bytes of the lines of the page
 	page     Page
 }
 

@@ -18,7 +18,7 @@ type queue struct {
 
 	mu       sync.Mutex
 	entries  []Entry
-	waiters  []chan<- error // for the Appends whose entries are queued
+	waiters  []chan<- error // a channel for each Append with queued entries
 	recorded int            // number of entries from Record
 	bytes    int
 	wanted   int           // number of Appends that gather waits for; 0: gather is not waiting
@@ -182,9 +182,9 @@ const (
 	gatherFor  = 500 * time.Microsecond
 )
 
-// gather is called after wait. It returns when the number of waiting Appends reaches that of the
-// last batch, or after gatherFor. If the last batch had few Appends, gather does not wait, because
-// then a separate commit for each Append costs little.
+// gather is called after wait. It returns when as many Appends wait as the last batch had, or
+// after gatherFor. If the last batch had few Appends, gather does not wait, because then a
+// separate commit for each Append costs little.
 func (q *queue) gather(last int) {
 	if last < gatherFrom {
 		return

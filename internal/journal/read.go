@@ -99,7 +99,7 @@ func blockAfter(ctx context.Context, q store.Querier, after Position) (*block, e
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
-	return selectBlockFrom(ctx, q, after+1) // the blocks before that one were deleted
+	return selectBlockFrom(ctx, q, after+1) // the blocks before the returned block were deleted
 }
 
 // Follow is like Read, but at the end of the journal, it waits for new entries, including entries

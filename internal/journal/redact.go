@@ -77,7 +77,8 @@ func redactEvent(event *notification.Event) *notification.Event {
 		*text = secret.Redact(*text)
 	}
 	if id := secret.Redact(own.ID); id != own.ID {
-		sum := sha256.Sum256([]byte(own.ID)) // as unique as the id, so it identifies repeats
+		// The hash is as unique as the id, so it identifies repeats.
+		sum := sha256.Sum256([]byte(own.ID))
 		own.ID = id + " " + hex.EncodeToString(sum[:8])
 	}
 	own.References = nil

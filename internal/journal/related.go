@@ -31,9 +31,9 @@ const (
 )
 
 // Related returns the events that a decision led to, or the decision that allowed an event, the
-// newest first. Several decisions can allow an event. The event belongs to the last of them that
-// has the client's address. If none has the client's address, the event belongs to the last
-// decision. Other entries have no related entries.
+// newest first. Several decisions can allow an event. The event belongs to the last of these
+// decisions that has the client's address. If none of them has this address, the event belongs to
+// the last decision. Other entries have no related entries.
 //
 // Each step of the search ends after about maxSearched entries. If there may be more related
 // entries, Related returns false.
@@ -97,8 +97,8 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 		return nil, false, err
 	}
 	complete = events.Next == 0 && decisions.Next == 0
-	// If d does not have the event's address, the event can belong to an earlier decision that has
-	// it.
+	// If d does not have the event's address, the event can belong to an earlier decision that
+	// has this address.
 	var addresses []index.Term
 	for _, e := range events.Entries {
 		if at := e.address(); at.IsValid() && at != d.address() && at.Zone() == "" {
@@ -130,8 +130,8 @@ func (j *Journal) candidates(ctx context.Context, e *Entry, s search, q Query, b
 	return j.search(ctx, s, before, func(searched int) bool { return searched >= maxSearched })
 }
 
-// decisionFor returns the decision that allowed an event, or nil. The decisions are the newest
-// first.
+// decisionFor returns the decision that allowed an event, or nil. The decisions must be in order,
+// the newest first.
 func decisionFor(e *Entry, decisions []Entry, login func(*policy.Principal) string) (last *Entry) {
 	for i := range decisions {
 		d := &decisions[i]

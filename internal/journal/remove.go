@@ -13,8 +13,8 @@ import (
 const (
 	// minAge is the minimum time that each entry is stored.
 	minAge = time.Hour
-	// trimSpan is how long an entry can be beyond its age limit because its block also has newer
-	// entries. After that, the entry is removed, but not the newer entries.
+	// trimSpan is how long an entry beyond its age limit stays in a block that also has newer
+	// entries. After this time, the old entry is removed, and the newer entries stay.
 	trimSpan = 24 * time.Hour
 )
 
@@ -94,7 +94,8 @@ func (m *maintainer) removeFrom(ctx context.Context, head head, state maintenanc
 type expiredBlock struct {
 	*block
 	written writeTimes
-	// removedTo has the end of the block, for kinds of which no older entry is left.
+	// If no entry of a kind is left before the block, removedTo has the last position of the
+	// block for this kind.
 	removedTo map[retentionKind]Position
 }
 

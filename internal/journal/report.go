@@ -10,8 +10,8 @@ import (
 
 const (
 	// reportRemovedEvery is the minimum time between two entries about removed entries. Such an
-	// entry is never removed: Verify compares the number of missing entries with the numbers in
-	// these entries.
+	// entry is never removed, because Verify compares the number of missing entries with the
+	// numbers in these entries.
 	reportRemovedEvery = time.Hour
 	removeAction       = "journal.remove"
 )

@@ -273,7 +273,7 @@ func testRepeatsAreRecognizedForThirtyDays(t *testing.T, d storetest.Database) {
 	if add("old") != 0 {
 		t.Error("after 30 days, the event still counts as a repeat")
 	}
-	c.Set(-31 * 24 * time.Hour) // a clock that was corrected
+	c.Set(-31 * 24 * time.Hour) // the clock is corrected
 	c.Pass(dedup.RecognizedFor / 2)
 	if add("old") != 0 {
 		t.Error("after the clock was set back, a repeat was written")
@@ -355,7 +355,7 @@ func TestPropertyRepeatsAreRecognizedWhateverTheRegistrysClock(t *testing.T) {
 	}
 }
 
-// Numbers are stored: their meaning must never change.
+// These numbers are stored, so their meaning must never change.
 func TestStoredNumbersAreStable(t *testing.T) {
 	if diff := cmp.Diff([]scope.Actions{1, 2, 4, 8, 16, 32},
 		[]scope.Actions{scope.Pull, scope.Push, scope.Delete, scope.All, scope.Read, scope.Write}); diff != "" {

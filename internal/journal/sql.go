@@ -16,13 +16,13 @@ const insertAtOnce = 256
 
 // head is the state of the journal after the last block.
 type head struct {
-	next      Position // of the next entry
+	next      Position // position of the next entry
 	principal int64    // number of the next new principal
 	floor     int64    // smallest number of a principal in new blocks; see maintainer.sweep
-	hash      hash     // of the last block
-	base      Position // of the last entry of format 1; leaf 0 stands for the entries up to base
-	chain     hash     // of the last block of format 1
-	frontier  []byte   // of the tree; empty before the first block of format 2
+	hash      hash     // hash of the last block
+	base      Position // position of the last entry of format 1; see originLeaf
+	chain     hash     // hash of the last block of format 1
+	frontier  []byte   // frontier of the tree; empty before the first block of format 2
 }
 
 const headColumns = `next, principal, floor, hash, base, chain, frontier`
@@ -52,8 +52,8 @@ func scanHead(row store.Row) (h head, err error) {
 	return h, err
 }
 
-// putNodes stores complete subtrees. If there is a row with the same key, it belongs to another
-// tree, and putNodes replaces it.
+// putNodes stores complete subtrees. If there is a row with the same key, the row belongs to
+// another tree, and putNodes replaces it.
 func putNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
 	for chunk := range slices.Chunk(nodes, insertAtOnce) {
 		var values strings.Builder
@@ -152,9 +152,9 @@ func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int6
 	return first, last, err
 }
 
-// selectBlocksBack returns the blocks that begin at or before a position, the last block first, up
-// to the limit. It adds up the sizes of the contents. The block that makes the sum exceed maxBytes
-// is the last one.
+// selectBlocksBack returns the blocks that begin at or before a position, the last block first,
+// up to the limit. It adds up the sizes of the contents, and stops after the block with which the
+// sum exceeds maxBytes.
 func selectBlocksBack(ctx context.Context, q store.Querier, position Position, limit, maxBytes int) (blocks []*block, err error) {
 	rows, err := q.QueryContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT $2`, position, limit)
 	if err != nil {

@@ -96,15 +96,15 @@ var sentences = map[string]string{
 
 const namespaceRoleChanged = "role of {member} in namespace {target} changed from {from.role} to {role}"
 
-// change is what a sentence is about: a journal.Change without its actor.
+// change is a journal.Change without its actor. A sentence describes one change.
 type change struct {
 	action, target string
 	from, to       map[string]any
 }
 
 // Append appends the sentence about a change. The arguments are the fields of a journal.Change.
-// The change can be new, or can come from the journal. It appends nothing if the action has no
-// sentence, because a newer version wrote the change.
+// The change can be new, or can come from the journal. If a newer version of Tidewaiter wrote the
+// change, its action can have no sentence. Append then appends nothing.
 func Append(b []byte, action, target string, from, to map[string]any) []byte {
 	c := change{action, target, from, to}
 	sentence := sentences[action]
@@ -114,7 +114,7 @@ func Append(b []byte, action, target string, from, to map[string]any) []byte {
 	return append(b, text.Shorten(string(c.appendSentence(nil, sentence)), maxSentence)...)
 }
 
-// appendSentence appends a sentence of sentences.
+// appendSentence appends one of the sentences, with the values of the change.
 func (c *change) appendSentence(b []byte, sentence string) []byte {
 	for sentence != "" {
 		plain, rest, optional := strings.Cut(sentence, "[")

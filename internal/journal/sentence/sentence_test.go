@@ -217,7 +217,7 @@ func TestEveryActionHasASentence(t *testing.T) {
 	}
 }
 
-// actionOf returns the action of a Change that a node writes, or nil.
+// actionOf returns the action of a Change that a node of the syntax tree creates, or nil.
 func actionOf(n ast.Node) ast.Expr {
 	isChange := func(e ast.Expr) bool {
 		if s, ok := e.(*ast.SelectorExpr); ok {
