@@ -222,8 +222,8 @@ const inFuture = "in the future: the policy of that time is not known yet"
 
 // If the caller gets only the reduced answer for owners of a namespace, limitedTo returns this
 // namespace. It returns "" if the caller gets the whole answer. The error is ErrForbidden if the
-// caller gets no answer: the caller may not query the whole policy, and no namespace of the caller
-// contains all scopes.
+// caller gets no answer. The reason is then that the caller may not query the whole policy, and
+// that no namespace of the caller contains all scopes.
 func (a *API) limitedTo(caller admin.Actor, scopes []scope.Scope) (namespace string, err error) {
 	if a.mayQuery(caller) {
 		return "", nil
@@ -314,7 +314,7 @@ func registryNamed(ctx context.Context, name string) (string, error) {
 	return name, nil
 }
 
-// location returns the key of the request that has the scopes, for errors.
+// location returns the key that has the scopes in the body of the request. Errors name this key.
 func (q *ScopeQuery) location() string {
 	if len(q.Scopes) > 0 {
 		return "body.scopes"

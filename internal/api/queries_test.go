@@ -202,8 +202,8 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 	}
 	h.requireStatus(404, carol, "GET", "/journal/none/explanation", nil)
 
-	// The first characters of an id, which a refusal shows, are enough. If several ids begin with
-	// these characters, the error has the characters that are needed.
+	// A refusal shows the first characters of an id, and these are enough. If several ids begin
+	// with the given characters, the error lists longer beginnings of these ids.
 	id := items[0].(fields)["id"].(string)
 	for _, who := range []option{carol, with("ann")} {
 		if got := h.requireStatus(200, who, "GET", "/journal/"+id[:30]+"/explanation", nil).Body; !strings.Contains(got, id) {

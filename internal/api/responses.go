@@ -109,7 +109,7 @@ func (t token) WithSecret(s identity.Secret) token {
 	return t
 }
 
-// version returns 1: tokens never change.
+// version returns 1, because tokens never change.
 func (t token) version() (path, id string, version int64) { return t.ID, t.ID, 1 }
 
 // inUTC returns a time in UTC. The zero time stays zero, so that it is absent in JSON.

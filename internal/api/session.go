@@ -76,8 +76,8 @@ func (a *API) session(ctx context.Context, caller admin.Actor) (credentials.Toke
 }
 
 // sessionCookie returns the cookie of a session. With SameSite Lax, the browser sends the cookie
-// if the user follows a link from another site. For requests by forms and scripts of that site, it
-// does not send the cookie.
+// if the user follows a link from another site. The browser does not send the cookie with
+// requests by forms and scripts of that site.
 func sessionCookie(secret identity.Secret, until time.Time) *http.Cookie {
 	return &http.Cookie{
 		Name: server.SessionCookie, Value: secret.Reveal(), Path: "/", Expires: until,

@@ -140,9 +140,9 @@ func TestRepeatedKeysAreRefused(t *testing.T) {
 	h.requireStatus(201, bearer(secret), "POST", "/users", `{"name":"ann","password":"`+secretOf("ann")+`"}`)
 }
 
-// An earlier version of the API treated null as an absent key, which meant all registries,
-// anyone, an allow rule, or a token without restrictions. It also treated an empty list of
-// restrictions as absent.
+// An earlier version of the API treated null as an absent key. An absent key means all
+// registries, anyone, an allow rule, or a token without restrictions. It also treated an empty
+// list of restrictions as absent.
 func TestNullIsNotAnAbsentKey(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.addMember("root", admin.Administrators)
@@ -302,8 +302,8 @@ func TestParametersAreNotSQL(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654: a token created a stronger token. A token that a session creates ends with
-// the session, except if the request has the password.
+// Gitea CVE-2026-56654: a token created a stronger token. A token that a session creates ends
+// with the session, unless the request for the token contains the password.
 func TestCredentialsCannotCreateStrongerOnes(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.addUser("ann")

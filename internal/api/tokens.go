@@ -124,8 +124,8 @@ func (a *API) identifyToken(ctx context.Context, caller admin.Actor, in *identif
 	return f.Identify(ctx, caller, identity.NewSecret(in.Body.Secret))
 }
 
-// maxIdentifyTime is the time after which the search for uses ends. It is longer than for other
-// searches, because the search must reach the first use.
+// maxIdentifyTime is the time after which the search for uses ends. This time is longer than for
+// other searches, because the search must reach the first use.
 const maxIdentifyTime = time.Second
 
 // ownerOf returns the owner that a request selects. If the request selects no owner, the result is

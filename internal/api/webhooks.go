@@ -48,7 +48,8 @@ type (
 	}
 )
 
-// NewWebhook returns the JSON form of a webhook, without its secrets and the path of its URL.
+// NewWebhook returns the JSON form of a webhook, without its secrets and without the path of its
+// URL.
 func NewWebhook(s *delivery.Status) webhook {
 	w := webhook{
 		Name: s.Name, State: "on", Reason: s.Off, Position: int64(s.Position), Behind: s.Behind, Oldest: orNull(s.Oldest),

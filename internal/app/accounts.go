@@ -20,8 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// newAccounts opens the accounts. A reload does not replace the accounts and their caches. The
-// accounts look up the policy and the other sources at each call.
+// newAccounts opens the accounts. A reload does not replace the accounts and their caches. So the
+// accounts look up the current policy and the current other sources at each call.
 func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	o := accounts.Options{
 		Options: credentials.Options{
@@ -55,8 +55,8 @@ func (a *App) signInSettings(source string) sources.SignIns {
 // welcome logs how to create the first administrator, if accounts are a source and have no
 // administrator. If the admin API is served, the line contains a secret that can create one
 // administrator. The secret is written only to the log, because only the operator of the service
-// reads the log. If there is an htpasswd source, welcome logs nothing: the users of this source
-// can sign in, and the person who wrote the htpasswd file can also run commands.
+// reads the log. If there is an htpasswd source, welcome logs nothing, because the users of this
+// source can sign in, and the person who wrote the htpasswd file can also run commands.
 func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 	if cfg.Accounts() == nil || slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.HTPasswd != nil }) {
 		return

@@ -89,7 +89,7 @@ type App struct {
 	derived *projection.Set // from the journal
 	catalog *catalog.Catalog
 
-	stopping context.Context // ends when Run or Close stops
+	stopping context.Context // canceled when the App begins to stop
 	stop     context.CancelFunc
 
 	server      atomic.Pointer[server.Server]
@@ -99,7 +99,7 @@ type App struct {
 
 	outage      *outage               // of the database
 	disk        *disk                 // of the database
-	writable    cachedCheck           // of the database, after a failed write
+	writable    cachedCheck           // whether the database can be written, after a failed write
 	reloadError atomic.Pointer[error] // of the newest reload; nil: it succeeded
 	// unread is true if files have changed, but the service has not read them again because
 	// policy.watch is false. The service reads them on SIGHUP.

@@ -109,7 +109,7 @@ identity: [{ accounts: {} }]
 // discarder discards responses.
 type discarder struct {
 	header http.Header
-	wrong  int // a status other than 200, or 0
+	wrong  int // the last status that was not 200; 0: none
 }
 
 func (w *discarder) Header() http.Header         { return w.header }

@@ -22,10 +22,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// generation is what New or Reload built from one config, including its periodic work.
+// generation has the parts that New or Reload built from one config, including the periodic work.
 type generation struct {
 	live issuer.Live
-	runs []func(context.Context) // run until the generation is stopped
+	runs []func(context.Context) // each function runs until the generation is stopped
 
 	delivery *delivery.Delivery // nil until the database is open
 

@@ -62,7 +62,8 @@ func (a *App) webhookStatus() []delivery.Status {
 
 func (a *App) webhookProblems() []string { return delivery.Problems(a.webhookStatus()) }
 
-// webhookMetrics are the metrics of the webhooks. Their label has the names in the config.
+// webhookMetrics are the metrics of the webhooks. Their label is the name of the webhook in the
+// config.
 type webhookMetrics struct{ app *App }
 
 var (

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
-// The disk of the database is nearly full if less than a fraction of 1/diskPart is free, or less
-// than diskFree. If more than diskEnough is free, the disk is never nearly full.
+// The disk of the database is nearly full if less than 1/diskPart of its size is free, or less
+// than diskFree bytes. If more than diskEnough is free, the disk is never nearly full.
 const (
 	diskPart   = 10
 	diskFree   = 200e6 // bytes

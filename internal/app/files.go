@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Files has the files that a config was read from, in the state before they were read. So a change
-// during the reading differs from this state and is found later. The zero value has no files.
+// Files has the files from which a config was read, and the state of each file before it was
+// read. So a change during the reading is found later, because the new state differs from this
+// state. The zero value has no files.
 type Files struct {
 	places map[place]bool
 	before snapshot
@@ -25,7 +26,7 @@ func (f *Files) Seen(folder, name string) {
 	at := place{folder, name}
 	f.places[at] = true
 	for file, info := range at.state() {
-		if _, known := f.before[file]; !known { // a known file may have been read already
+		if _, known := f.before[file]; !known { // do not replace the first state
 			f.before[file] = info
 		}
 	}

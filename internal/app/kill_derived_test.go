@@ -79,9 +79,9 @@ func consistentWith(t *testing.T, a *app.App, published []string) {
 	}
 }
 
-// sameAfterRebuild builds the projections anew, and compares the tables before and after that.
-// Retention may have removed entries that are still indexed. So it compares only those parts of
-// the search index that are about entries in the journal.
+// sameAfterRebuild builds the projections anew, and compares the tables before and after the
+// rebuild. Retention may have removed entries that are still indexed. So it compares only those
+// parts of the search index that are about entries in the journal.
 func sameAfterRebuild(t *testing.T, a *app.App) {
 	t.Helper()
 	if err := a.CatchUp(t.Context()); err != nil {
@@ -147,7 +147,7 @@ func derivedRows(t *testing.T, a *app.App, stored map[journal.Position]bool) map
 	return all
 }
 
-// addRow adds the text of a row. A row of the search index is split into one for each entry.
+// addRow adds the text of a row. A row of the search index is split into one text for each entry.
 func addRow(rows map[string]bool, table string, row []any, stored map[journal.Position]bool) {
 	const groupBits, termBits, group = 10, 36, 256 // see package search
 	switch table {
@@ -171,7 +171,7 @@ func addRow(rows map[string]bool, table string, row []any, stored map[journal.Po
 			rows[fmt.Sprint(row...)] = true
 		}
 	case "catalog_key":
-		rows["a key"] = true // random, a new one for each rebuild
+		rows["a key"] = true // the key is random, and each rebuild creates a new key
 	default:
 		rows[fmt.Sprintf("%v", row)] = true
 	}

@@ -233,9 +233,9 @@ func killService(t *testing.T, file string, life int, acknowledged map[string]bo
 	}
 }
 
-// sameWithoutIndex checks that a search with the index finds the same entries as a search
-// without it. It repeats both searches until they agree, because entries can be removed between
-// the two.
+// sameWithoutIndex checks that a search with the index finds the same entries as a search without
+// it. It repeats both searches until they agree, because entries can be removed between the two
+// searches.
 func sameWithoutIndex(t *testing.T, a *app.App) {
 	t.Helper()
 	plain := a.JournalWithoutIndex(t)

@@ -14,8 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// A service refuses an account whose name another source has, even after a reload. The error
-// names the source.
+// The service does not add an account if another source has a user of the same name. The error
+// names this source. After a reload, the new sources are asked. If a source does not answer, the
+// account is added, and the result names this source.
 func TestNoAccountTakesANameOfAnotherSource(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)

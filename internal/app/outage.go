@@ -52,9 +52,9 @@ func (a *App) checkDatabase(ctx context.Context) {
 	a.outage.update(ctx, a, err)
 }
 
-// newOutage returns an outage whose limit permits one log line about the database in 2 × logEvery.
-// During an outage, the method see logs a line in each logEvery, which uses up the limit. So all
-// other lines about the database are dropped.
+// newOutage returns an outage whose limit permits one log line about the database in 2 ×
+// logEvery. During an outage, the method update logs one line in each logEvery. These lines use
+// up the limit, so all other lines about the database are dropped.
 func newOutage(now func() time.Time) *outage {
 	return &outage{now: now, lines: loglimit.Limit{Period: 2 * logEvery}}
 }
@@ -69,7 +69,7 @@ type outage struct {
 	since   time.Time  // zero: there is no outage
 	logged  clock.Span // holds for logEvery after the last line about the outage
 	failed  int        // failed checks in a row
-	lost    int64      // entries that the journal had lost at the beginning
+	lost    int64      // entries that the journal had lost when the outage began
 	rescued string     // the file with the saved content, or ""
 }
 

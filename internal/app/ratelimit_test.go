@@ -84,8 +84,8 @@ func (s *service) answer(r *http.Request, from string) *httptest.ResponseRecorde
 }
 
 // show returns the status for a credential. It calls the chain that all endpoints use, and not an
-// endpoint: endpoints delay each response with 429, and these tests cause thousands of such
-// responses.
+// endpoint, because endpoints delay each response with 429, and these tests cause thousands of
+// such responses.
 func (s *service) show(c identity.Presented, from string) int {
 	c.Remote, c.Registry = netip.MustParseAddr(from), "r.example.com"
 	switch _, err := s.Chain().Authenticate(context.Background(), c); {
@@ -219,7 +219,7 @@ func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 	for what, show := range good {
 		in := 0
 		for n := range 41 {
-			job() // runs all the time
+			job() // the broken job runs all the time
 			if show(n) == http.StatusOK {
 				in++
 			}
@@ -358,7 +358,7 @@ func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
 	if code := first.signIn("alice", alicePassword, office); code != http.StatusOK {
 		t.Fatal(code)
 	}
-	first.restart(t) // writes the known addresses
+	first.restart(t) // a restart writes the known addresses
 	second := &service{folder: first.folder, Clock: first.Clock, cfg: first.cfg}
 	second.start(t)
 	defer closed(t, second.App)

@@ -44,7 +44,7 @@ type background struct {
 	log         await.Log
 	stop        func()
 	events      int          // that were acknowledged
-	age         atomic.Int64 // of new entries, in nanoseconds
+	age         atomic.Int64 // age of new entries, in nanoseconds
 }
 
 func newBackground(t *testing.T, url string) *background {
@@ -172,7 +172,7 @@ func TestBackgroundWorkGoesOnAfterAnOutage(t *testing.T) {
 	}
 }
 
-// The same for PostgreSQL.
+// The same test as TestBackgroundWorkGoesOnAfterAnOutage, but for PostgreSQL.
 func TestBackgroundWorkGoesOnAfterAnOutageOfPostgreSQL(t *testing.T) {
 	const (
 		merge = "merging and removing journal entries failed"
@@ -237,7 +237,8 @@ func TestBackgroundWorkGoesOnAfterAnOutageOfPostgreSQL(t *testing.T) {
 // testRecovery runs all background work before, during and after an outage. It checks that the log
 // has certain lines during the outage, and that the work is done afterwards.
 func testRecovery(t *testing.T, url string, begin func(*background) (end func()), fails []string) {
-	// In the bubble, no time passes while a job works, and minutes pass while all jobs wait.
+	// In the synctest bubble, no time passes while a job works, and minutes pass while all jobs
+	// wait.
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackground(t, url)
 		defer b.stop()

@@ -116,7 +116,7 @@ notifications: { open: true }
 			send(at("username"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {"x-oauth-basic"}}))
 			send(at("username and password"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {text}}))
 			send(at("password"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {"carol"}, "password": {text}}))
-			if i > 0 { // the response to a valid refresh token contains it
+			if i > 0 { // the response to a valid refresh token contains the token
 				send(at("refresh_token"), newPost(url.Values{"service": {"r.example.com"}, "grant_type": {"refresh_token"}, "refresh_token": {text}}))
 			}
 			for _, header := range []string{"User-Agent", "X-Forwarded-For", "Referer", "Origin", "Accept", "X-Request-Id", "Via"} {

@@ -24,8 +24,8 @@ func (a *App) readShadow(cfg *config.Config) {
 	a.shadowFiles.Store(&files.Rules)
 }
 
-// shadowBeside returns the shadow policy that belongs to a policy in force. It returns nil if there
-// is no shadow policy, or if it has an error.
+// shadowBeside returns the shadow policy that belongs to a policy in force. It returns nil if
+// there is no shadow policy, or if the shadow policy has an error.
 func (a *App) shadowBeside(inForce *policy.Policy) *policy.Policy {
 	source := a.shadowFiles.Load()
 	if source == nil {

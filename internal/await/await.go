@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// margin is the time between the end of a wait and the timeout of go test. It is needed to report
-// the failure and to clean up.
+// margin is the time between the end of a wait and the timeout of go test. The test needs this
+// time to report the failure and to clean up.
 const margin = 15 * time.Second
 
 // Context returns a context that ends with the test, or shortly before the timeout of go test.

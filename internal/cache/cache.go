@@ -4,8 +4,8 @@
 // need the same result at the same time share one call. [Keys] makes keys for both from secrets.
 //
 // An outage is not a result, so it is never put into a Cache. Counts of failures are not put into
-// a Cache, either: a flood of a million names must not evict the counts of attacked names. For
-// such counts, internal/ratelimit has a table with its own rule of eviction.
+// a Cache, either, because a flood of a million names must not evict the counts of attacked
+// names. For such counts, internal/ratelimit has a table with its own rule of eviction.
 package cache
 
 import (
@@ -18,9 +18,9 @@ import (
 // Cache holds values, each for a limited time. Its methods may be called from any goroutine.
 //
 // It has two generations. A value that is used moves to the young generation. When the young
-// generation has half of the limit, it replaces the old generation, whose values are dropped. So a
-// flood of new keys never exceeds the limit, and does not evict values in use. A hit in the young
-// generation takes no exclusive lock.
+// generation has half as many values as the limit allows, it becomes the old generation. The
+// values of the previous old generation are dropped. So a flood of new keys never exceeds the
+// limit, and does not evict values in use. A hit in the young generation takes no exclusive lock.
 type Cache[K comparable, V any] struct {
 	half int // of the limit
 	now  func() time.Time
@@ -55,7 +55,7 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 	}
 	if !young {
 		c.mu.Lock()
-		if e, found := c.old[key]; found { // another goroutine may have replaced or removed it
+		if e, found := c.old[key]; found { // the value may be gone or replaced by now
 			c.putLocked(key, e)
 		}
 		c.mu.Unlock()

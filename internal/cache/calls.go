@@ -16,7 +16,7 @@ import (
 // clients that connect and disconnect could fill the hashing queue, or keep a directory busy, with
 // work whose result nobody needs.
 type Calls[K comparable, V any] struct {
-	Timeout time.Duration // of each call; 0: none
+	Timeout time.Duration // time limit of each call; 0: no limit
 
 	mu       sync.Mutex
 	inFlight map[K]*call[V]

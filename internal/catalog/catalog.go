@@ -54,14 +54,14 @@ const (
 	lateness = 30 * 24 * time.Hour
 )
 
-// Login returns the login of Tidewaiter itself in the events of registries. The instance is the id
-// of the database. No other client has this login by chance.
+// Login returns the name that Tidewaiter itself has in the events of registries. The instance is
+// the id of the database. No other client has this login by chance.
 func Login(instance string) string { return "tidewaiter:" + instance }
 
 // Repository is a repository of a registry.
 type Repository struct {
 	Registry, Name  string
-	Tags, Manifests int64 // number in the registry
+	Tags, Manifests int64 // how many tags and manifests the registry has
 	Size            int64 // bytes
 	Pushed          Event // the last push of a manifest
 	Pulled          Event // the last pull of a manifest
@@ -81,12 +81,12 @@ type Manifest struct {
 	Digest    string
 	MediaType string // "": unknown
 	Size      int64  // bytes, of the manifest and of the objects to which it refers
-	Present   bool   // whether the registry has it
+	Present   bool   // whether the registry has the manifest
 	Pushed    Event  // the last push
 	Pulled    Event  // the last pull
 	Deleted   Event  // the last delete
 	Pulls     int64
-	Refers    []Reference // the reported objects to which it refers
+	Refers    []Reference // the reported objects to which the manifest refers
 }
 
 // Reference is an object that a manifest refers to.
@@ -98,7 +98,7 @@ type Reference struct {
 // Tag is a tag of a repository.
 type Tag struct {
 	Name     string
-	Set      Event // the push that set it; zero: no push was reported
+	Set      Event // the push that set the tag; zero: no push was reported
 	Manifest Manifest
 }
 
@@ -106,12 +106,12 @@ type Tag struct {
 type Move struct {
 	Event
 	Digest string // "": the tag was deleted
-	// Seen means that no push or delete was reported. A pull of the tag returned the manifest at
-	// this time, or a Run found the manifest, or did not find the tag.
+	// Seen means that no push or delete reported the change. Instead, a pull of the tag returned
+	// the manifest at this time, a Run found the manifest, or a Run did not find the tag.
 	Seen bool
 }
 
-// Pulls is how often a manifest was pulled on a day.
+// Pulls is the number of pulls of a manifest on one day.
 type Pulls struct {
 	Day   time.Time // midnight UTC
 	Pulls int64
