@@ -202,8 +202,9 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 	}
 	h.requireStatus(404, carol, "GET", "/journal/none/explanation", nil)
 
-	// A refusal shows the first characters of an id, and these are enough. If several ids begin
-	// with the given characters, the error lists longer beginnings of these ids.
+	// A refusal shows only the first characters of an id. A request with these characters finds
+	// the entry. If several ids begin with the given characters, the error lists longer
+	// beginnings of these ids.
 	id := items[0].(fields)["id"].(string)
 	for _, who := range []option{carol, with("ann")} {
 		if got := h.requireStatus(200, who, "GET", "/journal/"+id[:30]+"/explanation", nil).Body; !strings.Contains(got, id) {

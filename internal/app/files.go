@@ -8,8 +8,8 @@ import (
 )
 
 // Files has the files from which a config was read, and the state of each file before it was
-// read. So a change during the reading is found later, because the new state differs from this
-// state. The zero value has no files.
+// read. So a change during the reading is found later, because the new state then differs from
+// the recorded state. The zero value has no files.
 type Files struct {
 	places map[place]bool
 	before snapshot

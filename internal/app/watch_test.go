@@ -16,7 +16,7 @@ import (
 func TestUnwatchedFilesAreReadOnRequest(t *testing.T) {
 	for _, tt := range []struct {
 		watch bool
-		reads int // number of reads after a change and further checks without a change
+		reads int // number of reads after one change and three checks
 	}{{true, 1}, {false, 0}} {
 		folder, reads := t.TempDir(), 0
 		a := &App{log: slog.New(slog.DiscardHandler), now: time.Now, config: &config.Config{Watch: tt.watch}}

@@ -119,9 +119,9 @@ type Issuer struct {
 	live    atomic.Pointer[generation]
 }
 
-// generation is a Live together with the cache of tokens that were issued under it. When keys
-// or registries change, the new generation begins with an empty cache, so no token of the old
-// settings is reused.
+// generation is a Live, together with the cache of the tokens that were issued with this Live.
+// When keys or registries change, the new generation begins with an empty cache, so no token of
+// the old settings is reused.
 type generation struct {
 	Live
 	tokens *tokenCache

@@ -72,7 +72,7 @@ type builder struct {
 	known                *principals
 	encoder              *encoder
 	content              []byte
-	nodes                []tree.Node // nodes of the tree that the current transaction completed
+	nodes                []tree.Node // tree nodes that the current transaction completed
 	duplicates           dedup.Filter
 
 	end     Position // the next position after the last commit; 0: no commit yet

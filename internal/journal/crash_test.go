@@ -16,9 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// isChild reports whether this process is a child process. In a child process, isChild returns
-// only after an error. Otherwise it appends events from several goroutines until the process is
-// killed, and prints the id of each acknowledged event.
+// isChild reports whether this process is a child process. In a child process, isChild does not
+// return, unless there is an error. It appends events from several goroutines until the process
+// is killed, and prints the id of each acknowledged event.
 func isChild() bool {
 	url, prefix := os.Getenv("JOURNAL_TEST_URL"), os.Getenv("JOURNAL_TEST_PREFIX")
 	if url == "" {

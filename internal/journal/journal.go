@@ -152,7 +152,7 @@ type Stats struct {
 	Queued     int       // entries in the queue
 	Written    int64     // entries written
 	Duplicates int64     // dropped events that were in the journal already
-	Lost       int64     // entries of Record that did not fit in the queue, or whose block failed
+	Lost       int64     // entries of Record that did not fit in the queue or were not written
 	Blocks     int64     // database rows
 	Commits    int64     // transactions
 	LastCommit time.Time // zero: no commit yet

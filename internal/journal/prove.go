@@ -73,10 +73,9 @@ func (j *Journal) prove(ctx context.Context, signed []byte, personal bool, posit
 }
 
 // ProveConsistency returns a proof that the tree of a signed checkpoint of the journal begins
-// with the tree of an older checkpoint. If it does not begin with that tree, tree.Check refuses
-// the proof. A key of the journal must have signed the older checkpoint. With a forged
-// checkpoint, the proof would fail although the journal is unchanged, and the journal would be
-// blamed.
+// with the tree of an older checkpoint. If the tree begins in another way, tree.Check refuses the
+// proof. A key of the journal must have signed the older checkpoint. With a forged checkpoint,
+// the proof would fail although the journal is unchanged, and the journal would be blamed.
 func (j *Journal) ProveConsistency(ctx context.Context, signed, old []byte) (*tree.Proof, error) {
 	proof, err := j.proveConsistency(ctx, signed, old)
 	if _, ok := errors.AsType[*tree.NotProvableError](err); err != nil && !ok {

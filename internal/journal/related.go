@@ -17,7 +17,7 @@ import (
 // found by other fields of the event: the principal, the registry, the repository, the time
 // and, in most events, the client's address.
 const (
-	// maxLife limits how long before an event the search looks for its decision. In most
+	// The search for the decision of an event begins maxLife before the event. In most
 	// configurations, tokens are valid for minutes.
 	maxLife = 24 * time.Hour
 	// grace is the maximum time between a token's end and an event that it allowed. A registry

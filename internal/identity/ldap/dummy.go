@@ -17,8 +17,8 @@ import (
 // sufficient, because a client could notice the difference when a connection has to be opened,
 // the pool is full or the network becomes slow.
 
-// dummyRefusal does the work of a refused password without sending a password. Its error is an
-// outage.
+// dummyRefusal does the work of a refused password without sending a password. Any error that it
+// returns is an outage.
 func (d *Directory) dummyRefusal(ctx context.Context, name string) error {
 	if d.bindsFirst() {
 		var took time.Duration
@@ -28,7 +28,7 @@ func (d *Directory) dummyRefusal(ctx context.Context, name string) error {
 				return err
 			}
 			took = time.Since(began)
-			return c.searchNothing() // replaces reading the user's own entry
+			return c.searchNothing() // this search replaces the read of the user's entry
 		}); err != nil {
 			return err
 		}

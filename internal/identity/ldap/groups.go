@@ -511,8 +511,8 @@ func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 }
 
 // isCut reports whether an entry has only a part of a long attribute. Active Directory renames
-// such an attribute, as in member;range=0-1499. The complete list is then longer than maxGroups.
-// If memberOf has any option, isCut returns true, because groups could be missing.
+// such an attribute, as in member;range=0-1499. The complete list of values is longer than
+// maxGroups. If memberOf has any option, isCut returns true, because groups could be missing.
 func isCut(e *ldap.Entry, attribute string) bool {
 	return slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool {
 		before, options, _ := strings.Cut(a.Name, ";")

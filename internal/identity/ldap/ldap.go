@@ -5,9 +5,10 @@
 // package never compares passwords and never stores them. The keys of its cache are hashes with a
 // secret of this process, so nobody can derive a password from a key.
 //
-// A directory finds alice for the names ALICE and "alice ", and for names with similar letters. So
-// a principal has the name in the directory's spelling and the id of the entry, never the typed
-// name. If the search finds more than one entry for a name, the sign-in is refused.
+// A directory finds alice for the names ALICE and "alice ", and for names with similar letters.
+// So a principal always has the directory's spelling of the name, not the typed name, and it has
+// the id of the entry. If the search finds more than one entry for a name, the sign-in is
+// refused.
 //
 // If a server does not answer, the sign-in is not refused, and the next server is asked. If no
 // server answers, the result is an outage, and its error has the reason for each server.
@@ -52,7 +53,7 @@ type Options struct {
 	Pool    int           // connections to all servers together; 0: 8
 	Cache   time.Duration // time for which an accepted password is not checked again; 0: no cache
 
-	// Budget limits the passwords for one entry that are sent to the directory; nil: no limit.
+	// Budget limits how many passwords for one entry are sent to the directory; nil: no limit.
 	Budget *ratelimit.Budget
 
 	// Taken reports whether a name belongs to a source that is asked before this directory. The

@@ -50,8 +50,9 @@ func (c claim) valueIn(claims map[string]any) any {
 	return v
 }
 
-// pathProblem returns a problem if a part of the claim's path is present but is not an object, so
-// that the claim cannot exist. Otherwise it returns "", for a present and for an absent claim.
+// pathProblem returns a problem if a part of the claim's path is present but is not an object. In
+// this case, the claim cannot exist. Otherwise pathProblem returns "", whether the claim is
+// present or absent.
 func (c claim) pathProblem(claims map[string]any) string {
 	var v any = claims
 	for i, step := range c.path {

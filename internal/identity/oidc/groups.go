@@ -34,8 +34,8 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 		}
 		names, _ := t.expand(claims, claim.members)
 		for _, name := range names {
-			// A name that cannot be in a subject of a rule is kept, because conditions can use it.
-			// For a name that cannot be kept, the token is refused.
+			// A name that cannot be in a subject of a rule is kept, because conditions can use
+			// it. If a name cannot be kept, the token is refused.
 			switch {
 			case len(name) > username.MaxLength:
 				return nil, fmt.Sprintf("the group %q cannot be used: it has %d bytes, and the limit is %d", shorten(name), len(name), username.MaxLength)

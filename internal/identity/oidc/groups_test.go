@@ -101,8 +101,8 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	}
 }
 
-// A claim that cannot be kept must not be left out silently. Otherwise a user could choose a
-// branch name with which a deny rule that tests has(claims.ref) does not apply.
+// A claim that cannot be kept must not be left out silently. Otherwise a user could avoid a deny
+// rule that tests has(claims.ref), by the choice of a branch name.
 func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		ref  any

@@ -24,7 +24,7 @@ type preset struct {
 	ca, token string // used only with the preset's issuer
 	principal string
 	groups    []string
-	claims    []string // the values are strings, except for the claims in numbers
+	claims    []string // the values are strings, except for claims in the field numbers
 	// Other claims that the issuer documents as strings, even if their values look like numbers.
 	texts   []string
 	numbers []string // claims whose values the issuer writes as numbers

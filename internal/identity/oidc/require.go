@@ -20,8 +20,9 @@ type ownClaim struct {
 // matches it.
 const otherName = "\ufffc"
 
-// excludesOthers reports whether the requirements exclude other customers of the issuer. If they
-// do not, it also returns the requirements that anyone can meet.
+// excludesOthers reports whether the requirements exclude other customers of the issuer. If the
+// requirements do not exclude them, excludesOthers also returns the requirements that anyone can
+// meet.
 func (p preset) excludesOthers(o *Options) (ok bool, wide []string) {
 	for _, own := range p.own {
 		patterns := o.Require[own.claim]

@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// RecognizedFor is how long an event is recognized.
+// RecognizedFor is the time for which an event is recognized.
 const RecognizedFor = 30 * 24 * time.Hour
 
 // The key of an event is its time and a hash of registry and id. Events arrive roughly in the

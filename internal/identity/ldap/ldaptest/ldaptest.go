@@ -145,8 +145,8 @@ func (o *OpenLDAP) writeConfig() error {
 	return errors.Join(write("slapd.conf", b.Bytes()), write(ReaderFile, []byte("reads everything\n")))
 }
 
-// writeCertificates writes a certificate authority, and a certificate that it has issued for
-// 127.0.0.1.
+// writeCertificates writes a certificate authority, and a certificate that this authority has
+// issued for 127.0.0.1.
 func (o *OpenLDAP) writeCertificates() error {
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "directory CA"}, NotAfter: time.Now().Add(time.Hour),
