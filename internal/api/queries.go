@@ -260,7 +260,7 @@ func (a *API) whatCan(ctx context.Context, caller admin.Actor, in *whatCanQuery)
 	return out, nil
 }
 
-// mayQuery reports whether the caller may query the policy about others.
+// mayQuery reports whether the caller may query the policy about other principals.
 func (a *API) mayQuery(caller admin.Actor) bool {
 	return a.Rulebook.May(caller, admin.RightPolicy, scope.Read)
 }

@@ -166,8 +166,8 @@ func TestNullIsNotAnAbsentKey(t *testing.T) {
 	h.requireStatus(200, bearer(secret), "POST", "/explain", `{"as":"user:ann","claims":{"a":null,"b":[null,{"c":null}]},"scopes":["repository:a:pull"]}`)
 }
 
-// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Callers who may not read accounts
-// must not learn whether an account exists, from any route or from failed sign-ins.
+// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Neither a route nor a failed
+// sign-in may reveal whether an account exists to callers who may not read accounts.
 func TestUsersCannotBeEnumerated(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.addUser("ann")

@@ -73,7 +73,7 @@ type App struct {
 	journal           *journal.Journal
 	checkpoints       *checkpoint.Checkpoints // signed roots of the journal's tree
 	hashing           *password.Hashing
-	limits            *ratestore.Store // counts of failed sign-ins, which replicas share
+	limits            *ratestore.Store // the replicas share these counts of failed sign-ins
 	budgets           atomic.Bool      // whether any directory has a limit of wrong passwords
 	accounts          *accounts.Accounts
 	rulebook          *rulebook.Rulebook
@@ -248,8 +248,9 @@ func (a *App) Journal() *journal.Journal { return a.journal }
 // Delivery returns the delivery to the webhooks of the newest config.
 func (a *App) Delivery() *delivery.Delivery { return a.delivery.Load() }
 
-// Close stops the parts that New started: first periodic work, then the journal, which writes its
-// queue, then the database. Stop the server of a Handler before you call Close.
+// Close stops the parts that New started. It first stops the periodic work, then the journal, and
+// then the database. The journal writes its queue before it stops. Stop the server of a Handler
+// before you call Close.
 func (a *App) Close(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -290,9 +291,9 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 	})
 }
 
-// publicHost returns the host of the public URL. It returns "" if there is no public URL or its
-// host is this machine. If the result is "", the server does not check for a proxy that hides its
-// clients.
+// publicHost returns the host of the public URL. It returns "" if there is no public URL, or if
+// the host is this machine. If the result is "", the server does not check for a proxy that hides
+// its clients.
 func publicHost(public string) string {
 	u, err := url.Parse(public)
 	if err != nil || endpoint.Local(u.Hostname()) {

@@ -34,9 +34,9 @@ func do(h http.Handler, method, target, body string) *httptest.ResponseRecorder 
 	return w
 }
 
-// After the file is deleted, no event and no change is acknowledged, because they would be lost.
-// /readyz has the reason. A log line per minute tells the operator what to do. The content is
-// saved to a new file, which is complete.
+// After the file is deleted, no event and no change is acknowledged, because acknowledged entries
+// would be lost. /readyz has the reason. A log line per minute tells the operator what to do. The
+// content is saved to a new file, which is complete.
 func TestDeletedDatabase(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))

@@ -29,7 +29,7 @@ func signIns(cfg *config.Config) config.Limits {
 	return limits
 }
 
-// budget returns the limit for one account: how many wrong passwords Tidewaiter sends to a
+// budget returns the limit on the wrong passwords for one account that Tidewaiter sends to a
 // directory.
 func (a *App) budget(l *config.LDAP) *ratelimit.Budget {
 	if l.Attempts.Max > 0 {

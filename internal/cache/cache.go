@@ -1,7 +1,8 @@
 // Package cache remembers results for a short time.
 //
 // A [Cache] holds results for a limited time and in limited memory. [Calls] lets callers that
-// need the same result at the same time share one call. [Keys] makes keys for both from secrets.
+// need the same result at the same time share one call. [Keys] makes keys for a Cache and for
+// Calls from secrets.
 //
 // An outage is not a result, so it is never put into a Cache. Counts of failures are not put into
 // a Cache, either, because a flood of a million names must not evict the counts of attacked

@@ -181,7 +181,8 @@ func TestCallersShareOneCall(t *testing.T) {
 }
 
 // A caller that leaves does not affect the other callers. When all callers have left, the call is
-// canceled. The next caller begins a new call, which the end of the first call does not affect.
+// canceled. The next caller begins a new call. The end of the first call does not affect this new
+// call.
 func TestCallEndsWithItsLastCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls cache.Calls[string, int]
@@ -238,7 +239,7 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 	})
 }
 
-// The timeout ends the shared call and not only the wait of one caller: all callers get the
+// The timeout ends the shared call and not only the wait of one caller. So all callers get the
 // error of the call.
 func TestCallEndsAfterItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

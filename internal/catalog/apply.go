@@ -292,7 +292,8 @@ func (b *batch) settleTag(ctx context.Context, t *tagRow) error {
 	return nil
 }
 
-// settleManifest computes whether the registry has a manifest, and the values that depend on this.
+// settleManifest computes whether the registry has a manifest, and the values that depend on this
+// fact.
 func (b *batch) settleManifest(ctx context.Context, m *manifestRow) error {
 	repository, err := b.repositoryWith(ctx, m.repository)
 	if err != nil {

@@ -16,9 +16,9 @@
 // entry, or more than lateness before the entry, the registry's clock was wrong. In this case, the
 // time of the entry is used instead.
 //
-// A GET of a manifest is counted as a pull, but a HEAD is not. If a registry repeats an event, the
-// journal has the event only once, so it is counted once. Pulls by Tidewaiter itself, which uses
-// the principal Login, are not counted and never appear as the last pull.
+// A GET of a manifest is counted as a pull, but a HEAD is not. If a registry repeats an event,
+// the journal has the event only once, so it is counted once. Tidewaiter itself uses the
+// principal Login. Pulls by this principal are not counted and never appear as the last pull.
 //
 // A Run compares a registry with the catalog. The journal has an entry with its findings. The
 // catalog treats a manifest that was found like a HEAD, and a missing manifest like a delete.

@@ -29,9 +29,9 @@ func NewPresented(name, secret string) Presented {
 const tokenName = "<token>"
 
 // NewRefresh returns the credential in the parameter refresh_token of a request with
-// grant_type=refresh_token. An empty parameter does not make the request anonymous. An ID token in
-// this parameter is accepted as an ID token, because docker stores it as an identity token and
-// sends it in this way. The parameter is never treated as a password.
+// grant_type=refresh_token. An empty parameter does not make the request anonymous. An ID token
+// in this parameter is accepted as an ID token, because docker stores an ID token as an identity
+// token and sends it in this parameter. The parameter is never treated as a password.
 func NewRefresh(token string) Presented {
 	kind := RefreshToken
 	if c := classify("", token); c == IDToken || c == Misplaced {

@@ -55,7 +55,8 @@ type Authorizer interface {
 	Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error)
 }
 
-// Registry is a registry that trusts the keys of this server, and the settings of its tokens.
+// Registry describes a registry that trusts the keys of this server. It also has the settings of
+// the registry's tokens.
 type Registry struct {
 	Service   string // the token's audience
 	KeyID     token.KeyID
@@ -282,7 +283,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 // record writes the entry for a token or a refusal to the journal, and returns the id of the
 // entry. For a refusal, this can be the id of an earlier, equal entry. If isRecorded is true, the
 // journal already has an equal entry, and the refusal is only counted. If the config has audit:
-// strict, record returns when a new entry is on disk. If record returns ErrNotRecorded, the token
+// strict, record waits until a new entry is on disk. If record returns ErrNotRecorded, the token
 // or refusal must not be sent.
 func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Entry, isRecorded bool) (journal.ID, error) {
 	switch {

@@ -36,8 +36,9 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 	return refusal
 }
 
-// RefuseSignIn records that a sign-in to the API was refused, and why. It returns the given error,
-// or ErrNotRecorded if the refusal could not be recorded and must not be sent.
+// RefuseSignIn records that a sign-in to the API was refused, and why. If it returns
+// ErrNotRecorded, the refusal could not be recorded and must not be sent. Otherwise it returns
+// the given error.
 func (i *Issuer) RefuseSignIn(ctx context.Context, c identity.Presented, refusal error) error {
 	live := i.live.Load()
 	_, err := i.record(ctx, live, journal.Entry{Time: i.now(), Service: &journal.Service{

@@ -123,8 +123,9 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(float64(stats.Written)/float64(max(stats.Commits, 1)), "entries/commit")
 }
 
-// ciJobs returns the entries of CI jobs: each job has a principal of its own with the claims of a
-// GitLab job, makes two token requests, and causes six events with digests of their own.
+// ciJobs returns the entries of CI jobs. Each job has its own principal, with the claims of a
+// GitLab job. Each job makes two token requests, and causes six events, each with its own
+// digests.
 func ciJobs(n int, at time.Time, pause time.Duration) (entries []journal.Entry) {
 	rule := &policy.Rule{Name: "CI pushes what it builds", Origin: policy.Origin{File: "/etc/tidewaiter/policy/ci.yaml", Line: 14}}
 	for i := range n {

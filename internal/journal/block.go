@@ -56,9 +56,9 @@ func (h *head) tree() (tree.Frontier, error) {
 	return f, err
 }
 
-// originLeaf returns leaf 0. It stands for the blocks of format 1. Its data is the 24 bytes
-// "tidewaiter journal tree\n", then the position of the last entry of format 1, as eight bytes in
-// big-endian order, then the hash of the last block of format 1. The position and the hash are
+// originLeaf returns leaf 0. It stands for the blocks of format 1. Its data has three parts: the
+// 24 bytes "tidewaiter journal tree\n", the position of the last entry of format 1 (eight bytes
+// in big-endian order), and the hash of the last block of format 1. The position and the hash are
 // zero if there are no blocks of format 1.
 func originLeaf(base Position, chain hash) hash {
 	b := append([]byte{tree.LeafPrefix}, "tidewaiter journal tree\n"...)
@@ -96,10 +96,10 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 		return nil, 0, fmt.Errorf("reading the journal's head: %w", err)
 	}
 	if w.rewound = int64(w.end - h.next); w.rewound > 0 {
-		// The database was replaced by an older copy: a backup was restored under a running
-		// process, or a lagging standby took over. Entries that were acknowledged after the copy
-		// are gone, and the journal records their loss. Principals that this process stored may be
-		// gone, too.
+		// The database was replaced by an older copy. For example, a backup was restored under a
+		// running process, or a lagging standby took over. Entries that were acknowledged after
+		// the copy are gone, and the journal records their loss. Principals that this process
+		// stored may be gone, too.
 		*w.known = *newPrincipals()
 		entries = append(entries, rewindEntry(now, w.rewound))
 	}

@@ -22,8 +22,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The JSON structures of the lines, which encode.go writes by hand. In format 1, an entry has no
-// private part: its fields are in decisionLine and in the event.
+// These types are the JSON structures of the lines. The code in encode.go writes this JSON by
+// hand. In format 1, an entry has no private part: its fields are in decisionLine and in the
+// event.
 type (
 	// number is a constant of another package as a plain number. The types of such constants have
 	// JSON methods of their own, which must not be used here.

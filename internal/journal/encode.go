@@ -25,7 +25,7 @@ import (
 //	{"form":2,"principals":[{"number":7,"sha256":"<base64url>"}],
 //	 "rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
 //
-// Each other line is an entry. It has three parts, which tabs separate:
+// Each other line is an entry. It has three parts, separated by tabs:
 //
 //	0,2,1 \t {"id":"0198c1f2-…","at":1764000000000000,"registry":"registry.example.com","decision":{…}} \t {"salt":"…","remote":"10.1.2.3"}
 //

@@ -13,9 +13,9 @@ import (
 
 // Many clients try again immediately after a refusal, and an attacker sends thousands of attempts
 // a second. Refusals must not fill the disk, so equal refusals are folded. The first refusal is
-// recorded immediately, and opens a window. When the window ends, the other refusals of the window
-// become one entry. This entry has their exact number, and never changes. If the process is
-// killed, the numbers of the open windows are lost.
+// recorded immediately, and opens a window. When the window ends, the other refusals of the
+// window become one entry. This entry has the exact number of these refusals, and never changes.
+// If the process is killed, the numbers of the open windows are lost.
 const (
 	// A window is written within foldFor + foldEvery (one minute) after its first refusal.
 	foldFor   = 50 * time.Second
@@ -198,7 +198,7 @@ func (j *Journal) closeFoldsLocked(now time.Time, all bool) {
 	f.order = f.order[n:]
 }
 
-// foldKey appends a key, which is the same for equal refusals.
+// foldKey appends the key of a refusal. Equal refusals have the same key.
 func foldKey(b []byte, e *Entry, known bool) []byte {
 	r := e.refusal()
 	add := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }

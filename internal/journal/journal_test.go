@@ -305,9 +305,9 @@ func TestEntriesHaveNoFieldForSecrets(t *testing.T) {
 	}
 }
 
-// Events are recognized by registry and id. Registries choose the ids of their events. A
-// registry must not be able to make events of another registry look like repeats, which would
-// be dropped.
+// Events are recognized by registry and id. Registries choose the ids of their events. A registry
+// must not be able to make events of another registry look like repeats, because repeats are
+// dropped.
 func TestEventsOfTwoRegistriesNeverCollide(t *testing.T) {
 	storetest.Each(t, testEventsOfTwoRegistriesNeverCollide)
 }

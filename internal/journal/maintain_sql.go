@@ -21,7 +21,7 @@ type maintenance struct {
 }
 
 func selectMaintenance(ctx context.Context, q store.Querier) (m maintenance, err error) {
-	// Read the version first. If a transaction rewrites blocks after this, it increments the
+	// Read the version first. A transaction that rewrites blocks after this read increments the
 	// version.
 	err = q.QueryRowContext(ctx, `SELECT version, merged FROM journal_keeping WHERE one = 1`).Scan(&m.version, &m.merged)
 	if err != nil {

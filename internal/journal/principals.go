@@ -6,9 +6,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// principals is a cache of the principals in the database, so that frequent principals are encoded
-// and stored only once. If a principal was evicted from the cache, it is stored again with a new
-// number, which only costs space. Only one goroutine uses a value of this type.
+// principals is a cache of the principals in the database, so that frequent principals are
+// encoded and stored only once. If a principal was evicted from the cache, it is stored again
+// with a new number. The second row only costs space. Only one goroutine uses a value of this
+// type.
 type principals struct {
 	byPointer *cache[*policy.Principal, hash] // principals never change
 	// byText finds principals that are created again for each request, and so have different

@@ -40,9 +40,10 @@ func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, err
 	return j.ReadKinds(ctx, after)
 }
 
-// ReadKinds is like Read, but it decodes only the entries of some kinds, which is much faster. For
-// the other entries, it returns only the position and the id, but it can decode some of them. If
-// there are no kinds, or one of them is KindText or "", it decodes all entries.
+// ReadKinds is like Read, but it is much faster, because it decodes only the entries of some
+// kinds. For most other entries, it returns only the position and the id. It can return some of
+// the other entries in full. If there are no kinds, or one of them is KindText or "", it decodes
+// all entries.
 func (j *Journal) ReadKinds(ctx context.Context, after Position, kinds ...Kind) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		d := newDecoder(j.db.Read())

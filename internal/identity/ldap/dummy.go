@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// The time of a refusal must not reveal its reason: unknown name, wrong password, disabled or
-// expired account, first or repeated attempt, user of this directory or of an earlier source. So
-// every refusal sends the same two requests as a wrong password does, a search and a bind. It
-// sends them on the same kinds of connections. If the password must not be sent to the directory,
-// searchNothing replaces the bind, and a delay replaces the time in which the directory would
-// hash the password.
+// The time of a refusal must not reveal its reason, such as an unknown name, a wrong password, or
+// a disabled or expired account. It must not reveal, either, whether the attempt is repeated, or
+// whether the user is of this directory or of an earlier source. So every refusal sends the same
+// two requests as a wrong password does, a search and a bind. It sends them on the same kinds of
+// connections. If the password must not be sent to the directory, searchNothing replaces the
+// bind, and a delay replaces the time in which the directory would hash the password.
 //
 // The search and the bind are real requests. A delay as long as earlier requests would not be
 // sufficient, because a client could notice the difference when a connection has to be opened,

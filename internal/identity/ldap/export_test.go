@@ -88,7 +88,7 @@ func AwaitQueue(d *Directory, waiting, taken int) {
 	}
 }
 
-// BreakIdle makes writes to the idle connections fail without closing them.
+// BreakIdle makes writes to the idle connections fail. It does not close the connections.
 func BreakIdle(d *Directory) {
 	d.pool.mu.Lock()
 	defer d.pool.mu.Unlock()

@@ -37,7 +37,7 @@ type Options struct {
 	Name    string   // the source of principals is "ldap:" + Name
 	Servers []string // ldaps://host:port or ldap://host:port; tried in this order
 
-	CA       string // PEM file of the certificate authorities; "": those of the system
+	CA       string // PEM file of certificate authorities; "": the authorities of the system
 	StartTLS bool   // for ldap:// servers
 	Plain    bool   // allow passwords without encryption to servers on other machines
 
@@ -136,8 +136,9 @@ type Directory struct {
 	byDN  atomic.Int32 // index of the attribute in byDN that most recently found entries
 }
 
-// New checks the settings and reads the files that they name. The error is setting.Problems with
-// all problems. New does not connect and starts no goroutine. Call Run to close idle connections.
+// New checks the settings and reads the files that the settings name. The error is
+// setting.Problems with all problems. New does not connect and starts no goroutine. Call Run to
+// close idle connections.
 func New(o Options) (*Directory, error) {
 	settings, problems := o.check()
 	if len(problems) > 0 {

@@ -101,8 +101,8 @@ func (d *Directory) bindName(name string) string {
 }
 
 // checkBound asks the directory which user is bound. If this user is not the entry u, it returns
-// ErrRejected. Without this check, ann@corp could be one user for the bind, which uses
-// userPrincipalName, and another user for the search, which uses sAMAccountName.
+// ErrRejected. The bind uses userPrincipalName, and the search uses sAMAccountName. So without
+// this check, ann@corp could be one user for the bind, and another user for the search.
 func (d *Directory) checkBound(c *conn, u *user) error {
 	if d.o.User.Bind == "" {
 		return nil // both use the same DN

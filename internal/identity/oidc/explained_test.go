@@ -103,8 +103,8 @@ func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 	}
 }
 
-// If several entries have the same issuer, a token costs one signature check. A refusal is
-// explained only if the token is not for any audience of these entries.
+// If several entries have the same issuer, a token still costs only one signature check. A
+// refusal is explained only if the token is not for any audience of these entries.
 func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	i, log := newIssuer(t), new(await.Log)
 	var sources []identity.Source

@@ -38,8 +38,8 @@ func newKey(t testing.TB, kid string) signing {
 // claims are the claims of a token.
 type claims map[string]any
 
-// extend returns a copy of the claims with the other claims added. If both have a claim of the
-// same name, the other claim is used. The value nil removes a claim.
+// extend returns a copy of the claims with the other claims added. If both c and others have a
+// claim of the same name, the claim of others is used. The value nil removes a claim.
 func (c claims) extend(others claims) claims {
 	all := maps.Clone(c)
 	for name, v := range others {

@@ -229,9 +229,9 @@ func usableAlgorithms(public any) []string {
 	return nil
 }
 
-// match returns the keys that could have signed a token: the keys with the token's kid, or, if
-// no key has this kid, the keys without a kid. If the token has no kid, match returns all keys
-// that fit the algorithm.
+// match returns the keys that could have signed a token. These are the keys with the token's kid.
+// If no key has this kid, they are the keys without a kid. If the token has no kid, match returns
+// all keys that fit the algorithm.
 func match(keys []key, id, algorithm string) []key {
 	var named, others []key
 	for _, k := range keys {

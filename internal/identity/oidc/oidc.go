@@ -4,10 +4,11 @@
 // tokens, Kubernetes service account tokens or SPIFFE JWT-SVIDs. A job presents such a token
 // instead of a password, so it needs no stored secret.
 //
-// A token is accepted if a key of its issuer signed it, its only audience is this service, it is
-// valid now and not too old, and its claims meet the requirements. Keys come from the issuer's own
-// address or from a file, never from the token: the headers jwk, jku and x5u are ignored. Only
-// asymmetric algorithms are allowed, and a key is used only with algorithms that fit it.
+// A token is accepted under four conditions: a key of its issuer signed the token, its only
+// audience is this service, the token is valid now and not too old, and its claims meet the
+// requirements. Keys come from the issuer's own address or from a file, never from the token: the
+// headers jwk, jku and x5u are ignored. Only asymmetric algorithms are allowed, and a key is used
+// only with algorithms that fit it.
 //
 // A Provider is one issuer. If a chain has several Providers, the unverified claims iss and aud
 // select the Provider that verifies the token. The other Providers return identity.ErrUnknown. The
@@ -41,7 +42,7 @@ type Options struct {
 
 	JWKSURL   string // URL of the issuer's keys; "": from its discovery document
 	JWKSFile  string // file with the keys, instead of a URL; read again when it changes
-	CA        string // PEM file of the certificate authorities; "": those of the system
+	CA        string // PEM file of certificate authorities; "": the authorities of the system
 	TokenFile string // file with a bearer token for requests to the issuer; read each time
 
 	Algorithms []string      // accepted signature algorithms; empty: see the function Algorithms
@@ -95,9 +96,9 @@ const (
 	maxRefused = 1_000
 )
 
-// New checks the settings and reads the files that they name. The error is setting.Problems with
-// all problems. New does not connect and starts no goroutine. Run fetches the keys. Without Run,
-// Authenticate fetches them when it needs them.
+// New checks the settings and reads the files that the settings name. The error is
+// setting.Problems with all problems. New does not connect and starts no goroutine. Run fetches
+// the keys. Without Run, Authenticate fetches the keys when it needs them.
 func New(o Options) (*Provider, error) {
 	s, problems := o.check()
 	if len(problems) > 0 {
@@ -285,8 +286,8 @@ func (r *refusal) clientError() error {
 	return nil
 }
 
-// notYet is a refusal of a token that can become valid later: its lifetime begins later, or a
-// later fetch of the issuer's keys returns its key.
+// notYet is a refusal of a token that can become valid later. The reason is that its lifetime
+// begins later, or that a later fetch of the issuer's keys can return its key.
 type notYet struct{ *refusal }
 
 func (n notYet) Unwrap() error { return n.refusal }

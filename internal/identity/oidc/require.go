@@ -11,8 +11,8 @@ import (
 // ownClaim is a claim that identifies a customer of a shared issuer.
 type ownClaim struct {
 	claim string
-	// forms describe the values. A ? in a form means a name or id of one customer, which has
-	// letters, digits, "-", "." and "_". A … at the end means any text.
+	// forms describe the values. A ? in a form means a name or an id of one customer. Such a name
+	// or id has letters, digits, "-", "." and "_". A … at the end means any text.
 	forms []string
 }
 
@@ -90,8 +90,8 @@ func matchesPrefix(pattern, prefix string) bool {
 	return pattern[0] == prefix[0] && matchesPrefix(pattern[1:], prefix[1:])
 }
 
-// checkRestricted returns a problem if every customer of a shared issuer meets the requirements.
-// If a new customer could meet them, it adds a warning.
+// checkRestricted adds a problem if every customer of a shared issuer meets the requirements. If
+// a new customer could choose a name that meets the requirements, checkRestricted adds a warning.
 func (s *settings) checkRestricted() {
 	name, known := sharedPreset(&s.o)
 	if known.sharedIssuer == "" {

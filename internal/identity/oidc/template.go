@@ -48,9 +48,9 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// expand replaces each claim by its texts, which come from the given function. A claim with a list
-// yields one text for each element. More than one list is not supported. If a claim is absent or
-// not supported, expand returns this claim.
+// expand replaces each claim by its texts, which come from the given function. A claim with a
+// list yields one text for each element. More than one list is not supported. If a claim is
+// absent or not supported, expand returns the name of this claim.
 //
 // A value must not contain the character that follows the claim in the template. Otherwise
 // {a}/{b} would yield the same text for "x/y" and "z" as for "x" and "y/z". A claim at the end of

@@ -13,10 +13,10 @@ const checkpointKind = "checkpoint"
 // Last returns the highest position of the entries that were written, or 0.
 func (w *Writer) Last() journal.Position { return w.last }
 
-// Checkpoint writes a signed checkpoint of the journal, which covers the entries up to a position.
-// It belongs at the end of an export. The checkpoint has a signed root of the tree, and all
-// entries of the export are in this tree. So a reader of the export can later notice if an entry
-// was changed in the journal.
+// Checkpoint writes a signed checkpoint of the journal. The checkpoint covers the entries up to
+// the given position. It belongs at the end of an export. The checkpoint has a signed root of the
+// tree, and all entries of the export are in this tree. So a reader of the export can later
+// notice if an entry was changed in the journal.
 func (w *Writer) Checkpoint(signed []byte, covers journal.Position) error {
 	if w.csv == nil {
 		return w.json.Encode(struct {

@@ -58,7 +58,7 @@ func NewWriter(w io.Writer, format Format) *Writer {
 	return out
 }
 
-// Write writes an entry. In CSV, a decision about several scopes has a line for each of them, so
+// Write writes an entry. In CSV, a decision about several scopes has a line for each scope, so
 // that each repository has a cell of its own.
 func (w *Writer) Write(e *journal.Entry) error {
 	w.last = max(w.last, e.Position)

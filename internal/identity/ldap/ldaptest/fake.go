@@ -13,7 +13,7 @@ import (
 // Fake is a directory with configured answers. Tests use it for faulty answers, and for features
 // that OpenLDAP lacks, such as the ids of Active Directory and its rule
 // LDAP_MATCHING_RULE_IN_CHAIN. Set the fields before the first request. After the first request,
-// use the methods to change them.
+// change the fields only with the methods.
 type Fake struct {
 	Address   string                   // host:port
 	Entries   map[string][]*ldap.Entry // keyed by base, scope and filter: "dc=x sub (uid=ann)"
