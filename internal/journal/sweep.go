@@ -12,7 +12,8 @@ import (
 
 // begunSweep is a sweep that has begun.
 type begunSweep struct {
-	from, floor int64 // numbers: the sweep continues after the first and ends before the second
+	// the sweep continues after the number from, and ends before the number floor
+	from, floor int64
 	// usedPrincipals has the principals of the blocks that were not merged when the sweep began.
 	// The principals of merged blocks are in the database.
 	usedPrincipals map[int64]bool
@@ -20,8 +21,8 @@ type begunSweep struct {
 
 // sweep deletes the principals that no entry refers to, a few in each call. A sweep begins once a
 // day. First, it makes all writers store the principals of new blocks in new rows. So it can
-// examine the old rows without a lock. This works even if it takes long, and even if the clocks of
-// the writers are wrong.
+// examine the old rows without a lock. The sweep is correct even if it takes long, and even if the
+// clocks of the writers are wrong.
 func (m *maintainer) sweep(ctx context.Context, head head, state maintenance) (did bool, err error) {
 	if m.swept.Holds(m.o.Now()) {
 		return false, nil

@@ -30,8 +30,8 @@ const (
 )
 
 const (
-	minDigits = 7 // of a digest, at least
-	maxBelow  = 8 // parts of a repository's name before /**
+	minDigits = 7 // minimum number of digits with which a digest can be found
+	maxBelow  = 8 // maximum number of parts in an indexed parent of a repository
 	// maxParents is the maximum number of names of Query.Below for which the index is used. SQLite
 	// does not accept much longer conditions.
 	maxParents = 300
@@ -71,8 +71,8 @@ func (e *Entry) Terms(login func(*policy.Principal) string, add func(field byte,
 	}
 }
 
-// storedText returns a text in the form that it has in an entry from the journal: in JSON, the
-// character U+FFFD replaces each byte that is not part of valid UTF-8.
+// storedText returns a text as the journal stores it. The journal stores JSON, where the character
+// U+FFFD replaces each byte that is not part of valid UTF-8.
 func storedText(s string) string {
 	if utf8.ValidString(s) {
 		return s

@@ -41,7 +41,7 @@ func readHead(t testing.TB, db *store.DB) (h headOf) {
 	return h
 }
 
-// leavesOf computes the leaves from the rows, only with the description in encode.go.
+// leavesOf computes the leaves from the rows. It follows only the description in encode.go.
 func leavesOf(t testing.TB, db *store.DB) (leaves []tlog.Hash) {
 	t.Helper()
 	h := readHead(t, db)
@@ -235,7 +235,7 @@ func withOld(t testing.TB, d storetest.Database) (url string, o oldJournal) {
 		if _, err := tx.Exec("UPDATE journal_head SET next = $1, principal = $2, hash = $3", o.Head.Next, o.Head.Principal, o.Head.Hash); err != nil {
 			return err
 		}
-		// Migration 14 does the same.
+		// Migration 14 executes the same statement.
 		_, err := tx.Exec("UPDATE journal_head SET base = next - 1, chain = hash")
 		return err
 	})
@@ -475,7 +475,8 @@ func TestAJournalWithRemovedEntriesIsReadAndVerified(t *testing.T) {
 
 func testAJournalWithRemovedEntriesIsReadAndVerified(t *testing.T, d storetest.Database) {
 	j, db := open(t, d.Ready(t), journal.Options{})
-	for _, batch := range []int{255, 256, 256, 10} { // with leaf 0, three groups and a rest
+	// leaf 0 and the entries fill three groups; ten entries begin a fourth group
+	for _, batch := range []int{255, 256, 256, 10} {
 		entries := make([]journal.Entry, batch)
 		for i := range entries {
 			entries[i] = journal.Entry{Text: []byte("x")}

@@ -24,7 +24,7 @@ type Verified struct {
 	Removed     int64 // entries that were removed, but whose place in the tree is known
 	Erased      int64 // entries whose private part was erased
 	// Hash is the hash of the last block: the root of the tree, or the hash of a block of format
-	// 1. If somebody stores Hash elsewhere, it proves later that no entry up to Last was changed.
+	// 1. A copy of Hash in another place proves later that no entry up to Last was changed.
 	Hash [32]byte
 	Size int64 // leaves of the tree with the root Hash; 0: Hash is of a block of format 1
 }
@@ -43,18 +43,18 @@ func (e *BrokenError) Error() string {
 // *BrokenError if an entry, or a principal to which an entry refers, is missing or was changed.
 //
 // Blocks of format 1 are checked by their chain. Older blocks may have been deleted, so Verify
-// trusts the hash of the predecessor in the first checked block. The other blocks are checked by
-// the tree, whose leaves are computed from the entries. If all entries of a stored subtree are
-// missing, they count as removed. If Verify begins in the middle, it trusts the stored subtrees
-// before the first checked block.
+// trusts the predecessor's hash that the first checked block contains. The other blocks are
+// checked by the tree, whose leaves are computed from the entries. If all entries of a stored
+// subtree are missing, they count as removed. If Verify begins in the middle, it trusts the stored
+// subtrees before the first checked block.
 func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, 0, nil)
 }
 
-// VerifyRange is like Verify, but stops after the block that contains a second position. If the
-// second position is 0, it stands for the end. If the function progress is not nil, it is called
-// after each block. Its arguments are the number of verified entries and the number of all entries
-// to verify.
+// VerifyRange is like Verify, but it stops after the block that contains the position to. If this
+// position is 0, it continues to the end of the journal. If the function progress is not nil, it
+// is called after each block. Its arguments are the number of verified entries and the number of
+// all entries to verify.
 func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, to, progress)
 }
@@ -101,7 +101,7 @@ type verifier struct {
 	signed      []storedCheckpoint // the checkpoints of the verified part
 	replaced    []string           // keys that were replaced, according to the entries
 	reported    int64              // number of removed entries in the last report that was read
-	// treeAtHead is a copy of the tree, made when it had the size that is in the head.
+	// treeAtHead is a copy of the tree at the size that the journal's head records.
 	treeAtHead *tree.Frontier
 }
 
@@ -211,14 +211,15 @@ func (v *verifier) checkRemoved(ctx context.Context) error {
 	return nil
 }
 
-// isNoted reports whether the public part of an entry reports something that the verifier notes.
+// isNoted reports whether the public part of an entry is about removed entries or a replaced key.
+// The verifier needs these entries for its last checks.
 func isNoted(public []byte) bool {
 	return bytes.Contains(public, []byte("journal.")) && // faster than the rest, and rare
 		(bytes.Contains(public, []byte(`"action":"`+removeAction+`"`)) || bytes.Contains(public, []byte(`"action":"`+keyAction+`"`)))
 }
 
-// seeChange reads the public part of an entry. If it reports the number of removed entries, or a
-// replaced key, seeChange records this.
+// seeChange reads the public part of an entry. If the entry reports the number of removed entries,
+// or a replaced key, seeChange records that number or key.
 func (v *verifier) seeChange(public []byte) {
 	if !isNoted(public) {
 		return
@@ -407,7 +408,7 @@ func (v *verifier) verifyBlock(ctx context.Context, c *checkedBlock) error {
 		return &BrokenError{b.first, c.opening.Error()}
 	case o.form == 1:
 		return &BrokenError{b.first, "its format differs from that of the blocks before it"}
-	// A block that was merged during the check can begin before v.next().
+	// A block that was merged during the check can begin before v.nextPosition().
 	case b.first == v.nextPosition() && v.tree.Root() != b.previous:
 		return &BrokenError{b.first, "it does not follow from the block before it"}
 	case c.firstLine != nil:
@@ -439,7 +440,7 @@ func (v *verifier) verifyBlock(ctx context.Context, c *checkedBlock) error {
 	return v.checkHead(b.first)
 }
 
-// add adds to the tree the leaves of a block between two positions.
+// add adds the leaves of a block to the tree, but only the leaves between two positions.
 func (v *verifier) add(leaves []leaf, from, to Position) error {
 	for i := range leaves {
 		l := &leaves[i]
@@ -480,10 +481,10 @@ func (o *openBlock) checkFirstLine() error {
 
 // referenceChecker checks the parts of a block that the leaves do not cover. Principals and rules
 // must be in order of first use, so that only one set of references gives the same leaves. The
-// times of the block must be those of the entries' ids.
+// first and last time of the block must be the earliest and latest time in the ids of the entries.
 type referenceChecker struct {
 	o                 *openBlock
-	principals, rules int // how many were used until here
+	principals, rules int // the numbers of principals and rules that were used so far
 	earliest, latest  int64
 }
 
@@ -514,8 +515,8 @@ func (c *referenceChecker) entry(p *parts) error {
 	return nil
 }
 
-// hasTimesOf reports whether the block's times are those of the entries. If entries were removed,
-// the first or the last time can be that of a removed entry.
+// hasTimesOf reports whether the first and last time of the block are those of the entries. If
+// entries were removed, these times can be those of removed entries.
 func (c *referenceChecker) hasTimesOf(b *block) bool {
 	if len(c.o.removed) > 0 {
 		return b.earliest <= c.earliest && b.latest >= c.latest
@@ -587,7 +588,7 @@ func changed(b *block) *BrokenError {
 // nodeReader reads stored subtrees, mostly in order.
 type nodeReader struct {
 	q    store.Querier
-	read map[int][]tree.Node // by level: the subtrees that were read last
+	read map[int][]tree.Node // by level; only the subtrees that the last query returned
 }
 
 // get returns the hash of a stored subtree, or false if it is not stored.

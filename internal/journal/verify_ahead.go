@@ -6,7 +6,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 )
 
-// checkedBlock has the results of those checks of one block that do not need earlier blocks.
+// checkedBlock has the results of checks of one block. These checks do not need earlier blocks.
 type checkedBlock struct {
 	block      *block
 	open       *openBlock
@@ -25,7 +25,7 @@ type leaf struct {
 	removed, erased bool
 }
 
-// checkBlock decompresses a block and computes its leaves, which is most of the work of Verify.
+// checkBlock decompresses a block and computes its leaves. This is most of the work of Verify.
 func checkBlock(d *decoder, b *block) *checkedBlock {
 	c := &checkedBlock{block: b}
 	if c.open, c.opening = d.open(b); c.opening != nil {

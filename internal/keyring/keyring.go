@@ -1,9 +1,9 @@
 // Package keyring has the signing keys and selects the key that signs now.
 //
 // A Keyring has the root, issues a short-lived leaf certificate under it, and renews the leaf long
-// before it expires. Requests for a signer do not wait for a renewal: they read one pointer. If
-// the root certificate is not a CA, or a registry finds keys by kid, the root's own key signs, and
-// nothing is renewed.
+// before it expires. Requests for a signer do not wait for a renewal, because they only read one
+// pointer. If the root certificate is not a CA, or a registry finds keys by kid, the root's own
+// key signs, and nothing is renewed.
 package keyring
 
 import (
@@ -24,7 +24,7 @@ import (
 // Use describes how the tokens for a registry must be signed.
 type Use struct {
 	KeyID     token.KeyID     // "": token.X5C
-	Algorithm token.Algorithm // of a leaf; "": Options.Algorithm. The root's key ignores it
+	Algorithm token.Algorithm // algorithm of a leaf, not of the root's key; "": Options.Algorithm
 }
 
 // Options configures a Keyring. Root and Now are required.
@@ -48,8 +48,8 @@ const (
 	longestLeaf  = 366 * 24 * time.Hour
 	defaultToken = time.Hour
 
-	// backdate is the time by which the validity of a leaf begins before its creation. Registries
-	// compare this beginning with their own clocks, without leeway.
+	// A leaf is valid from the time backdate before its creation. Registries compare the start of
+	// the validity with their own clocks, without leeway.
 	backdate = time.Hour
 )
 
@@ -63,7 +63,7 @@ func Shortest(maxToken time.Duration) time.Duration {
 // Keyring holds the keys in use. It may be used from any goroutine.
 type Keyring struct {
 	root     *token.Root
-	standard token.Algorithm // of leaves for a Use without an algorithm
+	standard token.Algorithm // algorithm of the leaves for a Use that has no algorithm
 	lifetime time.Duration
 	now      func() time.Time
 	log      *slog.Logger
@@ -78,15 +78,15 @@ type Keyring struct {
 	mu       sync.Mutex    // held while leaves are renewed
 	cooldown clock.Span    // cooldown after a failed renewal
 	wait     time.Duration // the length of the last cooldown
-	logged   clock.Span    // problems of the root were logged less than a day ago
+	logged   clock.Span    // the 24 hours after problems of the root were logged
 }
 
 // leaves are the signers that one renewal created.
 type leaves struct {
 	signers map[token.Algorithm]*token.Signer
 	made    time.Time
-	// The leaves are valid from the first time on. After the second time, a token of the
-	// longest lifetime would outlive them.
+	// The leaves become valid at the time from. After the time until, a token of the longest
+	// lifetime would outlive the leaves.
 	from, until time.Time
 	last        bool // the leaves expire with the root, so no leaves can expire later
 }
@@ -239,7 +239,7 @@ func (k *Keyring) Bundle() []byte { return k.root.Bundle() }
 
 // Run renews leaves until ctx ends. It must run at most once.
 func (k *Keyring) Run(ctx context.Context) {
-	// Check often: a timer for hours ahead stops while a machine sleeps.
+	// Check often, because a timer for several hours stops while the machine sleeps.
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {

@@ -25,7 +25,7 @@ func ReadRoot(certificate, key string) (*token.Root, error) {
 }
 
 // Shared reports whether a problem of the root means that other parties could have certificates
-// under the root, with which they could sign tokens.
+// under the root. With such a certificate, they could sign tokens.
 func Shared(p token.Problem) bool {
 	return p.Kind == "server-authentication" || p.Kind == "public-issuer" || p.Kind == "shared-issuer"
 }

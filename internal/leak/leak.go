@@ -237,8 +237,9 @@ func (f *Finder) completeStored(ctx context.Context, by admin.Actor, c *Credenti
 	return err
 }
 
-// configProblem returns the reason why the config of the service accepts no credential like t,
-// whatever the state of t and its owner. It returns "" if the config accepts such credentials.
+// configProblem returns the reason why the config of the service accepts no credential like t. The
+// reason does not depend on the state of t or its owner. It returns "" if the config accepts such
+// credentials.
 func (f *Finder) configProblem(t *credentials.Token) string {
 	const again = "; it would be valid again with that entry"
 	switch {
@@ -252,7 +253,8 @@ func (f *Finder) configProblem(t *credentials.Token) string {
 	return ""
 }
 
-// unusableSetup returns why a secret for the first administrator is not accepted; "" if it is.
+// unusableSetup returns the reason why a secret for the first administrator is not accepted. It
+// returns "" if the secret is accepted.
 func (f *Finder) unusableSetup(ctx context.Context, expires time.Time) (reason string, err error) {
 	if !f.Now.Before(expires) {
 		return "it has expired", nil
@@ -310,8 +312,8 @@ func (f *Finder) searchUses(ctx context.Context, q journal.Query, matches func(*
 
 // add adds an entry. The entries come in the order of the journal, the newest first.
 func (u *Uses) add(e *journal.Entry) {
-	// Equal refusals become an entry that is written later than the first refusal, so the order of
-	// entries is not the order of their times.
+	// An entry for equal refusals has the time of the first refusal, but is written later. So the
+	// entries are not in the order of their times.
 	if u.Count++; u.Count == 1 {
 		u.First, u.Last = e.Time, e.Time
 	}
@@ -326,8 +328,8 @@ func (u *Uses) add(e *journal.Entry) {
 	}
 }
 
-// lastTime returns the time of the last refusal of an entry of equal refusals, or the time of the
-// entry.
+// lastTime returns the time of an entry. For an entry that stands for equal refusals, it returns
+// the time of the last refusal.
 func lastTime(e *journal.Entry) time.Time {
 	if e.Decision != nil && e.Decision.Repeats != nil && e.Decision.Repeats.Last.After(e.Time) {
 		return e.Decision.Repeats.Last

@@ -48,7 +48,7 @@ func newFinder(t testing.TB) *Finder {
 	}
 }
 
-// An entry of equal refusals has the time of the first refusal, but is written later.
+// An entry that stands for equal refusals has the time of the first refusal, but is written later.
 func TestUsesHaveTheFirstAndTheLastTime(t *testing.T) {
 	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
 	u := &Uses{}
@@ -132,7 +132,7 @@ func TestTokensOfFormerRoots(t *testing.T) {
 		}
 	}
 
-	// The decision is also found by only the id.
+	// The id alone is enough to find the decision.
 	f.Now = noon.Add(time.Minute)
 	c, err := f.ByID(ctx, by, id.String())
 	if err != nil || c.Kind != RegistryToken || !c.Valid || c.Owner != "user:ann" {

@@ -128,8 +128,8 @@ func (f *Finder) completeSigned(ctx context.Context, c *Credential, value string
 	return f.idToken(ctx, c, value)
 }
 
-// registryToken sets the kind. Without this, the token counts as an ID token, because both have
-// the same form.
+// registryToken sets the kind. Without this call, the token counts as an ID token, because both
+// have the same form.
 func (c *Credential) registryToken() {
 	c.Kind, c.What = RegistryToken, strings.Replace(c.What, "an ID token", "a registry's token", 1)
 }

@@ -49,7 +49,8 @@ func New(w io.Writer, format, level string) *Log {
 	return l
 }
 
-// Printable is a secret that users read in the log on purpose, so redact does not remove it.
+// Printable is a secret that is logged on purpose, because users must read it in the log. So
+// redact does not remove it.
 type Printable string
 
 // redact removes secrets from a value, such as a token in a path or a name.

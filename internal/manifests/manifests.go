@@ -1,10 +1,11 @@
 // Package manifests changes the content of a registry: it deletes the manifests that a rule
 // selects, and sets a tag back to an earlier manifest.
 //
-// The catalog knows when manifests were pushed and pulled. Which manifest a tag has now is
-// requested from the registry, because a registry deletes a manifest together with all its tags.
-// A manifest is never deleted if another one that stays needs it, or if the registry does not
-// answer the requests that decide this:
+// The catalog knows when manifests were pushed and pulled. But the registry is asked for the
+// manifest that a tag has now, because a registry deletes a manifest together with all its tags. A
+// manifest is never deleted if a manifest that stays needs it. It is also not deleted if the
+// registry does not answer the requests that show which manifests are needed. These manifests
+// stay:
 //
 //   - The manifests in an index stay with the index.
 //   - A signature or another manifest with a subject stays with its subject. This includes
@@ -26,7 +27,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/registryapi"
 )
 
-// minAge is the least time since the last push of a manifest that is deleted.
+// minAge is a time since the last push. A manifest that was pushed more recently is not deleted.
 const minAge = time.Hour
 
 // Rule selects manifests. A manifest must meet all conditions that are set. A rule without a
@@ -54,9 +55,9 @@ type Writer interface {
 	Put(ctx context.Context, repository, tag string, m registryapi.Manifest, text []byte) error
 }
 
-// Options are what Select, Delete and RollBack need. Reads and writes use different clients: reads
-// have Tidewaiter's own login, which is never counted as a pull. Writes have the login of the
-// caller.
+// Options has the dependencies of Select, Delete and RollBack. Reads and writes use different
+// clients. Reads use Tidewaiter's own login, whose reads are never counted as pulls. Writes use
+// the login of the caller.
 type Options struct {
 	Service string // of the registry
 	Reader  Reader

@@ -38,12 +38,12 @@ var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 func digestOf(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name))) }
 
-// fixture is a registry with the repository team/app, and its catalog. The digest of a manifest is
-// digestOf its name.
+// fixture is a registry with the repository team/app, and its catalog. The function digestOf
+// returns the digest of a manifest with a given name.
 type fixture struct {
 	*testing.T
 	tags    map[string]string // the names of manifests by tag
-	content map[string]string // by the name of the manifest
+	content map[string]string // contents of manifests by name
 	broken  map[string]bool   // requests that fail
 	written []string          // "delete NAME", "put TAG CONTENT"
 	journal *journal.Journal
@@ -188,7 +188,8 @@ func TestARuleSelectsManifests(t *testing.T) {
 	f.push("week", "v2", 7*day+time.Hour, "")
 	f.push("old", "v1", 90*day, "")
 	f.push("untagged", "", 20*day, "")
-	f.push("moved", "v3", 20*day, "") // the catalog does not know that the tag was moved to it
+	// the catalog does not know that the tag was moved to this manifest
+	f.push("moved", "v3", 20*day, "")
 	f.tags["stable"] = "moved"
 	delete(f.tags, "v3")
 	f.push("used", "v4", 90*day, "")
@@ -227,7 +228,7 @@ func index(children ...string) string {
 
 func subject(name string) string { return fmt.Sprintf(`{"subject":{"digest":%q}}`, digestOf(name)) }
 
-// What a manifest that stays needs is not selected.
+// A manifest is not selected if a manifest that stays needs it.
 func TestManifestsThatOthersNeedStay(t *testing.T) {
 	old := 90 * day
 	signature := func(name string) string { return strings.Replace(digestOf(name), ":", "-", 1) + ".sig" }
@@ -389,7 +390,7 @@ func TestADeleteIsRecorded(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	// The catalog does not need the registry's event.
+	// The catalog knows that the manifest is deleted, even without an event from the registry.
 	if _, names := f.selected(manifests.Rule{OlderThan: 7 * day}); names != "old" {
 		t.Errorf("selected again: %s", names)
 	}

@@ -127,8 +127,8 @@ func (s *selection) readCatalog(ctx context.Context) (all []catalog.Manifest, er
 	}
 }
 
-// protect sets candidates to false if a manifest that stays needs them. It has all manifests of the
-// repository; those that are false stay.
+// protect sets candidates to false if a manifest that stays needs them. The map has all manifests
+// of the repository. A manifest whose value is false stays.
 func (s *selection) protect(ctx context.Context, candidates map[string]bool) error {
 	var stay []string
 	for digest, selected := range candidates {

@@ -1,8 +1,9 @@
 // Package memory returns memory to the system after a burst of work.
 //
 // The runtime collects garbage only when the heap grows. So a process that becomes idle would keep
-// the memory of the last burst for minutes. This can be the buffers of password hashes, the 30 MB
-// of garbage after reading 10,000 rules, or what indexing used after the last request.
+// the memory of the last burst for minutes. This memory can be the buffers of password hashes, the
+// 30 MB of garbage after reading 10,000 rules, or the memory that indexing used after the last
+// request.
 package memory
 
 import (
@@ -19,8 +20,8 @@ const (
 	// worthReturning is a size in bytes. If the unused heap is larger, a collection is worth its
 	// cost, which is a few milliseconds of work.
 	worthReturning = 1 << 20
-	// busyBytes is how many bytes are allocated between two checks in a burst: by some hundred
-	// requests, or by indexing a thousand entries of the journal.
+	// If more than busyBytes are allocated between two checks, this counts as a burst. Some
+	// hundred requests allocate this much, and so does indexing a thousand entries of the journal.
 	busyBytes = 4 << 20
 )
 

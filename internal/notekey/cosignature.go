@@ -17,7 +17,7 @@ import (
 // A cosignature is the signature of a checkpoint by a witness, with the time. The format is that
 // of https://c2sp.org/tlog-cosignature (Ed25519).
 const (
-	algorithm    = 4 // of a cosignature, in a public key and a key's id
+	algorithm    = 4 // the number that stands for cosignatures in a public key and in a key's id
 	timeSize     = 8
 	cosignedSize = timeSize + ed25519.SignatureSize
 )

@@ -81,8 +81,8 @@ func (k *Key) Public() string {
 func (k *Key) String() string { return "[secret]" }
 
 // Name returns the name of the key of a journal. The name is the public URL without its scheme,
-// and "/journal". Without a public URL, the issuer of the tokens is used instead. Checkpoints
-// begin with this name.
+// followed by "/journal". Without a public URL, the issuer of the tokens is used instead.
+// Checkpoints begin with this name.
 func Name(publicURL, issuer string) string {
 	name := issuer
 	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {

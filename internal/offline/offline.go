@@ -37,7 +37,7 @@ func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 }
 
 func openAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (a *accounts.Accounts, err error) {
-	others := sync.OnceValue(func() *sources.Set { // most commands need no other source
+	others := sync.OnceValue(func() *sources.Set { // most commands need only the accounts
 		return Sources(cfg, func() *accounts.Accounts { return a })
 	})
 	rights, err := admin.NewRights(cfg.Policy.Decide, nil)
@@ -61,8 +61,8 @@ func openAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (a *acco
 }
 
 // Sources returns the identity sources of a config. The function ownAccounts returns the accounts.
-// If this function is nil, the accounts are not asked. If the settings of a source are invalid, a
-// lookup in the source returns the error.
+// If this function is nil, no name is looked up in the accounts. If the settings of a source are
+// invalid, a lookup in the source returns the error.
 func Sources(cfg *config.Config, ownAccounts func() *accounts.Accounts) *sources.Set {
 	set, _ := sources.Build(cfg, sources.Options{Accounts: ownAccounts, GiveUp: true})
 	return set

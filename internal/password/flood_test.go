@@ -16,11 +16,11 @@ import (
 // flood is 512 connections from 512 addresses that present one wrong password after another.
 type flood struct {
 	names   func(connection, attempt int) string
-	unknown bool          // no account has the names
+	unknown bool          // no account has a name that the flood uses
 	known   bool          // the 20 other users are at known places
 	hash    time.Duration // how long one hash takes
-	pause   time.Duration // of each connection, between an answer and its next password
-	after   time.Duration // from the start of the process and the flood to the sign-ins
+	pause   time.Duration // a connection waits this long between an answer and its next password
+	after   time.Duration // the sign-ins begin this long after the process and the flood
 }
 
 // signInDuring lets 20 other users sign in for the first time during the flood. It returns the

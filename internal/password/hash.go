@@ -27,8 +27,9 @@ const (
 
 // parameters is a parsed hash.
 type parameters interface {
-	checkPassword(password string) error // ErrTooLong; ErrMismatch if no such hash can match
-	matches(password string) bool        // slow; the result does not affect the time
+	// ErrTooLong, or ErrMismatch if no hash of this kind can match
+	checkPassword(password string) error
+	matches(password string) bool // slow; the result does not affect the time
 	needs() need
 	cost() cost
 }

@@ -45,7 +45,8 @@ func TestCompareReadsHashesOfOtherPrograms(t *testing.T) {
 		{argonOneThread, "passwore", password.ErrMismatch},
 		{argonOneThread, "", password.ErrMismatch},
 		{argonOneThread, "password\x00", password.ErrMismatch},
-		{argonOneThread, strings.Repeat("x", 4096), password.ErrMismatch}, // argon2id reads all of it
+		// argon2id reads the whole password
+		{argonOneThread, strings.Repeat("x", 4096), password.ErrMismatch},
 		{argonTwoThreads, "password", nil},
 		{argon64MiB, "password", nil},
 	} {
@@ -142,7 +143,8 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		{argonTooBig, "its parameters are not m=…,t=…,p=…"},
 		{bad("$c29tZXNhbHQ$", "$c29tZXNhbHQ=$"), "the salt is 8 to 64 bytes"},
 		{bad("$c29tZXNhbHQ$", "$c29t$"), "the salt is 8 to 64 bytes"},
-		{bad("i/4", "i/5"), "the salt is 8 to 64 bytes"}, // its last bits encode nothing
+		// the last bits of the text encode nothing
+		{bad("i/4", "i/5"), "the salt is 8 to 64 bytes"},
 		{argonOneThread[:60], "the hash 16 to 64"},
 		{argonOneThread + "\n", "a damaged argon2id hash"},
 	} {

@@ -4,8 +4,8 @@
 // flood of wrong passwords delays only the clients that cause it. For a short time, it remembers
 // which pairs of hash and password matched. So if a client uses a password for every pull, the
 // password is hashed only once. A Hashing stores only a keyed hash of each pair, with a key that
-// only this process has. A user with a changed hash has a different pair, so remembered pairs need
-// not be removed.
+// only this process has. If the hash of a user changes, the user has a different pair. So the
+// remembered pairs need not be removed.
 //
 // The package supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$.
 // Check explains what is wrong with any other hash. Passwords are bytes: they are not trimmed,
@@ -258,8 +258,8 @@ func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func(
 	return h.compute(p, f)
 }
 
-// workDummy is like work, but for a dummy hash. While the queue is crowded, it does not run f:
-// it waits for the duration of a recent hash and returns ErrMismatch.
+// workDummy is like work, but for a dummy hash. While the queue is crowded, workDummy does not run
+// f. Instead, it waits for the duration of a recent hash and returns ErrMismatch.
 func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f func() error) error {
 	compute, err := h.limiter.EnterDummy(ctx, who, p.needs())
 	if err := h.countError(err); err != nil {

@@ -25,8 +25,8 @@ func (c Checkpoint) Sign(signer note.Signer) ([]byte, error) {
 	return note.Sign(&note.Note{Text: c.Text()}, signer)
 }
 
-// maxSize is the largest size of a tree. Package tlog computes the next power of two, and would not
-// come to an end with more than 1<<62 leaves.
+// maxSize is the largest size of a tree. Package tlog computes the next power of two. With more
+// than 1<<62 leaves, this computation would never end.
 const maxSize = 1 << 60
 
 // ParseCheckpoint parses the text of a note. It ignores additional lines.
@@ -47,7 +47,8 @@ func ParseCheckpoint(text string) (c Checkpoint, err error) {
 }
 
 // OpenCheckpoint parses a signed checkpoint and verifies its signature. The verifier must have the
-// checkpoint's origin as its name. The result note has the signatures that were verified.
+// checkpoint's origin as its name. The returned note contains only the signatures that were
+// verified.
 func OpenCheckpoint(signed []byte, verifiers ...note.Verifier) (Checkpoint, *note.Note, error) {
 	n, err := note.Open(signed, note.VerifierList(verifiers...))
 	if err != nil {

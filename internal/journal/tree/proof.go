@@ -44,9 +44,9 @@ type Entry struct {
 // Proven is the result of Check: the facts that a proof proves.
 type Proven struct {
 	Checkpoint Checkpoint
-	Note       *note.Note // with the signatures that were verified
+	Note       *note.Note // has only the signatures that were verified
 	Entries    []Entry    // the entries that are in the tree
-	Old        Checkpoint // the tree begins with the tree of Old; zero: the proof is about entries
+	Old        Checkpoint // the proven older checkpoint; zero if the proof is about entries
 }
 
 // NotProvableError means that an entry or a checkpoint cannot be proved. Why is the reason.

@@ -1,9 +1,9 @@
 // Package tree is the Merkle tree of the journal: an append-only tree of hashes as in RFC 6962.
 //
-// Leaves are added at the end of a tree. This requires only the frontier: the roots of the
-// complete subtrees of which the tree consists, at most one of each size. Complete subtrees with
-// 2^StoredLevel leaves or more are stored. The hashes of smaller subtrees are computed from the
-// leaves when they are needed.
+// Leaves are added at the end of a tree. Adding a leaf requires only the frontier of the tree. A
+// tree consists of complete subtrees, at most one of each size. The frontier is the list of their
+// roots. Complete subtrees with 2^StoredLevel leaves or more are stored. The hashes of smaller
+// subtrees are computed from the leaves when they are needed.
 package tree
 
 import (
@@ -28,8 +28,8 @@ type Hash = tlog.Hash
 // LeafPrefix is the first byte of the input of LeafHash. It distinguishes leaves from nodes.
 const LeafPrefix = 0x00
 
-// LeafHash returns the hash of a leaf whose data follows LeafPrefix in b. The result is that of
-// tlog.RecordHash(b[1:]), but LeafHash does not allocate.
+// LeafHash returns the hash of a leaf whose data follows LeafPrefix in b. The result equals that
+// of tlog.RecordHash(b[1:]), but LeafHash does not allocate.
 func LeafHash(b []byte) Hash { return sha256.Sum256(b) }
 
 // Node is a complete subtree. Subtree n of a level begins with leaf n<<level.
@@ -75,9 +75,9 @@ func (f *Frontier) Clone() Frontier { return Frontier{f.size, slices.Clone(f.has
 func (f *Frontier) Size() int64 { return f.size }
 
 // Append adds a complete subtree of the given level. A leaf has level 0. The size of the tree must
-// be a multiple of the size of the subtree. Append also appends the new complete subtrees of
-// StoredLevel or a higher level to the list nodes. The added subtree can be one of these, and so
-// can each subtree that it completes.
+// be a multiple of the size of the subtree. The new complete subtrees are the added subtree and
+// the subtrees that it completes. Append appends those of StoredLevel or a higher level to the
+// list nodes.
 func (f *Frontier) Append(nodes []Node, level int, h Hash) []Node {
 	size := f.size + 1<<level
 	for ; ; level++ {
@@ -115,8 +115,8 @@ func (f *Frontier) Root() Hash {
 	return h
 }
 
-// Subtrees returns the level and number of the complete subtrees of which a tree of the given size
-// consists, the largest first.
+// Subtrees returns the complete subtrees that make up a tree of the given size. The largest
+// subtree comes first.
 func Subtrees(size int64) (nodes []Node) {
 	for level := bits.Len64(uint64(size)) - 1; level >= 0; level-- {
 		if size>>level&1 == 1 {
