@@ -9,7 +9,7 @@ import (
 
 // cost has the parameters that determine how long a hash takes. The zero value means unknown.
 type cost struct {
-	bcrypt                  string // its cost, as two digits
+	bcrypt                  string // the cost of a bcrypt hash, as two digits
 	memory, passes, threads uint32 // of argon2id
 }
 

@@ -14,8 +14,8 @@ const (
 )
 
 // rememberedPairs holds the keys of pairs that matched. A pair is forgotten a fixed time after its
-// last use. Most uses write nothing: a use is recorded only if half of this time has passed since
-// the last recorded use.
+// last use. Most uses write nothing, because a use is recorded only if half of this time has
+// passed since the last recorded use.
 type rememberedPairs struct {
 	lasts time.Duration // negative: nothing is remembered
 	now   func() time.Time

@@ -40,8 +40,8 @@ type writtenRole struct {
 	Lifetime string   `json:"lifetime,omitempty" doc:"The maximum lifetime of tokens with a grant by the role" example:"5m"`
 }
 
-// NewComparison compares two policies and lists the rules that differ. The list has at most as
-// many rules as the given limit. Comparison.More is the number of the remaining rules.
+// NewComparison compares two policies and lists the rules that differ. The list has at most limit
+// rules. Comparison.More is the number of differing rules that are not in the list.
 func NewComparison(from, to *rulebook.Period, limit int) Comparison {
 	c := Compare(from.Source, to.Source)
 	j := Comparison{From: explain.NewPeriod(from), To: explain.NewPeriod(to), Reordered: c.Reordered, Rules: []ruleChange{}, Roles: []roleChange{}}

@@ -17,12 +17,12 @@ type Difference struct {
 	Reordered bool         // the rules are the same, but in another order
 }
 
-// RuleChange is a rule that differs. Before is nil if the rule was added, and After if it was
-// removed.
+// RuleChange is a rule that differs. Before is nil if the rule was added. After is nil if the rule
+// was removed.
 type RuleChange struct{ Before, After *policy.Rule }
 
-// RoleChange is a role that differs. Before is nil if the role was added, and After if it was
-// removed.
+// RoleChange is a role that differs. Before is nil if the role was added. After is nil if the role
+// was removed.
 type RoleChange struct {
 	Name          string
 	Before, After *policy.Role

@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// ClaimUse is a part of a rule that needs a claim to have a certain type.
+// ClaimUse is a part of a rule that uses a claim. The claim must have one of certain types.
 type ClaimUse struct {
 	Rule  string
 	File  string

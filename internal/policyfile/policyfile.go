@@ -24,7 +24,7 @@ type Compiled struct {
 	Rules     policy.Source
 	Services  []string // the names of the registries; nil: unknown
 	Files     []string // all files that were read
-	Shadow    []string // the files of the shadow policy, which were not read
+	Shadow    []string // the files of the shadow policy; Compile does not read them
 	Database  string   // the URL of the database whose rules must be added; "": no database
 	ClaimUses []ClaimUse
 

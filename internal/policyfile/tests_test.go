@@ -102,7 +102,7 @@ tests:
 func TestErrorsInTests(t *testing.T) {
 	const ann = `as: "user:ann", `
 	for _, tt := range []struct {
-		text        string // of one test, from 1:11 on
+		text        string // text of one test, which begins at line 1, column 11
 		diagnostics []string
 	}{
 		{ann + `may: [push], repositories: [a]`, nil},

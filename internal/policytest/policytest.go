@@ -16,7 +16,7 @@ import (
 
 // Options are the settings of a run.
 type Options struct {
-	Now      time.Time // of tests that give no time
+	Now      time.Time // the time of tests that do not give a time
 	Database bool      // the policy includes the rules of a database
 	Strict   bool      // a warning is a failure
 }
@@ -57,7 +57,7 @@ type Failure struct {
 	Expected string            `json:"expected,omitempty"` // the rule that was expected to decide
 }
 
-// Warning is about an input on which a result depends, but which the test does not give.
+// Warning reports an input that the test does not give, although the result depends on it.
 type Warning struct {
 	Text    string           `json:"text"`
 	Depends string           `json:"depends"` // the input, in the form of conditions

@@ -157,8 +157,8 @@ func (t *target) prepare(ctx context.Context, last journal.Position) (state, err
 	return state{version: t.Version, instance: t.instance}, err
 }
 
-// read returns the entries between two positions that Definition.Kinds selects. It sets the last
-// entry of s to the last entry that it has read, even if Kinds does not select this entry.
+// read returns the entries between two positions that Definition.Kinds selects. It also records in
+// s the last entry that it has read, even if Kinds does not select this entry.
 func (t *target) read(ctx context.Context, from, to journal.Position, s *state) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
 		for e, err := range t.journal.ReadKinds(ctx, from-1, t.Kinds...) {
@@ -198,7 +198,7 @@ func (t *target) prune(ctx context.Context) error {
 	})
 }
 
-// restingEntries returns the same entries, but rests after each batch, as Run does.
+// restingEntries returns a sequence of the given entries that rests after each batch, as Run does.
 func restingEntries(ctx context.Context, now func() time.Time, batch int, entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
 		n, began := 0, now()

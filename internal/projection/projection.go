@@ -3,7 +3,8 @@
 // A Definition describes which tables a projection has and how journal entries are written to
 // them. A Set reads the journal in order, in one goroutine, and writes batches of entries. Each
 // batch is written in one transaction, together with the position up to which the projection has
-// read. So after any crash, a projection has the same content as after a rebuild:
+// read. So after any crash, a projection has the same content as after a rebuild. This code
+// maintains two projections:
 //
 //	set := projection.New(db, projection.Options{Log: log}, search.Definition, catalog.Definition)
 //	defer set.Close()
@@ -51,18 +52,18 @@ type Definition struct {
 	// Messages for people use the following texts: "cannot update the <Title>, so <Lag>".
 	Title, Lag string
 
-	// Tables are the names of its tables. SQLite and PostgreSQL are the statements that create
-	// them.
+	// Tables are the names of the projection's tables. SQLite and PostgreSQL are the statements
+	// that create these tables.
 	Tables             []string
 	SQLite, PostgreSQL string
 
-	// Kinds selects the entries that Apply gets: those of the kinds. Empty: all entries. Entries of
-	// other kinds are not decoded.
+	// Apply gets only the entries of these kinds. Entries of other kinds are not decoded. If Kinds
+	// is empty, Apply gets all entries.
 	Kinds []journal.Kind
 
-	// Step, if it is positive, makes each batch end before a multiple of it. So a batch has all
-	// entries between two multiples. Entries after the last multiple wait until the next multiple
-	// is reached.
+	// If Step is positive, each batch ends before a multiple of Step. So a batch has all entries
+	// between two multiples. Entries after the last multiple wait until the next multiple is
+	// reached.
 	Step journal.Position
 
 	// Apply writes the selected entries in the order of their positions. It returns the first
@@ -73,11 +74,11 @@ type Definition struct {
 	// Collector, if it is not nil, has the last entries that this process wrote.
 	Collector Collector
 
-	// Prune deletes the data that is derived from entries which the journal has since removed. The
-	// slice removed has a position for each kind of entry that has a limit: entries of the kind up
-	// to this position were removed. No position is greater than the last position that the
-	// projection has read. The function remaining returns the remaining entries of a range. Prune
-	// is called once a minute, and does a limited amount of work. nil: nothing is deleted.
+	// Prune deletes the data of entries that were removed from the journal. The slice removed has
+	// one position for each kind of entry that has a limit. Entries of that kind up to this
+	// position were removed. No position is greater than the last position that the projection has
+	// read. The function remaining returns the remaining entries of a range. Prune is called once
+	// a minute, and does a limited amount of work. nil: nothing is deleted.
 	Prune func(ctx context.Context, tx Tx, removed []journal.Position, remaining Read) error
 }
 
@@ -106,7 +107,8 @@ type Status struct {
 	*Definition
 	Position journal.Position // entries up to here were read
 	Behind   int64            // entries of the journal that were not read yet
-	Err      error            // of the last attempt to read more entries; nil: it succeeded
+	// the error of the last attempt to read more entries; nil: the attempt succeeded
+	Err error
 }
 
 // View is a snapshot of a projection. Close it soon: SQLite cannot shorten its write-ahead log
@@ -115,7 +117,7 @@ type View struct {
 	Tx
 	Position journal.Position // entries up to here were read
 	Last     journal.Position // position of the last entry that was read; 0: none
-	Entry    journal.ID       // id of that entry
+	Entry    journal.ID       // id of the last entry that was read
 }
 
 // Close ends the view.

@@ -207,7 +207,7 @@ func TestAProjectionIsBuiltAnew(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		what   string
-		change func(t *testing.T, url string) // called while the files are closed
+		change func(t *testing.T, url string) // change is called while the files are closed
 		last   string                         // the rows after the last step
 	}{
 		{"nothing happened", func(*testing.T, string) {}, "1 a, 2 b, 3 c"},
@@ -270,7 +270,7 @@ func TestAProjectionOfAnotherVersionIsBuiltAnew(t *testing.T) {
 func TestAProjectionIsBuiltAnewAfterARestore(t *testing.T) {
 	for _, later := range []int{0, 1, 5} {
 		testRestore(t, nil, later, "1 a", "1 a, 2 b, 3 c")
-		// The lost entries are of another kind.
+		// The projection selects other kinds than those of the lost entries.
 		testRestore(t, []journal.Kind{journal.KindEvent}, later, "", "")
 	}
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // A replica has read the end of the journal. Before it continues, the journal grows, and another
-// replica updates the projection up to the new end. This is no reason to build it again.
+// replica updates the projection up to the new end. The replica must not build the projection
+// again because of this.
 func TestAnotherReplicaIsAhead(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := open(t, d.Ready(t), seenEntries(1, 0), projection.Options{})
@@ -33,8 +34,9 @@ func TestAnotherReplicaIsAhead(t *testing.T) {
 			t.Fatal(err)
 		}
 		var once sync.Once
-		// The replica logs that it builds the first projection again. This is after it has read
-		// the end of the journal, and before it updates the second one.
+		// The replica logs that it builds the first projection again. The replica writes this log
+		// line after it has read the end of the journal, and before it updates the second
+		// projection.
 		if err := replica(2, func() { once.Do(func() { f.append("b"); f.catchUp() }) }); err != nil {
 			t.Fatal(err)
 		}

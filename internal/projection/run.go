@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	lookEvery  = 500 * time.Millisecond // between two rounds, when all entries were read
-	retryEvery = 5 * time.Second        // after an error
+	lookEvery  = 500 * time.Millisecond // time between two rounds if all entries were read
+	retryEvery = 5 * time.Second        // time between two rounds after an error
 	pruneEvery = time.Minute
 
 	// Reading an entry from the journal and indexing it takes more processor time than recording
@@ -49,7 +49,7 @@ func (s *Set) Run(ctx context.Context, j *journal.Journal) {
 			failed = s.report(ctx, d, errs[i], &limits[i]) || failed
 		}
 		wait := p.restTime(s.o.Now(), s.o.Now().Sub(began), last, more)
-		if failed && !more { // the other projections have nothing to do
+		if failed && !more { // the projections without an error have read all entries
 			wait = retryEvery
 		}
 		_ = clock.Sleep(ctx, wait)

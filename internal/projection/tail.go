@@ -8,18 +8,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// Collector takes what a projection needs from entries that this process has just written to the
-// journal. So these entries need not be read and decoded again, which takes more processor time
-// than recording them. Entries that the Collector does not have are read from the journal.
+// A Collector collects the data that a projection needs from entries that this process has just
+// written to the journal. So these entries need not be read and decoded again. Reading and
+// decoding an entry takes more processor time than recording it. Entries that the Collector does
+// not have are read from the journal.
 type Collector interface {
-	// Collect gets entries in the order of their positions, but there can be gaps: entries of
-	// other processes. The journal's writer waits until Collect returns. Collect must not keep the
-	// slice. The instance is the id of the journal's database.
+	// Collect gets entries in the order of their positions. There can be gaps, because other
+	// processes also write entries. The journal's writer waits until Collect returns. Collect must
+	// not keep the slice. The instance is the id of the journal's database.
 	Collect(instance string, entries []journal.Entry)
 	// Collected returns the position and the id of the last collected entry, if all entries after
 	// the given position up to that entry were collected. Otherwise, it returns 0.
 	Collected(after journal.Position) (last journal.Position, id journal.ID)
-	// Apply is Definition.Apply for the collected entries after one position, up to another one.
+	// Apply is Definition.Apply for the collected entries after the position after, up to the
+	// position last.
 	Apply(ctx context.Context, tx Tx, after, last journal.Position) error
 }
 
@@ -29,12 +31,12 @@ type tail struct {
 	mu sync.Mutex
 	// This process wrote all entries between these positions; 0: none.
 	from, to journal.Position
-	id       journal.ID                        // of the entry at the position to
+	id       journal.ID                        // id of the last of these entries
 	kinds    map[journal.Kind]journal.Position // the last entry of each kind
 }
 
-// Observe gets the entries that this process has written to the journal. It is for
-// journal.Options.Observe.
+// Observe gets the entries that this process has written to the journal. Set the field Observe of
+// journal.Options to this method.
 func (s *Set) Observe(entries []journal.Entry) {
 	s.tail.add(entries)
 	for _, d := range s.definitions {

@@ -120,7 +120,7 @@ func TestEntriesOfOtherKindsAreNotRead(t *testing.T) {
 		if s := f.set.Status()[0]; s.Position != 3 || s.Behind != 0 {
 			t.Errorf("%+v", s)
 		}
-		f.push("v2") // the block of a was read before
+		f.push("v2") // the block of the entry a was already read
 		f.append("c")
 		f.catchUp()
 		f.want("1 v1, 4 v2")

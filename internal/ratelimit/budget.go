@@ -14,8 +14,9 @@ import (
 
 // BudgetOptions are the settings of a Budget. Source, Max and Window are required.
 type BudgetOptions struct {
-	Source string        // "ldap:corp"
-	Max    int           // attempts in a window; must be less than the directory's threshold
+	Source string // "ldap:corp"
+	// wrong passwords in a window; must be less than the directory's threshold
+	Max    int
 	Window time.Duration // at least the directory's own window
 
 	Store Store            // nil: nothing is shared
@@ -38,8 +39,8 @@ type Budget struct {
 	o       BudgetOptions
 	slots   int // of each class
 	outages outages
-	unknown *Budget // for names that do not exist
-	real    *Budget // the Budget for which this Budget counts names that do not exist, or nil
+	unknown *Budget // the Budget that counts attempts for names that do not exist
+	real    *Budget // the Budget whose field unknown is this Budget; nil: there is none
 
 	mu       sync.Mutex
 	accounts map[string]*accountSlots // by class and account; at most maxAccounts
@@ -123,9 +124,10 @@ func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, che
 // more than maxUnsaved accounts are in memory, all failures are written to the store.
 //
 // So for a user who has signed in through this service, the bound is that of Spend. Other users
-// have no known places, so nobody can use the half for known places. Strangers get the other half.
-// In addition, they get one attempt for each replica after the first, and for each restart within
-// the window. The total is at most Max if these replicas and restarts are at most half of Max.
+// have no known places, so nobody can use the half of the budget that is reserved for known
+// places. Strangers get the other half. In addition, strangers get one attempt for each replica
+// after the first, and one for each restart within the window. If the number of these additional
+// attempts is at most half of Max, the total is at most Max.
 func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		return b.Spend(ctx, account, knownPlace, check)
@@ -162,8 +164,8 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	return err
 }
 
-// spendOf spends a slot of one class. If it is enough to count an attempt in memory,
-// unprovenKey equals provenKey. Otherwise it is "".
+// spendOf spends a slot of one class. If it is enough to count an attempt in memory, unprovenKey
+// equals provenKey. Otherwise unprovenKey is "".
 func (b *Budget) spendOf(ctx context.Context, class, account, unprovenKey, provenKey string, tries int, check func(more func() error) (Verdict, error)) error {
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)
@@ -256,8 +258,8 @@ func (b *Budget) enter(ctx context.Context, key string) (*accountSlots, error) {
 
 // evictLocked removes accounts without taken slots. If this frees less than an eighth of the
 // map, it also removes the accounts with the fewest taken slots, until an eighth is free. So
-// evictLocked is rarely called. The removed accounts are still in the store: an account that is
-// not in the store is never removed.
+// evictLocked is rarely called. The removed accounts are still in the store, because evictLocked
+// never removes an account that is not in the store.
 func (b *Budget) evictLocked() {
 	now := b.o.Now().UnixMilli()
 	for key, s := range b.accounts {

@@ -43,8 +43,8 @@ func (t *table[T]) find(key uint64) (*sync.Mutex, *T) {
 	return &s.Mutex, nil
 }
 
-// place is like find, but adds a missing key. The key gets a free slot, or replaces the least
-// value of its bucket.
+// place is like find, but adds a missing key. The key gets a free slot of its bucket. If the
+// bucket is full, the key replaces the key with the least value.
 func (t *table[T]) place(key uint64, less func(a, b *T) bool) (*sync.Mutex, *T) {
 	s := &t.shards[key>>58%shardCount]
 	s.Lock()
@@ -98,7 +98,8 @@ const firstDelay = time.Second
 const maxOver = 16
 
 // failures are the failures of a key. If there is no new failure for as long as the longest delay,
-// one failure is forgotten. So after the longest delay, exactly one attempt is allowed.
+// one failure is forgotten. So after the longest delay, only one attempt is allowed before the
+// next delay.
 type failures struct {
 	count    int32
 	reported bool  // an attempt was refused since the last failure
@@ -114,7 +115,7 @@ func fewer(a, b *failures) bool {
 // negative.
 type delay struct {
 	left     time.Duration
-	reported bool // an earlier attempt was refused because of the same delay
+	reported bool // this delay has already refused an attempt
 }
 
 func newCounter(free int, longest time.Duration) *counter {
@@ -186,16 +187,18 @@ func (c *counter) addTo(f *failures, now int64) {
 	f.until = max(f.until, now+int64(c.delayAfter(f.count)))
 }
 
-// undo removes a failure that was counted at a given time, and the delay that it added. It does
-// not remove the delay that later failures added. Otherwise anyone with an account could end all
-// delays of an address by signing in.
+// undo removes a failure that was counted at a given time. It also removes the delay that this
+// failure added, but not the delay that later failures added. Otherwise anyone with an account
+// could end all delays of an address by signing in.
 func (c *counter) undo(key uint64, at int64) {
 	mu, f := c.find(key)
 	defer mu.Unlock()
 	if f != nil {
 		f.count = max(0, f.count-1)
 		if f.last == at {
-			f.until = at // at this time, there was no delay: see charge
+			// there was no delay at this time, because charge counts a failure only without a
+			// delay
+			f.until = at
 		} else {
 			f.until = min(f.until, f.last+int64(c.delayAfter(f.count)))
 		}
@@ -210,8 +213,8 @@ type mark struct{ at int64 } // nanoseconds
 func earlier(a, b *mark) bool { return a.at < b.at }
 
 // isFresh reports whether m is younger than maxAge. After the clock was set back, a mark can be in
-// the future. Such a mark is not fresh. Small differences are allowed: a goroutine can read the
-// clock before another goroutine sets a mark, and call isFresh later.
+// the future. Such a mark is not fresh. Small differences are allowed, because a goroutine can
+// read the clock before another goroutine sets a mark, and call isFresh later.
 func (m *mark) isFresh(now int64, maxAge time.Duration) bool {
 	age := now - m.at
 	return age < int64(maxAge) && age > -int64(time.Second)

@@ -23,7 +23,7 @@ const (
 	keyToken
 	keyReport
 	keyProved
-	keyAddress // plus one for each tier
+	keyAddress // the key kind of tier n is keyAddress+n
 )
 
 func (l *Limiter) secretKey(g Guess) uint64 {
@@ -55,7 +55,7 @@ func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
 
 // Fold maps spellings that a directory can treat as one name to the same text. It ignores case,
 // spaces, widths and invisible characters. Otherwise each spelling would allow more guesses. If
-// Fold maps different names to the same text, these names are counted together, which is harmless.
+// Fold maps different names to the same text, these names are counted together. This is harmless.
 func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f || r > 0x7f && (unicode.IsLetter(r) || unicode.IsNumber(r)) {
@@ -142,8 +142,8 @@ func (s *sources) undo(o origin, now int64) {
 	}
 }
 
-// mix combines two hashes and their kind into a key, which is never 0. The function mix need
-// not be one-way, because its input is hashed with secret seeds.
+// mix combines two hashes and their kind into a key, which is never 0. The function mix need not
+// be one-way, because the hashes were computed with secret seeds.
 func mix(kind, a, b uint64) uint64 {
 	x := a ^ bits.RotateLeft64(b, 29)*0x9e3779b97f4a7c15 ^ kind*0xd6e8feb86659fd93
 	x = (x ^ x>>32) * 0xd6e8feb86659fd93

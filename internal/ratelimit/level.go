@@ -2,20 +2,21 @@ package ratelimit
 
 import "time"
 
-// The limit of a name at places where it never signed in. NIST SP 800-63B, section 5.2.2,
+// The limit of a name at places where the name never signed in. NIST SP 800-63B, section 5.2.2,
 // allows maxNameFailures failures of an account. Above this limit, all places and replicas
 // together are allowed one attempt per slowAttempts.
 const (
 	maxNameFailures = 100
 	perDay          = 24 * time.Hour
 	drain           = perDay / maxNameFailures // time in which one failure is forgotten
-	slowAttempts    = time.Minute              // between two attempts above the limit
-	sharedFrom      = 25                       // failures of a name; then the store counts, too
+	slowAttempts    = time.Minute              // time between two attempts above the limit
+	// with more failures of a name, the store counts too
+	sharedFrom = 25
 )
 
-// Level is the number of failures of a name, stored as a time. It is a leaky bucket that holds
-// maxNameFailures and drains in a day. It uses the generic cell rate algorithm, so that a
-// replica can charge it with one SQL statement.
+// Level represents the number of failures of a name by a time. It is a leaky bucket that holds
+// maxNameFailures and drains in a day. It uses the generic cell rate algorithm, so that a replica
+// can charge it with one SQL statement.
 type Level struct {
 	Empty int64 // when the bucket will be empty, in milliseconds since 1970
 	Last  int64 // last charge, in milliseconds since 1970
@@ -25,7 +26,7 @@ type Level struct {
 type LevelLimits struct {
 	Drain int64 // of one failure
 	Full  int64 // a bucket is full if it takes longer than this to drain
-	Slow  int64 // between two attempts on a full bucket; 0: no attempt is allowed
+	Slow  int64 // time between two attempts on a full bucket; 0: no attempt is allowed
 }
 
 // limitsOf returns the limits of a name at unknown places. If refuse is true, the limits allow
@@ -45,7 +46,7 @@ func (v Level) count(now int64, l LevelLimits) int {
 
 // Wait returns how long the name must wait; 0: an attempt is allowed.
 func (v Level) Wait(now int64, l LevelLimits) time.Duration {
-	// v.Empty-now is larger than the second argument only if the clock was set back.
+	// The second argument limits the wait. It is the smaller value only if the clock was set back.
 	drained := min(v.Empty-now, l.Full+2*l.Drain) - l.Full
 	if drained <= 0 {
 		return 0
@@ -97,7 +98,7 @@ func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
 }
 
 // charge counts a failure if the name need not wait. It also returns the number of failures to
-// count in the store, which is 0 while the name has fewer than sharedFrom failures.
+// count in the store. This number is 0 until the name has more than sharedFrom failures.
 func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration, share int) {
 	mu, found := t.place(key, lower)
 	defer mu.Unlock()

@@ -83,7 +83,7 @@ func (l *Limiter) Learn(name, source, id string, from netip.Addr) {
 	if len(l.places.pending) < maxPending {
 		l.places.pending[key] = Learned{Place{folded, prefix}, source, id}
 	} else {
-		l.places.noted.forget(key) // so that the next sign-in records it again
+		l.places.noted.forget(key) // so that the next sign-in records the place again
 	}
 }
 

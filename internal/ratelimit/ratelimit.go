@@ -7,22 +7,22 @@
 //
 // # Credentials that cannot be guessed
 //
-// Secrets of robots and access, refresh and session tokens have 190 random bits, and an ID
-// token has a signature. A valid credential is never refused because of the failures of others:
-// [Limiter.Refuse] is called only for invalid credentials. Above the limit of its source
-// address, an invalid credential is answered with 429 instead of 401. Above that limit,
-// credentials that were not valid within the last day are verified one at a time
-// ([Limiter.Turn]), and at most maxWaiting requests wait. A limit on the number of distinct
-// credentials would not protect other users of an address: a hundred CI jobs can have a hundred
+// Secrets of robots and access, refresh and session tokens have 190 random bits, and an ID token
+// has a signature. A valid credential is never refused because of the failures of others, because
+// [Limiter.Refuse] is called only for invalid credentials. Above the limit of its source address,
+// an invalid credential is answered with 429 instead of 401. Above that limit, credentials that
+// were not valid within the last day are verified one at a time ([Limiter.Turn]), and at most
+// maxWaiting requests wait. The number of distinct credentials of an address is not limited. Such
+// a limit would hurt other users of the address, because a hundred CI jobs can have a hundred
 // expired tokens. A credential that can never become valid is remembered for the time dismissFor
-// ([Limiter.Dismissed]). So if a job retries with it, no signature is checked and no query is
-// sent. The journal has at most one entry per minute for each such secret.
+// ([Limiter.Dismissed]). So if a job retries with such a credential, no signature is checked and
+// no query is sent. The journal has at most one entry per minute for each such credential.
 //
 // # Credentials that can be guessed
 //
 // A password is counted as a failure when its check begins. Otherwise a thousand concurrent
-// guesses would all be allowed before the first is counted. The count is undone if the password
-// was right or an identity source was down.
+// guesses would all be allowed before the first of them is counted. The count is undone if the
+// password was right or an identity source was down.
 //
 //	limit                    free  then                        applies
 //	name at one source       10    1 s, doubling, up to 5 min  always
@@ -37,11 +37,11 @@
 //
 // A place is a /24 of IPv4 or a /48 of IPv6. A place is known for the time [PlaceFor] after the
 // name signed in there with any credential. Known places, and the counts of names with at least
-// sharedFrom failures, are in a [Store], which replicas share and which survives a restart. The
+// sharedFrom failures, are in a [Store]. Replicas share the store, and it survives a restart. The
 // store has HMACs of names and addresses; the key of the HMACs is in the same store. A place is
 // looked up only when the limit of a name applies, when passwords wait for a hash, or when a
-// directory has a budget. A cached credential needs no query. While the store is down, the
-// limiter uses what this process knows, and refuses no one because of the outage.
+// directory has a budget. A cached credential needs no query. While the store is down, the limiter
+// uses what this process knows, and refuses no one because of the outage.
 //
 // A password that was right within the last day is never limited. A repeated wrong password is
 // not a new guess, so a job with an old password exhausts only the limit for this password.
@@ -56,9 +56,9 @@
 //
 // # What an attacker can still do
 //
-//   - Prevent a user from signing in at places where the user never signed in: by 100 guesses from
-//     many sources, and then one guess a minute. The user can still sign in at a known place, with
-//     a token, or after `tidewaiter user allow`.
+//   - Prevent a user from signing in at places where the user never signed in. This takes 100
+//     guesses from many sources, and then one guess a minute. The user can still sign in at a
+//     known place, with a token, or after `tidewaiter user allow`.
 //   - Guess the password of one name: at most 1,540 times a day at unknown places, and 25
 //     (sharedFrom) additional times for each replica and restart.
 //   - Try one password on many names: 100 times from a source, then every 30 s.
@@ -85,15 +85,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// ErrLimited means that there were too many failed attempts. The error that wraps it is an
-// *Error.
+// ErrLimited means that there were too many failed attempts. It is always wrapped in an *Error.
 var ErrLimited = errors.New("too many failed attempts")
 
 // Error has the time until the next attempt. The time does not depend on whether the name
 // exists.
 type Error struct {
 	After    time.Duration
-	Reported bool // an earlier refusal by the same delay is already in the journal
+	Reported bool // the journal already has a refusal because of the same delay
 	Checked  bool // the credential cannot be guessed; it was verified and is invalid
 }
 
@@ -113,7 +112,8 @@ type Options struct {
 	MaxFailuresPerSource int
 	MaxDelay             time.Duration // longest delay for a name at one source; 0: 5 min
 	// If RefuseUnknownPlaces is true, a name with too many failures is refused at all unknown
-	// places. If RefuseUnknownPlaces is false, one attempt per slowAttempts is allowed there.
+	// places. If RefuseUnknownPlaces is false, one attempt per slowAttempts is allowed at these
+	// places.
 	RefuseUnknownPlaces bool
 
 	Store Store // nil: counts are not shared, and are lost at a restart
@@ -145,10 +145,11 @@ type Limiter struct {
 	proved    marks // secrets that cannot be guessed and were valid
 	turns     turns
 
-	places  places
-	shared  atomic.Pointer[func(string) Level] // levels in the store; nil: not read yet
-	first   sync.Once                          // starts the first read, if Run has not started it
-	read    chan struct{}                      // closed when that read ends
+	places places
+	shared atomic.Pointer[func(string) Level] // levels in the store; nil: not read yet
+	// starts the first read of the levels, if Run has not started it
+	first   sync.Once
+	read    chan struct{} // closed when the first read ends
 	outages outages
 
 	nameSeed, secretSeed, addressSeed maphash.Seed
@@ -158,13 +159,15 @@ type Limiter struct {
 
 // These limits are not configurable.
 const (
-	shortDelay      = 30 * time.Second // longest delay for a source
-	sameAttempt     = 10 * time.Second // during a check, equal attempts count once
-	freeRepeats     = 3                // of a wrong password; clients send each password twice
+	shortDelay = 30 * time.Second // longest delay for a source
+	// equal attempts within this time count once while the password is being checked
+	sameAttempt = 10 * time.Second
+	// free attempts with the same wrong password; clients send each password twice
+	freeRepeats     = 3
 	freeAtPlace     = 30
 	rememberFor     = 24 * time.Hour // how long right and wrong passwords are remembered
-	rememberExactly = time.Minute    // precision of that time
-	dismissFor      = time.Minute    // for a secret that can never become valid
+	rememberExactly = time.Minute    // precision of rememberFor
+	dismissFor      = time.Minute    // how long a secret that can never become valid is remembered
 	storeTimeout    = 2 * time.Second
 )
 
@@ -223,8 +226,9 @@ type Guess struct {
 
 // Attempt is a check that was allowed. The caller of Begin must call End.
 type Attempt struct {
-	// KnownPlace means that the name has signed in from this place before. If this needs a query,
-	// Begin makes the query only if a limit or Options.PlacesMatter requires it.
+	// KnownPlace means that the name has signed in from this place before. Sometimes only a query
+	// to the store can answer this. Begin sends the query only if a limit applies, or if
+	// Options.PlacesMatter returns true.
 	KnownPlace bool
 
 	at      int64  // start, in nanoseconds
@@ -235,7 +239,7 @@ type Attempt struct {
 	source  origin
 	charged charge
 	known   bool // the password was right before
-	lately  bool // it was right so recently that End need not record it again
+	lately  bool // the password was right so recently that End need not record this again
 }
 
 // charge is the kind of failure that was counted for an attempt.
@@ -400,9 +404,9 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		if o == Abandoned {
-			// An abandoned check has caused work: a hash, which is computed to the end, or a call
-			// of a directory. If such a check did not count, the client could repeat it without
-			// limit.
+			// An abandoned check has caused the work of a hash or a call of a directory. A hash is
+			// always computed to the end. If such a check did not count, the client could repeat
+			// it without limit.
 			l.sources.add(a.source, a.at)
 		}
 	}

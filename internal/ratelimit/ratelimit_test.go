@@ -124,14 +124,14 @@ func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
 	})
 }
 
-// The sixteen /64 of a /60 count together as one source, and so do all addresses of a /48.
+// All addresses of a /56 count together as one source, and so do all addresses of a /48.
 func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	for _, tt := range []struct {
 		from string
 		free int
 	}{
 		{"2001:db8:0:1::%x", 100},  // one /64
-		{"2001:db8:0:%x::1", 400},  // of one /56, below 256
+		{"2001:db8:0:%x::1", 400},  // of one /56, if %x is below 256
 		{"2001:db8:0:%x::2", 1600}, // of one /48
 	} {
 		l := newLimited(ratelimit.Options{})
@@ -152,8 +152,9 @@ func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	}
 }
 
-// A known place is as large as the network of a site. The known place has a limit of its own, but
-// this limit does not allow more guesses to other clients at the place.
+// A known place is as large as the network of a site, so an attacker can be at the same place as
+// the user. All clients at a known place together have one limit, so the attacker does not get
+// more guesses.
 func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
@@ -368,8 +369,8 @@ func TestUnsavedAttemptsAreNotEvicted(t *testing.T) {
 	}
 }
 
-// At a known place, a user may also use the attempts that strangers have left of their half of the
-// budget. Strangers may only use their own half.
+// At a known place, a user may also use attempts from the strangers' half of the budget, if
+// strangers have not used them. Strangers may only use their own half.
 func TestAKnownPlaceMayUseWhatStrangersLeft(t *testing.T) {
 	for strangers, want := range []int{4, 3, 2} {
 		b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})

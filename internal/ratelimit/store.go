@@ -42,8 +42,9 @@ type Store interface {
 
 // Bounds of known places.
 const (
-	MaxPlaces = 16                  // of one principal
-	PlaceFor  = 90 * 24 * time.Hour // after the last sign-in at the place
+	MaxPlaces = 16 // of one principal
+	// how long a place is known after the last sign-in at the place
+	PlaceFor = 90 * 24 * time.Hour
 )
 
 // Place is a network where a name signs in. Names are folded by Fold.
@@ -68,7 +69,8 @@ func ParsePlace(text string) (netip.Prefix, error) {
 // Learned is a place where a principal has signed in.
 type Learned struct {
 	Place
-	Source, ID string // of the principal; the places are deleted together with the principal
+	// the source and id of the principal; the places are deleted together with the principal
+	Source, ID string
 }
 
 // PlaceOf returns the place of an address: a /24 of IPv4 or a /48 of IPv6, the usual size of a

@@ -2,8 +2,8 @@
 // names, and attempts that were sent to directories.
 //
 // Names, addresses and principals are stored as HMACs. The random key of the HMACs is in the same
-// database: replicas share the key, and a copy of the database contains it. Without the key, the
-// rows reveal nothing.
+// database, so replicas share the key, and a copy of the database contains the key. Without the
+// key, the rows reveal nothing.
 package ratestore
 
 import (
@@ -33,20 +33,20 @@ const (
 	macSize   = 16 // stored bytes of an HMAC
 	slack     = time.Minute
 	msPerDay  = int64(24 * time.Hour / time.Millisecond)
-	queryRows = 200 // parameters of a query
+	queryRows = 200 // maximum number of parameters of a query
 	maxLevels = 10_000
 	maxWindow = 30 * 24 * time.Hour // longest window of a directory's attempts in the configuration
 )
 
-// bounds has the bounds of the tables with rows for names that clients choose. Sweep trims these
-// tables. Each process also trims them after every trimEvery writes. So with r replicas, a table
-// exceeds its bound by at most r*trimEvery rows.
+// bounds has the maximum sizes of tables whose rows contain names that clients choose. Sweep trims
+// these tables. Each process also trims them after every trimEvery writes. So with r replicas, a
+// table exceeds its bound by at most r*trimEvery rows.
 type bounds struct {
-	// maxLevels is the maximum number of names with a count. Beyond it, the names with the fewest
-	// failures are deleted.
+	// maxLevels is the maximum number of names with a count. If there are more, the names with the
+	// fewest failures are deleted.
 	maxLevels int
 	// maxAttempts is the maximum number of slots of accounts in directories, about 100 bytes each.
-	// Beyond it, the accounts with the fewest slots are deleted.
+	// If there are more, the accounts with the fewest slots are deleted.
 	maxAttempts int
 	trimEvery   int64
 }
@@ -61,9 +61,9 @@ type Store struct {
 	secret []byte // HMAC key; nil: not read yet
 
 	bounds bounds
-	writes atomic.Int64 // of rows for names that clients choose
+	writes atomic.Int64 // number of writes of rows for names that clients choose
 
-	reading sync.Mutex              // held during the query for levels; sign-ins do not lock it
+	reading sync.Mutex              // held during the query for levels; sign-ins do not hold it
 	levels  map[mac]ratelimit.Level // by name; never changed, only replaced
 	read    int64                   // when levels were read, in milliseconds
 }
@@ -272,7 +272,7 @@ func DeletePlaces(ctx context.Context, tx *sql.Tx, source, id string) error {
 // cannot exceed the limit together.
 func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Time, l ratelimit.LevelLimits) (level ratelimit.Level, wait time.Duration, err error) {
 	at := now.UnixMilli()
-	slow := int64(-1) // every row was charged later than this
+	slow := int64(-1) // earlier than the last charge of any row
 	if l.Slow > 0 {
 		slow = at - l.Slow
 	}
@@ -294,7 +294,8 @@ func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Tim
 			return err
 		}
 		err = tx.QueryRowContext(ctx, "SELECT empty, last FROM limit_names WHERE name = $1", m[:]).Scan(&level.Empty, &level.Last)
-		if errors.Is(err, sql.ErrNoRows) { // deleted by trim: it has the fewest failures
+		// trim has deleted the row, because the name has the fewest failures
+		if errors.Is(err, sql.ErrNoRows) {
 			err = nil
 		}
 		return err
@@ -379,7 +380,7 @@ func (s *Store) Claim(ctx context.Context, account string, slots int, now, until
 			if n > 0 {
 				taken = i
 				// Budget.prove passes a future time as now. Other rows must not expire because of
-				// that.
+				// this future time.
 				return s.trimSometimes(ctx, tx, min(now.UnixMilli(), clock.Now().UnixMilli()))
 			}
 		}
@@ -458,8 +459,9 @@ func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error 
 	return s.trim(ctx, tx, now)
 }
 
-// trim deletes expired counts, and the smallest counts beyond the bounds. A flood of names,
-// each tried a few times, must not delete the count of a name under attack.
+// trim deletes expired counts. If a table still exceeds its bound, trim deletes the smallest
+// counts. In a flood, many names are tried a few times. The flood must not delete the count of a
+// name that is tried often.
 func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM limit_names WHERE empty <= $1", now); err != nil {
 		return err
@@ -483,8 +485,8 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	return err
 }
 
-// AddPlace records, in the transaction tx of the change, a place where a principal has not signed
-// in yet. It reports whether the place was not yet recorded on this day.
+// AddPlace makes a place known for a principal before the principal signs in there. It writes in
+// the transaction tx of the change. It reports whether the place was not yet recorded on this day.
 func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) (added bool, err error) {
 	secret, err := createKey(ctx, tx)
 	if err != nil {

@@ -143,7 +143,7 @@ func TestRowsRevealNothing(t *testing.T) {
 }
 
 // The SQL of the store and the arithmetic of the limiter compute the same limit. Replicas that
-// charge a name at the same time have one limit together.
+// charge a name at the same time share one limit.
 func TestANameIsCountedOverAllReplicas(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)

@@ -7,8 +7,8 @@ import (
 )
 
 // Gitea CVE-2026-58426: a MAC over concatenated texts was valid for other texts with the same
-// concatenation. A place of one name is never a place of another name, and keys of different
-// kinds are never equal.
+// concatenation. Here, the place of one name must never equal the place of another name. Keys of
+// different kinds must never be equal.
 func TestNamesAndPlacesCannotBeSpliced(t *testing.T) {
 	secret := []byte("a key of a test, of thirty-two b")
 	rapid.Check(t, func(t *rapid.T) {
