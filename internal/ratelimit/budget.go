@@ -40,7 +40,7 @@ type Budget struct {
 	slots   int // of each class
 	outages outages
 	unknown *Budget // the Budget that counts attempts for names that do not exist
-	real    *Budget // the Budget whose field unknown is this Budget; nil: there is none
+	real    *Budget // the Budget whose field unknown is this Budget, or nil
 
 	mu       sync.Mutex
 	accounts map[string]*accountSlots // by class and account; at most maxAccounts

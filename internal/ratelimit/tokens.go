@@ -40,8 +40,8 @@ func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, neverVali
 	return limited, reported
 }
 
-// Repeated reports whether it was called before with the same text and source address within the
-// last minute. If so, the journal already has an entry about the event.
+// Repeated reports whether an earlier call within the last minute had the same text and source
+// address. If so, the journal already has an entry about the event.
 func (l *Limiter) Repeated(what string, from netip.Addr) bool {
 	if l == nil {
 		return false

@@ -20,10 +20,10 @@ type turns struct {
 }
 
 // Turn waits until a secret that cannot be guessed may be verified. Below the limit of the
-// source address, Turn does not wait. Above the limit, the secrets of a source are verified one
-// at a time, in order of arrival: each invented secret costs a query, and these queries must
-// not use all connections of the database. A secret that was valid within a day does not wait,
-// so a flood does not delay other jobs of the source.
+// source address, Turn does not wait. Above the limit, the secrets of a source are verified one at
+// a time, in order of arrival. Otherwise the queries for invented secrets could use all
+// connections of the database. A secret that was valid within a day does not wait, so a flood does
+// not delay other jobs of the source.
 //
 // The error is an *Error if too many requests wait, or the error of ctx. If the error is nil,
 // the caller must call Leave with the returned key.

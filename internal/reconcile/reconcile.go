@@ -1,15 +1,16 @@
-// Package reconcile compares a registry with the catalog. It finds what the journal has never seen:
-// tags that were pushed before the registry sent events, or whose events were lost. It also finds
-// what the registry no longer has, although no delete was reported, because of garbage collection
-// for example.
+// Package reconcile compares a registry with the catalog. It finds tags that the journal has never
+// seen, because they were pushed before the registry sent events, or because their events were
+// lost. It also finds tags and manifests that the registry no longer has although no delete was
+// reported, for example because of garbage collection.
 //
-// A run lists the repositories and tags of the registry, and requests each tag, and each manifest
-// that the catalog has without a tag, by HEAD. The differences are written to the journal as a
-// catalog.Run, and the catalog applies them like events. So a catalog that is rebuilt has them,
-// too. A run needs memory for the names of the repositories and for the tags of one repository.
+// A run lists the repositories and tags of the registry. It sends a HEAD request for each tag, and
+// for each manifest that the catalog has without a tag. The differences are written to the journal
+// as a catalog.Run, and the catalog applies them like events. So a catalog that is rebuilt also
+// has the differences. A run needs memory for the names of the repositories and for the tags of
+// one repository.
 //
-// A run that stops early has written what it found. The next run can begin after the last
-// repository that was compared completely.
+// A run that stops early has written the differences that it found. The next run can begin after
+// the last repository that was compared completely.
 package reconcile
 
 import (
@@ -27,13 +28,13 @@ import (
 )
 
 const (
-	// maxPart is the size in bytes of the findings of an entry. It is enough for the first run on
-	// a registry with 10,000 tags.
+	// maxPart is the maximum size in bytes of the findings in one entry. One entry is enough for
+	// the first run on a registry with 10,000 tags.
 	maxPart = 1 << 20
 	// maxNames is the maximum number of repositories of a registry, and of tags of a repository.
 	maxNames = 2_000_000
 	// maxFailures is the number of consecutive errors of the registry after which a run stops. A
-	// few errors are about single damaged manifests.
+	// few errors can come from single damaged manifests.
 	maxFailures = 10
 	atOnce      = 1000 // rows that are read from the catalog
 )
@@ -82,7 +83,7 @@ type run struct {
 }
 
 // Run compares the registry with the catalog. If it returns an error, the earlier findings are in
-// the journal, and Total.Through is where the next run can begin.
+// the journal, and the next run can begin after Total.Through.
 func Run(ctx context.Context, o Options) (Total, error) {
 	o.Now = clock.Wall(o.Now)
 	r := &run{Options: o, part: catalog.Run{Registry: o.Service, After: o.After, Through: o.After}}

@@ -245,7 +245,8 @@ func TestTheCatalogEqualsTheRegistryAfterARun(t *testing.T) {
 	}
 }
 
-// The event of a recent push or delete can be on its way, so nothing is concluded.
+// The event of a recent push or delete can still be on its way, so a recent difference is not a
+// finding.
 func TestRecentPushesAreNoFindings(t *testing.T) {
 	f := newFixture(t, map[string]string{"team/app:v1": digestOf("b")})
 	f.push(57, "team/app:v1", digestOf("a"))
@@ -260,7 +261,8 @@ func TestRecentPushesAreNoFindings(t *testing.T) {
 	f.wantEqual()
 }
 
-// A run that is stopped has written what it found. The next run continues from there.
+// A run that is stopped has written the differences that it found. The next run continues after
+// the last repository that was compared completely.
 func TestAnInterruptedRun(t *testing.T) {
 	f := newFixture(t, map[string]string{"a:v1": digestOf("a"), "b:v1": digestOf("b"), "c:v1": digestOf("c"), "d:v1": digestOf("d")})
 	ctx, stop := context.WithCancel(t.Context())

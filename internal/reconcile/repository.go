@@ -40,7 +40,7 @@ func (r *run) compare(ctx context.Context, name string) error {
 	return r.compareManifests(ctx, name, confirmed, began)
 }
 
-// tags returns the sorted tags of a repository. A repository without manifests has none.
+// tags returns the sorted tags of a repository. A repository without manifests has no tags.
 func (r *run) tags(ctx context.Context, name string) (tags []string, err error) {
 	err = r.Registry.Tags(ctx, name, func(found []string) error {
 		tags = append(tags, found...)
@@ -85,7 +85,7 @@ func (r *run) compareTag(ctx context.Context, name, tag string, known *catalogTa
 }
 
 // missTags adds findings about the tags of the catalog that the registry does not list. It stops
-// before the given tag; "": at the last tag.
+// before the given tag. If the given tag is "", it continues to the last tag.
 func (r *run) missTags(ctx context.Context, known *catalogTags, before string, began time.Time) error {
 	for {
 		had, err := known.peek(ctx)
@@ -161,7 +161,7 @@ func (r *run) head(ctx context.Context, name, reference string) (m registryapi.M
 func (r *run) fail(ctx context.Context, err error) error {
 	r.part.Failed++
 	if errors.Is(err, registryapi.ErrInvalidName) {
-		return nil // anyone with push could otherwise stop the run
+		return nil // otherwise anyone who may push could stop the run
 	}
 	if r.failures++; r.failures >= maxFailures || ctx.Err() != nil {
 		return err

@@ -19,7 +19,7 @@ type Issuer struct {
 	// Subject is the login for which the tokens are signed. The registry reports the login in
 	// events and writes it to its log.
 	Subject       string
-	CatalogByPull bool // the registry requests repository::pull for its catalog: zot
+	CatalogByPull bool // the registry, for example zot, requires repository::pull for its catalog
 	Now           func() time.Time
 }
 
@@ -33,7 +33,7 @@ func (i *Issuer) Sign(rights scope.Scope) (string, time.Time, error) {
 	if i.CatalogByPull && rights.Type == scope.TypeRegistry {
 		rights = scope.Scope{Type: scope.TypeRepository, Actions: scope.Pull}
 	}
-	// A short lifetime limits the use of a token that the registry's log or a proxy exposes.
+	// The lifetime is short, because the registry's log or a proxy can expose the token.
 	claims := token.Claims{Issuer: i.Name, Subject: i.Subject, Audience: i.Service, ID: rand.Text()}.Grant(nil, lifetime, now)
 	claims.Access = append(claims.Access, rights)
 	signer.Limit(&claims, now)

@@ -20,9 +20,9 @@ type judge struct {
 	known  map[pair]*judgement
 }
 
-// pair is what a judgement depends on, apart from the inputs that only conditions read. The
-// journal's reader returns the same pointer for equal principals, except for those that it has
-// not seen for a long time. Such principals are judged again.
+// pair has the inputs of a judgement, except the inputs that only conditions read. The journal's
+// reader returns the same pointer for equal principals. But if it has not seen a principal for a
+// long time, it returns a new pointer, and the principal is judged again.
 type pair struct {
 	principal *policy.Principal
 	registry  string
@@ -102,8 +102,9 @@ func (j *judge) judge(e *journal.Entry, asked scope.Scope) (*judgement, string) 
 // bounds decides a request with partly unknown inputs. It calls Decide twice, with different
 // results of the conditions that depend on an unknown input. In the first call, all such
 // conditions of allow rules are false and those of deny rules are true, so as little as possible
-// is granted. In the second call, it is the other way round. If an action has the same result in
-// both calls, the unknown inputs do not matter for it.
+// is granted. In the second call, all such conditions of allow rules are true and those of deny
+// rules are false. If an action has the same result in both calls, its result does not depend on
+// the unknown inputs.
 func (j *judge) bounds(r *policy.Request, unknown ask.Unknown) *judgement {
 	if j.probe == nil {
 		result := j.policy.Decide(r).Results[0]
@@ -116,8 +117,8 @@ func (j *judge) bounds(r *policy.Request, unknown ask.Unknown) *judgement {
 	}
 	j.probe.begin(unknown, true)
 	most := j.policy.Decide(r).Results[0]
-	// The causes of a grant in the first result and of a refusal in the second one do not depend
-	// on an unknown input.
+	// A grant in the first result has causes that do not depend on an unknown input. The same is
+	// true for a refusal in the second result.
 	b := &judgement{granted: least.Granted, open: most.Granted &^ least.Granted}
 	for _, c := range least.Causes {
 		if c.Actions &= least.Granted; c.Actions != 0 {
@@ -142,8 +143,9 @@ func missingInputs(d *journal.Decision) ask.Unknown {
 	}
 }
 
-// isNetwork reports whether the journal may have recorded only the network of the address, as it
-// does with journal.addresses: shortened. A complete address can have the same form.
+// isNetwork reports whether the journal may have recorded only the network of the address. The
+// journal does this if the setting journal.addresses has the value shortened. A complete address
+// can have the same form as a network.
 func isNetwork(d *journal.Decision) bool {
 	bits := 48
 	if d.Remote.Unmap().Is4() {
@@ -154,8 +156,8 @@ func isNetwork(d *journal.Decision) bool {
 }
 
 // authorizerActions returns the actions that an authorizer decided, and its name. The policy was
-// asked before the authorizer, but its result is not recorded. A rule of the database can have the
-// name of an authorizer, too.
+// asked before the authorizer, but the result of the policy is not recorded. A rule of the
+// database can have the name of an authorizer, too.
 func authorizerActions(was *policy.Result) (actions scope.Actions, name string) {
 	for _, c := range was.Causes {
 		if c.Rule != nil && c.Rule.Origin.File == "" && c.Rule.Origin.Namespace == "" && sourcename.IsHook(c.Rule.Name) {

@@ -101,7 +101,8 @@ func drawRequest(t *rapid.T) *policy.Request {
 }
 
 // drawEntry returns the recorded decision of a request, and whether everything was recorded. The
-// journal can lack the address, its end, the client, and the times of repeated refusals.
+// journal can lack the address or the last part of the address, the client, and the times of
+// repeated refusals.
 func drawEntry(t *rapid.T, r *policy.Request, results []policy.Result) (e *journal.Entry, complete bool) {
 	d := &journal.Decision{Principal: r.Principal, Remote: r.IP, Client: r.Client, Results: results}
 	complete = r.IP.IsValid() && r.Client != ""

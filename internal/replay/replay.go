@@ -1,9 +1,10 @@
 // Package replay compares recorded decisions with another policy. It answers: which requests of
 // the past would this policy refuse, and which would it newly allow?
 //
-// The other policy decides a request with the principal that the journal recorded: with the
-// groups, claims and restrictions of that time. It decides each distinct combination of principal,
-// registry and scope once, unless the result depends on the time, the address or the client.
+// The other policy decides a request with the principal that the journal recorded. The principal
+// has the groups, claims and restrictions of that time. It decides each distinct combination of
+// principal, registry and scope once, unless the result depends on the time, the address or the
+// client.
 //
 // The journal does not have everything that a condition can read. If the result depends on such an
 // input, the decision is not judged. The report has the number of these decisions and the reasons.
@@ -21,18 +22,20 @@ import (
 // Report is the result of a replay. If an entry of the journal stands for several refusals, the
 // numbers count each of them.
 type Report struct {
-	Decisions int64 // all decisions of a policy that were added
+	Decisions int64 // number of added decisions, not counting SignIns
 	Same      int64
-	Refused   int64 // that refuse something that was granted
-	Allowed   int64 // that grant something that was refused
-	NotJudged int64 // without a known difference, and at least a part was not judged
+	Refused   int64 // decisions where the policy refuses something that was granted
+	Allowed   int64 // decisions where the policy grants something that was refused
+	// decisions without a known difference, of which at least a part was not judged
+	NotJudged int64
 	SignIns   int64 // failed sign-ins, for which no policy was asked
 
 	First, Last time.Time // times of the first and the last decision; zero: none
 
 	// Differences are groups of equal differences, the most frequent first.
 	Differences []Difference
-	// More counts the differences that belong to other groups, beyond maxGroups.
+	// More counts the differences that are not in Differences, because there are more than
+	// maxGroups groups.
 	More int64
 	// Reasons are the reasons why scopes were not judged, the most frequent first.
 	Reasons []Reason
@@ -42,7 +45,7 @@ type Report struct {
 // Report.Refused and Report.Allowed.
 func (r *Report) Different() int64 { return r.Decisions - r.Same - r.NotJudged }
 
-// Effect is how a judgement differs from the recorded decision.
+// Effect describes how a judgement differs from the recorded decision.
 type Effect string
 
 // The effects.
@@ -58,13 +61,13 @@ type Difference struct {
 	Actions   scope.Actions // that differ
 	Type      string        // of the resources
 	Now       policy.Cause  // by the policy
-	Then      policy.Cause  // as recorded: its rule has only a name and a place
+	Then      policy.Cause  // the recorded cause, whose rule has only a name and a place
 	Scopes    int64         // number of recorded scopes
 	Names     []string      // of resources, at most maxNames
 	MoreNames bool          // there are other names
 	First     time.Time
 	Last      time.Time
-	ID        journal.ID // of the last decision
+	ID        journal.ID // id of the last decision
 }
 
 // SameCauses reports whether two differences have the same effect and the same causes.
@@ -72,11 +75,11 @@ func (d *Difference) SameCauses(other *Difference) bool {
 	return d.Effect == other.Effect && keyOf(d.Now) == keyOf(other.Now) && keyOf(d.Then) == keyOf(other.Then)
 }
 
-// Reason is why scopes were not judged.
+// Reason is a reason why scopes were not judged.
 type Reason struct {
 	Text   string
 	Scopes int64
-	ID     journal.ID // of the last decision
+	ID     journal.ID // id of the last decision
 }
 
 // Limits of a report. They bound the memory, because clients choose names of repositories, and

@@ -104,7 +104,8 @@ func TestWhatWasNotRecordedIsNotGuessed(t *testing.T) {
 	}
 }
 
-// Equal differences of a principal are one difference, with the causes of then and now.
+// Equal differences of a principal are one difference. It has the recorded cause and the cause in
+// the other policy.
 func TestDifferencesAreGroupedByCauseAndPrincipal(t *testing.T) {
 	noon := clocktest.Noon().Now()
 	ben := &policy.Principal{Kind: policy.User, Name: "ben", Groups: []string{"dev"}}
@@ -131,7 +132,8 @@ func TestDifferencesAreGroupedByCauseAndPrincipal(t *testing.T) {
 	}
 }
 
-// Each job has its own name, so the number of differences is limited. The rest is counted.
+// Each job has its own name, so there can be very many differences. The report lists a limited
+// number of differences, and counts the others.
 func TestManyDifferencesAreCounted(t *testing.T) {
 	const more = 25
 	noon := clocktest.Noon().Now()

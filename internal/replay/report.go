@@ -16,8 +16,8 @@ type groupKey struct {
 	now, then       causeKey
 }
 
-// causeKey has what distinguishes causes. Rules have no identity of their own: the journal has
-// only their names and places.
+// causeKey has the fields that distinguish causes. A rule is identified by its name and place,
+// because the journal has only these.
 type causeKey struct {
 	reason policy.Reason
 	rule   string
@@ -31,7 +31,7 @@ func keyOf(c policy.Cause) causeKey {
 	return causeKey{c.Reason, c.Rule.Name, c.Rule.Origin}
 }
 
-// add adds the actions of one effect to the report: a group for each pair of causes.
+// add adds the actions of one effect to the report. Each pair of causes is a group.
 func (r *Replay) add(effect Effect, actions scope.Actions, v *verdict, e *journal.Entry, i int, count int64) {
 	was := &e.Decision.Results[i]
 	for _, now := range v.causes {
@@ -83,7 +83,7 @@ func (r *Replay) addReason(text string, e *journal.Entry, count int64) {
 	why.ID = e.ID
 }
 
-// Report returns the result. Add must not be called after it.
+// Report returns the result. Add must not be called after Report.
 func (r *Replay) Report() *Report {
 	for _, d := range r.groups {
 		r.report.Differences = append(r.report.Differences, *d)
@@ -98,8 +98,8 @@ func (r *Replay) Report() *Report {
 	return &r.report
 }
 
-// sortDifferences sorts the differences: refusals before grants, the most frequent causes first,
-// and the most frequent principals of each pair of causes first.
+// sortDifferences sorts the differences. Refusals come before grants. Then the most frequent pairs
+// of causes come first. For each pair of causes, the most frequent principals come first.
 func (r *Replay) sortDifferences() {
 	total := make(map[groupKey]int64)
 	causes := func(d *Difference) groupKey {

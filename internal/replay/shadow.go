@@ -12,15 +12,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Beside returns the policy that would be in force with other rules in files: the rules of the
-// source, and those rules of the policy in force that are not in files.
+// Beside returns the policy that would be in force if the files had the rules of the source. It
+// has these rules, and those rules of the policy in force that are not in files.
 func Beside(source policy.Source, inForce *policy.Policy) (*policy.Policy, error) {
 	all := policy.Source{Roles: source.Roles, Rules: append([]policy.Rule(nil), source.Rules...)}
 	for r, has := range inForce.Effective() {
 		if r.Origin.File != "" {
 			continue
 		}
-		own := *r // its role can be in a file
+		own := *r // replace the role by its actions, because the role can be defined in a file
 		own.Role, own.Actions, own.Lifetime = "", has.Actions, has.Lifetime
 		all.Rules = append(all.Rules, own)
 	}
@@ -45,8 +45,9 @@ func NewShadow(log *slog.Logger, now func() time.Time) *Shadow {
 type ShadowStats struct {
 	Same    int64
 	Refused int64 // the shadow policy refuses something that the policy in force grants
-	Allowed int64 // it grants something that the policy in force refuses, and refuses nothing more
-	Failed  int64 // it did not decide, because of an error in Tidewaiter
+	// the shadow policy grants something that the policy in force refuses, and is not in Refused
+	Allowed int64
+	Failed  int64 // the shadow policy did not decide, because of an error in Tidewaiter
 }
 
 // Stats returns the counts since NewShadow.
@@ -68,7 +69,7 @@ func (s *Shadow) Judge(shadow *policy.Policy, id journal.ID, r *policy.Request, 
 	for i := range judged.Results {
 		was, now := inForce[i].Granted, judged.Results[i].Granted
 		if was == now {
-			continue // the usual case allocates nothing more
+			continue // in this usual case, nothing is allocated for the comparison
 		}
 		asked := judged.Results[i].Asked
 		if asked.Actions = was &^ now; asked.Actions != 0 {

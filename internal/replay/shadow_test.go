@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The counts of a shadow policy are those of comparing each decision.
+// The counts of a Shadow are the same as if each decision were compared by itself.
 func TestPropertyAShadowPolicyCountsEachDifference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rules := rapid.SliceOfN(rapid.Custom(drawRule), 1, 8).Draw(t, "rules")
@@ -86,7 +86,7 @@ func TestAShadowPolicyNeverHarms(t *testing.T) {
 }
 
 // The shadow policy has the rules of its files, and those of the policy in force that are not in
-// files. A role can be in the files of the policy in force.
+// files. A rule that is not in files can use a role from the files of the policy in force.
 func TestBesideReplacesOnlyTheRulesOfFiles(t *testing.T) {
 	in := func(name string, o policy.Origin) policy.Rule {
 		return policy.Rule{Name: name, Subjects: []string{"anyone"}, Names: []string{name + "/**"}, Role: "reader", Origin: o}

@@ -21,9 +21,10 @@ var errPolicyStale = errors.New("rights are being changed")
 // actors have changed rights in the meantime.
 const maxAttempts = 5
 
-// commitChange runs f in a transaction, journals the change, and then activates it. f checks the
-// actor's rights. If the policy in memory was not the newest, commitChange calls f again, because
-// the actor could have lost a right in the meantime. If f returns no change, nothing was changed.
+// commitChange runs f in a transaction, journals the change that f returns, and then puts the
+// change into force. f checks the actor's rights. If the policy in memory was not the newest,
+// commitChange calls f again, because the actor could have lost a right in the meantime. If f
+// returns nil, f has changed nothing.
 //
 // A topic is a counter of changes in the database. If the transaction also raises the counters of
 // other topics, commitChange locks those topics first. Every transaction that raises several
@@ -58,8 +59,8 @@ func (b *Rulebook) commitChange(ctx context.Context, by admin.Actor, f func(*sql
 			}
 			return c, err
 		})
-		// Refresh after an error, too: the commit can be stored although it was reported as
-		// failed.
+		// Refresh after an error, too, because the commit can be stored although it was reported
+		// as failed.
 		if failed := b.refresh(ctx, changes); failed != nil && ctx.Err() == nil {
 			b.o.Log.Warn("a change is stored, but is not yet in force in this process", "error", failed)
 		}
@@ -82,8 +83,8 @@ func (b *Rulebook) bump(ctx context.Context, tx *sql.Tx, topics ...string) error
 }
 
 // policyStale reports whether rights over Tidewaiter have possibly changed since the policy in
-// memory was compiled. It returns false if no policy is loaded yet, and for operators, because
-// their rights do not depend on the policy.
+// memory was compiled. It returns false if no policy is loaded yet. It also returns false for
+// operators, because the rights of operators do not depend on the policy.
 func (b *Rulebook) policyStale(by admin.Actor, now counters) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,8 +92,8 @@ func (b *Rulebook) policyStale(by admin.Actor, now counters) bool {
 }
 
 // altersRights reports whether a change can alter rights over Tidewaiter. For unknown actions it
-// returns true. Most changes by owners of namespaces do not alter rights, so they do not cause new
-// checks of other actors.
+// returns true. Most changes by owners of namespaces do not alter rights, so these changes do not
+// cause new checks of other actors.
 func altersRights(c *journal.Change) bool {
 	switch c.Action {
 	case "namespace.set", "namespace.role.add", "namespace.role.set", "namespace.role.delete":

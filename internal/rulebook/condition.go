@@ -9,9 +9,9 @@ import (
 )
 
 // unreadableCondition is a condition in the database that cannot be compiled, because another
-// version of Tidewaiter stored it. The condition fails for every request: an allow rule with it
-// never matches, and a deny rule with it always matches. So the policy with the other rules can
-// still be compiled.
+// version of Tidewaiter stored it. The condition fails for every request, so an allow rule with
+// the condition never matches, and a deny rule always matches. The policy can still be compiled,
+// with all its other rules.
 type unreadableCondition struct {
 	text string
 	err  error
@@ -28,8 +28,8 @@ func (u *unreadableCondition) Explain(*policy.Request) []policy.Value { return n
 // String implements policy.Condition.
 func (u *unreadableCondition) String() string { return u.text }
 
-// Unreadable returns the error because of which a condition of the database cannot be compiled. If
-// there is no such error, it returns nil.
+// Unreadable returns the error that occurs if a condition of the database is compiled. If the
+// condition can be compiled, it returns nil.
 func Unreadable(c policy.Condition) error {
 	if u, ok := c.(*unreadableCondition); ok {
 		return u.err

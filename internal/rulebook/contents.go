@@ -15,7 +15,7 @@ type contents struct {
 	counters
 
 	storedRules []Rule // sorted by name
-	sharedRoles []Role // of the whole database, sorted by name
+	sharedRoles []Role // roles that belong to no namespace, sorted by name
 	namespaces  []*namespace
 
 	roles          roles         // by name, in the form that package policy uses
@@ -104,9 +104,10 @@ func (c *contents) addNamespaceRules(n *namespace) error {
 	return nil
 }
 
-// memberRole finds a member's role by its name: a built-in role, a role of the namespace n, or a
-// shared role from the list forAll. The result has only the actions on repositories. If there is
-// no such role, or it has no such actions, ok is false.
+// memberRole finds a member's role by its name. The role is a built-in role, a role of the
+// namespace n, or a shared role from the list forAll. The result has only the role's actions on
+// repositories. If there is no such role, or if the role has no actions on repositories,
+// memberRole returns false.
 func (n *namespace) memberRole(name string, forAll []Role) (Role, bool) {
 	if actions := builtInRole(name); actions != 0 {
 		return Role{Name: name, Actions: actions}, true

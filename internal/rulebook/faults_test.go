@@ -16,9 +16,10 @@ import (
 
 var errFault = errors.New("on purpose")
 
-// Each write fails in two ways: it is not stored, or it is stored but reported as failed. Either
-// the whole change must be stored with its journal entry and be in force, or no part of the
-// change. Deletions come last, because the other changes need the deleted objects.
+// Each write fails in two ways: it is not stored, or it is stored but reported as failed. Then
+// either the whole change and its journal entry are stored, and the change is in force, or no part
+// of the change is stored. Deletions come last, because the other changes need the deleted
+// objects.
 func TestWritesAreAtomic(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()

@@ -97,7 +97,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 		return err
 	}
 	return b.writer.Write(ctx, "", func(tx *sql.Tx) error {
-		// Write the row before it is read, so that other replicas wait here.
+		// Write the row before reading it, so that other replicas wait here.
 		_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_files (one, digest, since, source) VALUES (1, '', 0, $1) ON CONFLICT (one) DO UPDATE SET one = 1", packed)
 		if err != nil {
 			return err

@@ -51,8 +51,8 @@ func (d *harness) loadEntries() (list []journal.Change) {
 }
 
 // When the rules of files take effect, the journal gets a change. The entry names the rules that
-// differ, and their files. There is only one entry, even if several processes read the files, and
-// read them several times.
+// differ, and the files of these rules. There is only one entry, even if several processes read
+// the files several times.
 func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()

@@ -19,7 +19,7 @@ import (
 type Period struct {
 	Policy string // its ID
 	Since  time.Time
-	Until  time.Time // zero: it is still in force
+	Until  time.Time // zero: the policy is still in force
 	// Changed is the part that differs from the previous policy: "files" or "database". It is
 	// "first" if no earlier policy is recorded. Only History sets it.
 	Changed string
@@ -131,9 +131,10 @@ func (b *Rulebook) At(ctx context.Context, at time.Time) (Period, error) {
 	return past, err
 }
 
-// inMemory searches the period of the policy in force and the periods that are not stored yet, the
-// newest first, for a match. If inMemory returns false, the period can only be in the database. If
-// the rules of the matching policy are lost, it returns the period and false.
+// inMemory looks for a match among the period of the policy in force and the periods that are not
+// stored yet. It returns the newest match. If it returns false and a zero period, a match can only
+// be in the database. If the rules of the matching policy are lost, it returns false and the
+// period of this policy.
 func (b *Rulebook) inMemory(matches func(Period) bool) (past Period, found bool, err error) {
 	current := b.current()
 	if matches(current) {
@@ -170,7 +171,7 @@ func (b *Rulebook) current() Period {
 // setSince sets Since of the current policy to the time at which it took effect according to the
 // history. This can be before the start of this process. If the history does not have this time
 // and the rulebook has no journal, Since becomes zero. A rulebook without a journal does not
-// serve, so its policy was possibly never in force.
+// belong to a running service, so its policy was possibly never in force.
 func (b *Rulebook) setSince(ctx context.Context, past Period) (Period, error) {
 	p, err := b.period(ctx, "since = (SELECT max(since) FROM rulebook_history WHERE policy = $1)", past.Policy)
 	switch {

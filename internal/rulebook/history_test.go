@@ -34,7 +34,7 @@ func openWithClock(t *testing.T, d *harness, clock *clocktest.Clock, files ruleb
 }
 
 // The test restores the policy of a recorded decision and decides the request again. The result
-// must be the same. This must be so after changes of files, rules, roles and namespaces, after a
+// must be the same. This must hold after changes of files, rules, roles and namespaces, after a
 // time in which nothing could be stored, and in another process.
 func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, d *harness) {

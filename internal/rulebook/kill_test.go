@@ -26,7 +26,7 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 		acknowledged := make(storetest.Acknowledged)
 		for life, n := range rand.Perm(len(kinds)) {
 			acknowledged.Kill(t, url, kinds[n], life)
-			harness := newHarness(t, url) // the stored rules compile
+			harness := newHarness(t, url) // fails if the stored rules do not compile
 			// The database may still be working for the killed process. All writes wait for the
 			// lock on the journal's head, so this write runs after the last write of the killed
 			// process.
@@ -103,7 +103,7 @@ type projection struct {
 	rules, roles map[string]*storedContent // by id
 	namespaces   map[string]*namespaceRow  // by name
 	users        map[string]bool
-	ids          []string // of all objects so far
+	ids          []string // ids of all objects so far, also of deleted objects
 }
 
 type storedContent struct {
@@ -114,7 +114,7 @@ type storedContent struct {
 type namespaceRow struct {
 	storedContent
 	id      string
-	members map[string]string // their roles, by subject
+	members map[string]string // roles of the members, by subject
 	robots  []string
 }
 

@@ -22,7 +22,7 @@ const (
 // compilations.
 type compileLimiter struct {
 	taken chan struct{}                              // full while a goroutine has the limiter
-	until time.Time                                  // end of the cooldown; guarded by this channel
+	until time.Time                                  // end of the cooldown; guarded by taken
 	wait  func(context.Context, time.Duration) error // replaced by tests
 }
 

@@ -21,7 +21,7 @@ const (
 // read before.
 const readTimeout = 10 * time.Second
 
-// Load reads the database and compiles the first policy. The error is from the database, or is
+// Load reads the database and compiles the first policy. The error is an error of the database, or
 // Conflicts. After an error there is no policy.
 func (b *Rulebook) Load(ctx context.Context) error {
 	if err := b.limiter.acquire(ctx); err != nil {
@@ -68,8 +68,8 @@ func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Po
 	return nil
 }
 
-// Run applies changes that others make in the database, and stores the versions of the policy.
-// It returns the error of ctx when ctx ends. Several calls can run at the same time.
+// Run applies changes that other processes make in the database, and stores the versions of the
+// policy. It returns the error of ctx when ctx ends. Several calls can run at the same time.
 func (b *Rulebook) Run(ctx context.Context) error {
 	if b.o.DB == nil {
 		<-ctx.Done()
@@ -105,8 +105,8 @@ func (b *Rulebook) Run(ctx context.Context) error {
 }
 
 // refresh compiles a new policy if the policy in force was compiled before the database's counter
-// of changes reached the given value. The error is from the database. A policy that does not
-// compile is reported in Status.
+// of changes reached the given value. An error that refresh returns is an error of the database.
+// If the new policy does not compile, Status reports this.
 func (b *Rulebook) refresh(ctx context.Context, changes int64) error {
 	if err := b.limiter.acquire(ctx); err != nil {
 		return err
@@ -195,8 +195,8 @@ func (b *Rulebook) activate(files Files, c *contents, p *policy.Policy, source p
 	b.recordActivation(activation{p.ID(), files.ID, at, &source})
 }
 
-// recordConflict records the error because of which the current content of the database cannot
-// take effect.
+// recordConflict records the error that prevents the current content of the database from taking
+// effect.
 func (b *Rulebook) recordConflict(c *contents, err error) {
 	status := b.Status()
 	if status.Problem == nil || status.Problem.Error() != err.Error() {

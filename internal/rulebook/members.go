@@ -27,7 +27,7 @@ func (b *Rulebook) Members(ctx context.Context, by admin.Actor, namespace string
 }
 
 // SetMember gives a subject a role in a namespace. The new role replaces the subject's previous
-// role. It also succeeds if the subject has the role already.
+// role. SetMember also succeeds if the subject has the role already.
 func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, subject, role string, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "making %.80q a member of %.130q", subject, namespace)
 	subject = canonicalSubject(subject)
@@ -53,7 +53,7 @@ func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, sub
 	})
 }
 
-// RemoveMember removes a member. It also succeeds if the subject is not a member.
+// RemoveMember removes a member. RemoveMember also succeeds if the subject is not a member.
 func (b *Rulebook) RemoveMember(ctx context.Context, by admin.Actor, namespace, subject string, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "removing %.80q from %.130q", subject, namespace)
 	return b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {

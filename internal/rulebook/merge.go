@@ -10,17 +10,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Conflicts are the reasons why files and database cannot be compiled into one policy. Each is a
-// sentence.
+// Conflicts are the reasons why files and database cannot be compiled into one policy. Each reason
+// is a sentence.
 type Conflicts []string
 
 func (c Conflicts) Error() string {
 	return "files and database contradict each other: " + strings.Join(c, "; ")
 }
 
-// merge combines the rules of files and database. The order is: rules of files in their order,
-// rules of the database by name, rules of namespaces by name, built-in rules. So all replicas
-// with the same files have the same policy.
+// merge combines the rules of files and database. First come the rules of files in the order of
+// the files, then the rules of the database by name, then the rules of namespaces by name, and
+// then the built-in rules. So all replicas with the same files have the same policy.
 func merge(files policy.Source, c *contents) (policy.Source, error) {
 	var wrong Conflicts
 	builtIn := admin.BuiltIn()

@@ -174,8 +174,8 @@ func (b *Rulebook) roleToChange(ctx context.Context, tx *sql.Tx, by admin.Actor,
 	return r, cmp.Or(roleIn(err, in.Name), by.CheckSeen(r.ID, r.Version, version), b.mayGrantActions(by, r.Actions))
 }
 
-// checkUses checks that all uses of a changed role are still valid: the rules that name the
-// role compile, and the role has actions for the members of namespaces who have it.
+// checkUses checks that all uses of a changed role are still valid. The rules that name the role
+// must compile. If members of namespaces have the role, it must have actions on repositories.
 func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 	known, err := currentRoles(ctx, tx, b.currentFiles())
 	if err != nil {

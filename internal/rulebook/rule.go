@@ -66,7 +66,8 @@ type storedRule struct {
 
 // marshal returns the stored form of a rule.
 func marshal(c *Content) (string, error) {
-	lifetime, _ := time.ParseDuration(c.Lifetime) // checked before; 0 for ""
+	// no error, because check has checked the lifetime; 0 for ""
+	lifetime, _ := time.ParseDuration(c.Lifetime)
 	text, err := json.Marshal(storedRule{c, lifetime})
 	return string(text), err
 }

@@ -50,8 +50,9 @@
 //
 // # Rights
 //
-// Each call that changes or returns something takes an Actor, who needs a right over Tidewaiter: a
-// scope of the type tidewaiter, decided by the policy in force.
+// Each call that changes or returns something takes an Actor. The actor needs a right over
+// Tidewaiter. A right is a scope of the type tidewaiter, and the policy in force decides who has
+// the right.
 //
 //	tidewaiter:policy           read and write roles and rules of the database
 //	tidewaiter:namespaces       list, add and delete namespaces
@@ -66,7 +67,7 @@
 //
 // # Changes
 //
-// Every change is journaled in its own transaction. Objects have a version. If a call gives a
+// Every change is journaled in its own transaction. Objects have a version. If the caller passes a
 // version that is not the current version, the call fails with ErrChanged. The version 0 matches
 // any version. A change is in force in this process when the call returns, and within two seconds
 // in all other processes that share the database and call Run.
@@ -126,9 +127,10 @@ type Files struct {
 
 // Status is the policy in force.
 type Status struct {
-	Policy  *policy.Policy
-	Loaded  time.Time // the time at which the policy took effect
-	Problem error     // why the current files and database are not in force; nil: they are
+	Policy *policy.Policy
+	Loaded time.Time // the time at which the policy took effect
+	// why the current files and database are not in force; nil: they are in force
+	Problem error
 }
 
 // Rulebook holds the rules of files, database and namespaces, and the policy compiled from them.
@@ -146,7 +148,7 @@ type Rulebook struct {
 	mu            sync.Mutex
 	files         Files
 	known         *contents     // the database's content for the policy in force; nil: not read yet
-	source        policy.Source // of the policy in force
+	source        policy.Source // source of the policy in force
 	unstored      []activation  // policies that took effect and are not stored yet
 	lastActivated string        // ID of the policy that was most recently added to unstored
 
@@ -177,7 +179,7 @@ func (b *Rulebook) Status() Status { return *b.status.Load() }
 // Rights returns the rights over Tidewaiter that the policy in force grants.
 func (b *Rulebook) Rights() *admin.Rights { return b.rights }
 
-// May reports whether the actor has a right over Tidewaiter: actions on tidewaiter:name.
+// May reports whether the actor may perform the actions on the right tidewaiter:name.
 func (b *Rulebook) May(by admin.Actor, name string, actions scope.Actions) bool {
 	return b.rights.May(by, name, actions)
 }

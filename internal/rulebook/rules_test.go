@@ -129,8 +129,9 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// A condition of another version cannot be compiled. An allow rule with such a
-		// condition never matches, and a deny rule always matches.
+		// A condition that another version of Tidewaiter has stored cannot be compiled. An allow
+		// rule with such a condition never matches, and a deny rule with such a condition always
+		// matches.
 		_ = must[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		_ = must[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"old/**"}, Actions: []string{"pull"}}))
 		err = d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {

@@ -205,9 +205,9 @@ func LockNamespace(ctx context.Context, tx *sql.Tx, namespace string) (id string
 }
 
 // RemoveMember removes a deleted subject from all namespaces, in the transaction that deletes the
-// subject. Otherwise a later subject of the same name would get the roles. If the subject was a
-// member, RemoveMember increments the counter of the rulebook's topic. So a transaction that also
-// increments the counter of another topic must lock that topic first.
+// subject. Otherwise a later subject of the same name would get the roles of the deleted subject.
+// If the subject was a member, RemoveMember increments the counter of the rulebook's topic. So a
+// transaction that also increments the counter of another topic must lock that topic first.
 func RemoveMember(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
 	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
 	for _, topic := range []string{topic, rightsTopic} {

@@ -19,7 +19,7 @@ import (
 
 // Databases store rules and versions of policies in these forms. Replicas of the previous version
 // of Tidewaiter must be able to read the rows of this version, and this version must be able to
-// read their rows.
+// read the rows of the previous version.
 const (
 	ruleAsStored = `{"name":"ci","effect":"allow","subjects":["user:ann"],"registries":["registry.example.com"],` +
 		`"repositories":["team/**"],"actions":["pull","push"],"lifetime":300000000000,"comment":"why"}`

@@ -145,7 +145,7 @@ func (b *Rulebook) storeActivation(ctx context.Context, a activation) error {
 		}
 	}
 	return b.writer.Write(ctx, "", func(tx *sql.Tx) error {
-		// Write the newest row before it is read, so that other replicas wait here.
+		// Write the newest row before reading it, so that other replicas wait here.
 		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_history SET files = files WHERE since = (SELECT max(since) FROM rulebook_history)"); err != nil {
 			return err
 		}
