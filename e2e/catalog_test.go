@@ -20,8 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// TestCatalog checks that the catalog has what the registry itself lists, after each push, pull
-// and copy, after a tag is moved, and after each delete.
+// TestCatalog checks that the catalog has the repositories and tags that the registry itself
+// lists. It checks this after each push, pull, copy and delete, and after a tag is moved.
 func TestCatalog(t *testing.T) {
 	t.Parallel()
 	kinds := []client.Kind{client.Docker(engine.Shared(t)), client.Skopeo, client.Crane}
@@ -130,7 +130,8 @@ func (c *catalogCheck) awaitEqual(t *testing.T, after string) {
 	want := make(map[string]string)
 	for _, name := range repositories {
 		tags, err := c.admin.Tags(t.Context(), client.Ref{Host: c.registry.Host, Repository: name})
-		if err != nil && !strings.Contains(err.Error(), "NAME_UNKNOWN") { // it has no tag
+		// the repository has no tag
+		if err != nil && !strings.Contains(err.Error(), "NAME_UNKNOWN") {
 			t.Fatal(err)
 		}
 		for _, tag := range tags {
@@ -180,7 +181,7 @@ func (c *catalogCheck) showManifest(t *testing.T, reference string) catalogManif
 	return shown.Manifest
 }
 
-// command runs a command of the catalog and decodes what it prints.
+// command runs a command of the catalog and decodes its output.
 func (c *catalogCheck) command(t *testing.T, into any, args ...string) {
 	t.Helper()
 	args = append(append([]string{"catalog"}, args...), "--registry", c.service, "--config", c.tw.Config, "--output", "json")

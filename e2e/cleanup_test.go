@@ -141,7 +141,8 @@ func (c *cleanup) pushImage(t *testing.T, tag string, days int) (digest string) 
 	return c.report(t, img, tag, days)
 }
 
-// pushIndex pushes an index of two images, and reports that they were pushed some days ago.
+// pushIndex pushes an index of two images. It reports that the index and the images were pushed
+// some days ago.
 func (c *cleanup) pushIndex(t *testing.T, tag string, days int) (digest string, children []string) {
 	t.Helper()
 	index, err := random.Index(100, 1, 2)

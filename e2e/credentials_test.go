@@ -225,8 +225,8 @@ func (s credentialSuite) awaitRevocation(t *testing.T, k client.Kind, revoked ..
 	for _, c := range revoked {
 		s.awaitRejection(t, c, c.name, c.secret)
 		// A revocation takes effect within two seconds if the credential is cached, and at once if
-		// it is not. Recently used credentials are cached. So also wait until the client's stored
-		// refresh token is rejected.
+		// the credential is not cached. Recently used credentials are cached. So this function
+		// also waits until the client's stored refresh token is rejected.
 		if keeper, keeps := c.Client.(client.Keeper); keeps {
 			kept, err := keeper.Kept(s.registry.Host)
 			if err != nil {

@@ -59,7 +59,7 @@ func TestDockerauth(t *testing.T) {
 
 // dockerauth is a copy of examples/dockerauth in a folder of its own.
 type dockerauth struct {
-	folder string // with signingkey/ and the example's tidewaiter.yaml
+	folder string // contains signingkey/ and the example's tidewaiter.yaml
 	docker *engine.Engine
 	ports  *strings.Replacer
 	token  string        // port of the token service

@@ -43,8 +43,8 @@ type providerKey struct {
 	private *ecdsa.PrivateKey
 }
 
-// These types implement two interfaces of zitadel's provider: signs implements the one for a
-// private key, and verifies the one for a public key.
+// These types implement two interfaces of zitadel's provider. The type signs implements the
+// interface for a private key. The type verifies implements the interface for a public key.
 type (
 	signs    struct{ *providerKey }
 	verifies struct{ *providerKey }

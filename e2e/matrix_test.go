@@ -233,11 +233,12 @@ func (j journey) recordRefusal(t *testing.T, o operation, err error, untouched c
 	}
 }
 
-// refusal matches the error of each client for a refusal. It does not match errors for outages.
+// refusal matches the error that each client prints after a refusal. It does not match errors for
+// outages.
 var refusal = regexp.MustCompile(`(?i)unauthorized|denied|invalid username/password`)
 
-// awaitEvent waits until the journal has an event with this action that satisfies the condition
-// matches.
+// awaitEvent waits until the journal has an event with this action for which the function matches
+// returns true.
 func (j journey) awaitEvent(t *testing.T, action string, matches func(notification.Event) bool) {
 	t.Helper()
 	process.Await(t, "a "+action+" event in the journal", func(context.Context) error {
@@ -248,8 +249,8 @@ func (j journey) awaitEvent(t *testing.T, action string, matches func(notificati
 	})
 }
 
-// hasEvent reports whether the journal has an event of this registry that satisfies the condition
-// matches.
+// hasEvent reports whether the journal has an event of this registry for which the function
+// matches returns true.
 func (j journey) hasEvent(matches func(notification.Event) bool) bool {
 	return slices.ContainsFunc(j.journal.Entries(), func(e tidewaiter.Entry) bool {
 		return e.Registry == j.service && e.Event != nil && matches(*e.Event)

@@ -102,7 +102,9 @@ func TestMirrors(t *testing.T) {
 		{registry.V28, f.host, together, true},
 		{registry.V31, f.host, together, true},
 		{registry.V28, apart.Host, apart, true},
-		// localhost has no domain, and the realm has another port
+		// A mirror of version 3.1 sends its credentials only to a realm on the host and port of
+		// the registry, or in its registrable domain. Here the port differs, and localhost has no
+		// such domain.
 		{registry.V31, apart.Host, apart, false},
 	} {
 		t.Run(fmt.Sprintf("%s of a registry with the realm at its own host %v", tt.mirror, tt.from == together), func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// TestReconcile checks that, after a comparison, the catalog has what the registry itself lists,
-// although the registry reported no events.
+// TestReconcile checks that the catalog has the repositories and tags of the registry after a
+// comparison, although the registry reported no events.
 func TestReconcile(t *testing.T) {
 	t.Parallel()
 	for _, v := range []registry.Version{registry.V28, registry.V31} {
@@ -69,7 +69,7 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
-// reconciled is what tidewaiter catalog reconcile prints, with the fields that the tests read.
+// reconciled is the output of tidewaiter catalog reconcile, with the fields that the tests read.
 type reconciled struct {
 	Found, Missing, Entries, Failed int64
 	Complete                        bool

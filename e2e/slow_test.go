@@ -45,9 +45,9 @@ func TestUncommonUses(t *testing.T) {
 }
 
 // tokensThatEnd makes every client push with tokens that expire during uploads. It simulates
-// tokens that live a minute, and uploads of blobs that take five minutes, but no time passes.
-// After a blob was sent with a token, the registry treats that token as expired. For clients that
-// use their clock, every token response has an old time of issue.
+// tokens that live a minute, and uploads of blobs that take five minutes. The test does not wait
+// for these times. After a blob was sent with a token, the registry treats that token as expired.
+// For clients that use their clock, every token response has an old time of issue.
 func tokensThatEnd(t *testing.T, kinds []client.Kind) {
 	versions := []registry.Version{registry.V28, registry.V31}
 	tw := tidewaiter.StartBrief(t, "registry-2.8", "registry-3.1")

@@ -118,7 +118,8 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 	})
 }
 
-// awaitDecision waits until the journal has a decision that satisfies the condition matches.
+// awaitDecision waits until the journal has a decision for which the function matches returns
+// true.
 func (p pair) awaitDecision(t *testing.T, journal *tidewaiter.Journal, what string, matches func(*tidewaiter.Decision) bool) {
 	t.Helper()
 	process.Await(t, what+" in the journal", func(context.Context) error {

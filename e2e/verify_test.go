@@ -57,8 +57,9 @@ type verifier interface {
 	isAuthorized(t *testing.T, with trustedKeys, token string) bool
 }
 
-// TestTokens tests the tokens of package token, and some tokens that the package does not
-// create, with the registries' own code: 2.8.3 and 3.1.2 linked, 3.0.0 as a program.
+// TestTokens tests the tokens of package token, and some tokens that the package does not create,
+// with the registries' own code. The code of 2.8.3 and 3.1.2 is linked, and 3.0.0 runs as a
+// program.
 func TestTokens(t *testing.T) {
 	logrus.SetOutput(io.Discard) // both registry versions log each rejected token
 	t.Cleanup(func() { logrus.SetOutput(os.Stderr) })
@@ -233,8 +234,8 @@ func TestTokens(t *testing.T) {
 		{"EdDSA, thumbprint", in(ed), must(ed.Direct(token.Thumbprint)), no, no, yes},
 		{"EdDSA, x5c", in(ed), must(ed.Direct(token.X5C)), no, yes, yes},
 
-		// Validity of certificates: with x5c, it is checked without leeway. With a kid, it is not
-		// checked.
+		// Validity of certificates: with x5c, the validity is checked without leeway. With a kid,
+		// the validity is not checked.
 		{"leaf that expired 30 seconds ago", in(ec), forge(t, leafKey, claims(), below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Second) })), no, no, no},
 		{"leaf that begins in five minutes", in(ec), must(ec.Leaf(token.ES256, now.Add(5*time.Minute), until)), no, no, no},
 		{"leaf under an expired root", in(over), chain("", below(over.Certificate(), key, nil)), no, no, no},
@@ -260,7 +261,7 @@ func TestTokens(t *testing.T) {
 		}), yes, yes, yes},
 		{"grants with a class", in(ec), changed(func(c *token.Claims) { c.Access[0].Class = "plugin" }), yes, yes, yes},
 
-		// Registry 3's own key file.
+		// The key file jwks, which only registry 3 supports.
 		{"only jwks, by the kid that 2.8 computes", keys(ec, token.Libtrust), must(ec.Direct(token.Libtrust)), no, yes, yes},
 		{"only jwks, by thumbprint", keys(ec, token.Thumbprint), must(ec.Direct(token.Thumbprint)), no, yes, yes},
 		{"only jwks, RSA, by thumbprint", keys(rs, token.Thumbprint), must(rs.Direct(token.Thumbprint)), no, yes, yes},

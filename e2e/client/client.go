@@ -1,8 +1,8 @@
 // Package client drives the clients that registry users run.
 //
-// docker, podman and skopeo run as programs. crane, oras, regctl and Helm are called as
-// libraries, as their commands call them. containerd's resolver is what ctr, nerdctl, the CRI
-// plugin and BuildKit use to push and pull.
+// docker, podman and skopeo run as programs. crane, oras, regctl and Helm are called as libraries,
+// in the same way as their commands call these libraries. ctr, nerdctl, the CRI plugin and
+// BuildKit use containerd's resolver to push and pull.
 package client
 
 import (
@@ -42,7 +42,7 @@ type Client interface {
 
 // Keeper is a client whose login may store a refresh token instead of the password.
 type Keeper interface {
-	// Kept returns the refresh token that Login stored, or "" if it stored a password.
+	// Kept returns the refresh token that Login stored, or "" if Login stored a password.
 	Kept(host string) (refreshToken string, err error)
 }
 

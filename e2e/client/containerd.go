@@ -29,7 +29,7 @@ var Containerd = Kind{
 
 type containerdClient struct{ name, password string }
 
-// Login only stores the credentials: the client gives them to the resolver at each use.
+// Login only stores the credentials, because the client gives them to the resolver at each use.
 func (c *containerdClient) Login(_ context.Context, _, name, password string) error {
 	c.name, c.password = name, password
 	return nil

@@ -57,7 +57,7 @@ func (c *craneClient) Pull(ctx context.Context, from Ref) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := validate.Image(img); err != nil { // reads all of it
+	if err := validate.Image(img); err != nil { // reads the whole image
 		return "", err
 	}
 	digest, err := img.Digest()

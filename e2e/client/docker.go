@@ -82,8 +82,8 @@ func (d *dockerClient) Pull(ctx context.Context, from Ref) (string, error) {
 	return printedDigest(out)
 }
 
-// Copy pulls, tags and pushes. If the Engine knows that another repository of the registry has
-// a blob, it mounts that blob.
+// Copy pulls, tags and pushes. If the Engine knows that another repository of the registry has a
+// blob, the push mounts that blob.
 func (d *dockerClient) Copy(ctx context.Context, from, to Ref) error {
 	for _, args := range [][]string{{"pull", from.String()}, {"tag", from.String(), to.String()}, {"push", to.String()}} {
 		if _, err := d.run(ctx, nil, args...); err != nil {

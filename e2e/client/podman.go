@@ -94,8 +94,8 @@ func (p *podmanClient) Pull(ctx context.Context, from Ref) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// Copy pulls, tags and pushes. If podman knows that another repository of the registry has a
-// blob, it mounts that blob.
+// Copy pulls, tags and pushes. If podman knows that another repository of the registry has a blob,
+// the push mounts that blob.
 func (p *podmanClient) Copy(ctx context.Context, from, to Ref) error {
 	if _, err := p.Pull(ctx, from); err != nil {
 		return err

@@ -33,8 +33,8 @@ func (r *regctlClient) client(host string) *regclient.RegClient {
 	)
 }
 
-// Login stores the new credentials and pings with them, as `regctl registry login` does. The
-// credentials stay stored if the ping fails.
+// Login stores the new credentials and sends a ping with them, as `regctl registry login` does.
+// The credentials stay stored even if the ping fails.
 func (r *regctlClient) Login(ctx context.Context, host, name, password string) error {
 	r.name, r.password = name, password
 	h, err := ref.NewHost(host)

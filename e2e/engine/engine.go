@@ -57,8 +57,8 @@ func Start(t testing.TB) *Engine {
 	return e
 }
 
-// unmount unmounts the remaining mounts below the Engine's folder. They are network namespaces of
-// containers that use the host's network.
+// unmount unmounts the remaining mounts below the Engine's folder. These mounts are network
+// namespaces of containers that use the host's network.
 func unmount(t testing.TB, folder string) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mounts")

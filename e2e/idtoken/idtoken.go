@@ -26,7 +26,7 @@ type Issuer struct {
 	URL string // the tokens' iss
 
 	issued atomic.Int64
-	keys   [2]jose.JSONWebKey // both published; the second signs after perKey tokens
+	keys   [2]jose.JSONWebKey // both keys are published; the second key signs after perKey tokens
 }
 
 // Claims are a token's claims except iss, aud and its times.

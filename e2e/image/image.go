@@ -1,7 +1,7 @@
 // Package image creates container images for tests.
 //
-// New creates a tiny image of random content as an OCI layout on disk, which every client can
-// read.
+// New creates a tiny image of random content as an OCI layout on disk. Every client can read this
+// layout.
 package image
 
 import (

@@ -56,7 +56,7 @@ type Process struct {
 }
 
 // Start starts a program. At the end of the test the program gets SIGTERM, then SIGKILL if
-// necessary; then the rest of its process group gets SIGKILL.
+// necessary. Then the other processes of its process group get SIGKILL.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	name := filepath.Base(cmd.Path)

@@ -165,7 +165,8 @@ func (r *Registry) Manifest(repository, digest string) bool {
 	return exists(filepath.Join(r.repository(repository), "_manifests", "revisions", strings.Replace(digest, ":", "/", 1), "link"))
 }
 
-// Blob reports whether a repository has a blob, which was pushed or mounted.
+// Blob reports whether a repository has a blob. It does not matter whether the blob was pushed or
+// mounted.
 func (r *Registry) Blob(repository, digest string) bool {
 	return exists(filepath.Join(r.repository(repository), "_layers", strings.Replace(digest, ":", "/", 1), "link"))
 }

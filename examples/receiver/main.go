@@ -45,8 +45,9 @@ func run(listen, file string) error {
 }
 
 const (
-	maxBody  = 1 << 20
-	maxDelay = 5 * time.Minute // between the time of a message and this machine's clock
+	maxBody = 1 << 20
+	// maximum difference between the time of a message and this machine's clock
+	maxDelay = 5 * time.Minute
 	maxSeen  = 10_000
 )
 

@@ -23,7 +23,7 @@ func TestOnlyGenuineMessagesAreHandledOnce(t *testing.T) {
 	for _, tt := range []struct {
 		about   string
 		secrets []string // of the webhook
-		body    string   // as received; "": as sent
+		body    string   // the body that is received; "": the body that was signed
 		age     time.Duration
 		status  int
 	}{

@@ -47,10 +47,11 @@
 //
 // # Changes
 //
-// Every change is journaled in its own transaction. Each object has a version. If a call gives a
-// version that is not the current version, the call fails with admin.ErrChanged. The version 0
-// matches any version. A change that revokes access takes effect at once in this process. Other
-// processes that share the database and run Credentials.Run notice such a change within a second.
+// Every change is journaled in its own transaction. Each object has a version. If the caller
+// passes a version that is not the current version, the call fails with admin.ErrChanged. The
+// version 0 matches any version. A change that revokes access takes effect at once in this
+// process. Other processes that share the database and run Credentials.Run notice such a change
+// within a second.
 package accounts
 
 import (
@@ -105,7 +106,7 @@ type Account struct {
 	SetByDelegate bool
 	Groups        []string // sorted
 
-	Unchecked []string // set only by the call that adds the account: Elsewhere.Unchecked
+	Unchecked []string // Elsewhere.Unchecked; set only by the call that adds the account
 	Unchanged bool     // the call that returned this account changed nothing
 }
 

@@ -23,9 +23,9 @@ func Kinds() []identity.Kind {
 	return []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken, identity.Session}
 }
 
-// Authenticate accepts passwords of local users, and all credentials that Tidewaiter issued. A
-// robot that does not exist is rejected, not unknown, so that no other source is asked about
-// the robot.
+// Authenticate accepts passwords of local users, and all credentials that Tidewaiter issued. If a
+// robot does not exist, the error is a rejection and not identity.ErrUnknown, so that no other
+// source is asked about the robot.
 //
 // A password that was verified recently needs no query and no hash. Failures are never cached.
 func (a *Accounts) Authenticate(ctx context.Context, p identity.Presented) (v identity.Verified, err error) {
@@ -140,8 +140,8 @@ func (a *Accounts) DummyLookup(ctx context.Context, p identity.Presented) error 
 	return nil
 }
 
-// Find returns the principal with the given login. If id is not "", it returns the principal
-// with this id, and name must be its login or its name. For a disabled or expired account it
+// Find returns the principal with the given login. If id is not "", it returns the principal with
+// this id, and name must be the principal's login or name. For a disabled or expired account it
 // returns an identity.DisabledError.
 func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	o := credentials.Owner{ID: id}

@@ -15,12 +15,12 @@ import (
 // a user's password knows this password, and could wait until the user becomes an administrator.
 // So the account is marked with SetByDelegate. Until an administrator sets another password or
 // secret, the account cannot join a group that makes it an administrator. When an administrator
-// does so, the account's access tokens are also revoked, because anyone with the old password
-// could have created them in the user's name.
+// sets another password or secret, the account's access tokens are also revoked, because anyone
+// with the old password could have created them in the user's name.
 //
-// The mark stays when the user changes the password: the delegate knows the old password, and
-// could have made this change in the user's name. Package credentials restricts the tokens that
-// a delegate creates for somebody else.
+// The mark stays when the user changes the password, because the delegate knows the old password,
+// and could have made this change in the user's name. Package credentials restricts the tokens
+// that a delegate creates for somebody else.
 
 // ErrSetByDelegate means that a change would make an account an administrator although a delegate
 // has set the account's password or secret. ErrSetByDelegate matches admin.ErrForbidden.

@@ -80,13 +80,13 @@ func (a *Accounts) Members(ctx context.Context, by admin.Actor, group string, pa
 		WHERE m.group_id = $3 AND (a.name > $1 OR a.name = $1 AND a.kind > $4) ORDER BY a.name, a.kind LIMIT $2`, g.ID, kind.String())
 }
 
-// Join adds an account to a group. It also succeeds if the account is a member already.
+// Join adds an account to a group. Join also succeeds if the account is a member already.
 func (a *Accounts) Join(ctx context.Context, by admin.Actor, group, login string, version int64) (_ Group, err error) {
 	defer admin.Wrap(&err, "adding %.80q to group %.80q", login, group)
 	return a.setMembership(ctx, by, group, login, version, true)
 }
 
-// Leave removes an account from a group. It also succeeds if the account is not a member.
+// Leave removes an account from a group. Leave also succeeds if the account is not a member.
 func (a *Accounts) Leave(ctx context.Context, by admin.Actor, group, login string, version int64) (_ Group, err error) {
 	defer admin.Wrap(&err, "removing %.80q from group %.80q", login, group)
 	return a.setMembership(ctx, by, group, login, version, false)
@@ -149,8 +149,9 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 }
 
 // mayRelease checks that the actor may change the account r, with the rights that r will have
-// without the group. Leaving a group can make an account an administrator: a rule grants the
-// rights, and a deny rule for the group overrides that rule as long as the account is a member.
+// without the group. Leaving a group can make an account an administrator. For example, a rule
+// grants an account the rights of an administrator, but a deny rule for the group overrides that
+// rule as long as the account is a member.
 func (a *Accounts) mayRelease(by admin.Actor, r record, group string) error {
 	return a.rights.MayChange(by, principalWithout(&r, group))
 }

@@ -29,8 +29,8 @@ var kinds = []string{
 }
 
 // isKilledProcess reports whether this process is one of those that the test kills. If so, several
-// workers make all kinds of writes until the process is killed. They print each write before it
-// starts and after it is done.
+// workers make all kinds of writes until the process is killed. The workers print each write
+// before it starts and after it is done.
 func isKilledProcess() bool {
 	return storetest.Killed(3, func(ctx context.Context, db *store.DB) (func(storetest.Worker) error, error) {
 		a, _, err := accountstest.Open(db)
@@ -154,7 +154,7 @@ func (w *worker) cycle(ctx context.Context, name string) error {
 	w.Write("user.expiry", func() error { return one(w.SetExpiry(ctx, w.by, name, inAnHour(), 0)) })
 	w.Write("user.disable", func() error { return one(w.Disable(ctx, w.by, name, 0)) })
 	w.Write("user.enable", func() error { return one(w.Enable(ctx, w.by, name, 0)) })
-	if name[len(name)-1]%2 == 0 { // the others stay for later cycles
+	if name[len(name)-1]%2 == 0 { // the other accounts stay for later cycles
 		w.Write("user.delete", func() error { return w.Delete(ctx, w.by, name, 0) })
 	} else {
 		w.Write("robot.delete", func() error { return w.Delete(ctx, w.by, login, 0) })

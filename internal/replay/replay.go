@@ -2,9 +2,9 @@
 // the past would this policy refuse, and which would it newly allow?
 //
 // The other policy decides a request with the principal that the journal recorded. The principal
-// has the groups, claims and restrictions of that time. It decides each distinct combination of
-// principal, registry and scope once, unless the result depends on the time, the address or the
-// client.
+// has the groups, claims and restrictions of that time. The policy decides each distinct
+// combination of principal, registry and scope once, unless the result depends on the time, the
+// address or the client.
 //
 // The journal does not have everything that a condition can read. If the result depends on such an
 // input, the decision is not judged. The report has the number of these decisions and the reasons.

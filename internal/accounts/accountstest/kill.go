@@ -27,12 +27,13 @@ func Open(db *store.DB) (*accounts.Accounts, *journal.Journal, error) {
 	return a, j, err
 }
 
-// Check makes two comparisons after processes were killed: their acknowledged writes with the
-// journal, and the journal with the tables.
+// Check makes two comparisons after processes were killed. It compares the acknowledged writes of
+// these processes with the journal, and the journal with the tables.
 type Check struct {
 	Journal      *journal.Journal
 	Acknowledged storetest.Acknowledged
-	WorkerOf     func(*journal.Change) string          // who made a change; "": no worker
+	// the worker that made a change; "": no worker made it
+	WorkerOf     func(*journal.Change) string
 	Apply        func(t testing.TB, c *journal.Change) // adds a change to Want's contents
 	Want, Tables func() []string                       // the contents of the tables
 }
