@@ -113,7 +113,7 @@ func TestSummariesAreBounded(t *testing.T) {
 	}
 }
 
-// Other programs read this JSON: change it only on purpose.
+// Other programs read this JSON, so change it only on purpose.
 func TestTheJSONOfEntriesIsStable(t *testing.T) {
 	refused := &journal.Decision{Name: "mallory", Credential: "password", Remote: netip.MustParseAddr("10.1.2.3"), Refused: "invalid credentials"}
 	entries := []journal.Entry{

@@ -12,7 +12,7 @@ import (
 
 // begunSweep is a sweep that has begun.
 type begunSweep struct {
-	// the sweep continues after the number from, and ends before the number floor
+	// from is the number of the last examined principal. The sweep ends before the number floor.
 	from, floor int64
 	// usedPrincipals has the principals of the blocks that were not merged when the sweep began.
 	// The principals of merged blocks are in the database.
@@ -20,9 +20,9 @@ type begunSweep struct {
 }
 
 // sweep deletes the principals that no entry refers to, a few in each call. A sweep begins once a
-// day. First, it makes all writers store the principals of new blocks in new rows. So it can
-// examine the old rows without a lock. The sweep is correct even if it takes long, and even if the
-// clocks of the writers are wrong.
+// day. First, it makes all writers store the principals of new blocks in new rows. So the sweep
+// can examine the old rows without a lock. The sweep is correct even if it takes long, and even if
+// the clocks of the writers are wrong.
 func (m *maintainer) sweep(ctx context.Context, head head, state maintenance) (did bool, err error) {
 	if m.swept.Holds(m.o.Now()) {
 		return false, nil

@@ -51,10 +51,10 @@ func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, 0, nil)
 }
 
-// VerifyRange is like Verify, but it stops after the block that contains the position to. If this
-// position is 0, it continues to the end of the journal. If the function progress is not nil, it
-// is called after each block. Its arguments are the number of verified entries and the number of
-// all entries to verify.
+// VerifyRange is like Verify, but it stops after the block that contains a second position. If the
+// second position is 0, VerifyRange continues to the end of the journal. If the function progress
+// is not nil, it is called after each block. Its arguments are the number of verified entries and
+// the number of all entries to verify.
 func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, to, progress)
 }

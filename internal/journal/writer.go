@@ -10,7 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
-// These limits keep blocks small, so that reading one entry does not require reading thousands.
+// These limits keep blocks small, so that reading one entry does not require reading thousands of
+// entries.
 const (
 	maxBlockEntries = 512
 	maxBlockBytes   = 256 << 10
@@ -32,11 +33,12 @@ type writer struct {
 // therefore commits less often. So a crash loses the decisions of 80 ms instead of 20 ms.
 // docs/events.md has these times.
 const (
-	rush       = 64 // entries in the last batch
+	rush       = 64 // minimum number of entries in the last batch during a rush
 	rushFactor = 4
 )
 
-// linger returns how long to wait for more entries, after a batch with a number of entries.
+// linger returns how long to wait for more entries. The parameter last is the number of entries in
+// the last batch.
 func linger(usual time.Duration, last int) time.Duration {
 	if last >= rush {
 		return rushFactor * usual
@@ -73,7 +75,7 @@ func (j *Journal) run(ctx context.Context) {
 }
 
 // commit writes a batch in one transaction and notifies the waiting Appends. A crash before the
-// commit loses the batch, which was not acknowledged. A crash after it loses only the
+// commit loses the batch, which was not acknowledged. A crash after the commit loses only the
 // acknowledgement.
 func (w *writer) commit(ctx context.Context, b *batch) {
 	lost := w.loss(b.closed)

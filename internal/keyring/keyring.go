@@ -85,8 +85,8 @@ type Keyring struct {
 type leaves struct {
 	signers map[token.Algorithm]*token.Signer
 	made    time.Time
-	// The leaves become valid at the time from. After the time until, a token of the longest
-	// lifetime would outlive the leaves.
+	// The field from is the time at which the leaves become valid. The field until is the last
+	// time at which the leaves can sign a token of the longest lifetime.
 	from, until time.Time
 	last        bool // the leaves expire with the root, so no leaves can expire later
 }
@@ -177,8 +177,8 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 }
 
 // Signer returns the signer for a registry. The signer depends on the form of key id and, if a
-// leaf signs, also on the algorithm (see Use). Do not store the result: the next call can return
-// another signer, and a call is cheap. Only combinations in Options.Uses are available.
+// leaf signs, also on the algorithm (see Use). Do not store the result, because the next call can
+// return another signer. A call is cheap. Only combinations in Options.Uses are available.
 //
 // If the leaves do not fit the current time, Signer renews them immediately. So after the machine
 // slept, the first request does not wait for Run.
@@ -230,7 +230,7 @@ func (k *Keyring) Leaves() (certificates []*x509.Certificate) {
 	return certificates
 }
 
-// JWKS returns the root's public key under each kid in use. The result is shared: do not change
+// JWKS returns the root's public key under each kid in use. The result is shared, so do not change
 // it.
 func (k *Keyring) JWKS() []byte { return k.jwks }
 

@@ -349,7 +349,8 @@ func TestExpiryOfTheRootIsLoggedOnceADay(t *testing.T) {
 	})
 }
 
-// A leaf that expires with its root is not renewed: no leaf with a later expiry can be issued.
+// A leaf that expires with its root is not renewed, because no leaf with a later expiry can be
+// issued.
 func TestLeafThatExpiresWithItsRootIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log await.Log

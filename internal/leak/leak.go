@@ -25,8 +25,8 @@ type Finder struct {
 	// Setup returns the time at which a secret for the first administrator expires. The error is
 	// admin.ErrNotFound if there is no such secret.
 	Setup func(context.Context, secret.Digest) (expires time.Time, err error)
-	// Administered reports whether there is an administrator. If so, no secret for the first one is
-	// accepted.
+	// Administered reports whether there is an administrator. If there is an administrator, no
+	// secret for the first administrator is accepted.
 	Administered func(context.Context) (bool, error)
 	// HasSource reports whether the config has the identity source with this name. HasRegistry
 	// reports whether the config has the registry with this service.

@@ -159,7 +159,7 @@ func (f *Finder) signedBy(c *Credential, root Root, own *claims, audience, value
 }
 
 // completeIssued completes c with the decision that issued a registry's token, and reports whether
-// the journal has it.
+// the journal has this decision.
 func (f *Finder) completeIssued(ctx context.Context, c *Credential, jti string) (found bool, err error) {
 	c.Uses = &Uses{Entries: []Use{}}
 	if !journal.IsBeginning(jti) || len(jti) != 36 {

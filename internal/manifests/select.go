@@ -45,7 +45,8 @@ func Select(ctx context.Context, o *Options, repository string, rule Rule) ([]Se
 		candidates[m.Digest] = !kept[m.Digest] && rule.meets(m, len(s.tags[m.Digest]) > 0, now)
 	}
 	for digest := range s.tags {
-		candidates[digest] = candidates[digest] // tags whose manifest the catalog does not have
+		// adds manifests that have a tag but are not in the catalog
+		candidates[digest] = candidates[digest]
 	}
 	if !slices.Contains(slices.Collect(maps.Values(candidates)), true) {
 		return nil, nil
@@ -127,8 +128,8 @@ func (s *selection) readCatalog(ctx context.Context) (all []catalog.Manifest, er
 	}
 }
 
-// protect sets candidates to false if a manifest that stays needs them. The map has all manifests
-// of the repository. A manifest whose value is false stays.
+// protect sets a candidate to false if a manifest that stays needs the candidate. The map has all
+// manifests of the repository. A manifest whose value is false stays.
 func (s *selection) protect(ctx context.Context, candidates map[string]bool) error {
 	var stay []string
 	for digest, selected := range candidates {
@@ -158,8 +159,8 @@ func (s *selection) protect(ctx context.Context, candidates map[string]bool) err
 	return nil
 }
 
-// read reads which manifests a manifest names. A manifest that the registry does not have names
-// none.
+// read reads which manifests a manifest names. A manifest that the registry does not have names no
+// manifests.
 func (s *selection) read(ctx context.Context, digest string) error {
 	_, text, err := s.Reader.Get(ctx, s.repository, digest)
 	if errors.Is(err, registryapi.ErrNotFound) {

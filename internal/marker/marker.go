@@ -103,7 +103,7 @@ func Missing(cfg *config.Config) string {
 	return ""
 }
 
-// Advise adds to an error of store.OpenReadOnly what to do about a missing database.
+// Advise adds advice about a missing database to an error of store.OpenReadOnly.
 func Advise(cfg *config.Config, err error) error {
 	if !errors.Is(err, store.ErrMissing) {
 		return err

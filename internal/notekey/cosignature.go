@@ -22,8 +22,8 @@ const (
 	cosignedSize = timeSize + ed25519.SignatureSize
 )
 
-// WitnessVerifier returns the verifier of a witness's public key. It rejects the key of a log: a
-// log must not act as its own witness.
+// WitnessVerifier returns the verifier of a witness's public key. It rejects the key of a log,
+// because a log must not act as its own witness.
 func WitnessVerifier(public string) (note.Verifier, error) {
 	malformed := fmt.Errorf("%.100q is not the public key of a witness: want NAME+ID+KEY", public)
 	parts := strings.SplitN(public, "+", 3)

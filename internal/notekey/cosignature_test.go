@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/notekey"
 )
 
-// The cosigned checkpoint that is the example of https://c2sp.org/tlog-cosignature is verified.
+// The test verifies the cosigned checkpoint in the example of https://c2sp.org/tlog-cosignature.
 func TestCosignatures(t *testing.T) {
 	log, err := notekey.New("example.com/behind-the-sofa")
 	if err != nil {

@@ -31,7 +31,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/fairqueue"
 )
 
-// Requester is the origin of a request for a hash: see fairqueue.
+// Requester is the origin of a request for a hash (see package fairqueue).
 type Requester = fairqueue.Requester
 
 // need is the number of threads and the memory that the computation of a hash occupies.
@@ -60,8 +60,8 @@ type Options struct {
 	// Parallel is how many threads hash at once; 0: half of the processors, at least 1, so that
 	// the other processors stay free to sign tokens and to serve requests.
 	Parallel int
-	// Memory is how many bytes argon2id may use at once; 0: 64 MiB. While a hash that needs more
-	// runs, no other hash runs.
+	// Memory is how many bytes argon2id may use at once; 0: 64 MiB. If one hash needs more memory
+	// than this, no other hash is computed at the same time.
 	Memory int64
 	// Queue is how many hashes may wait; 0: 256. When the queue is full, a new hash replaces a
 	// waiting hash, whose call returns ErrBusy.
@@ -74,7 +74,8 @@ type Options struct {
 	// Remembered is how many pairs are remembered; 0: 10,000.
 	Remembered int
 	// HashMemory is how many KiB Hash uses; 0: 19 MiB, the first choice of OWASP's password
-	// storage cheat sheet. Only tests set it: hashes of 64 KiB take a 300th of the time.
+	// storage cheat sheet. Only tests set HashMemory, because hashes of 64 KiB take a 300th of the
+	// time.
 	HashMemory uint32
 	Now        func() time.Time // nil: time.Now
 	// Random returns a number in [0, n); nil: math/rand/v2.

@@ -19,10 +19,10 @@ func Processors() int { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) }
 // threads reduce the p99 of other requests from 2 times the idle value to 1.2 times
 // (bench/RESULTS.md).
 //
-// AddThreads does nothing if the environment variable GOMAXPROCS is set. It also does nothing
-// if a quota (a container's CPU limit) gives the process less time than its processors have:
-// additional threads would use up the quota before its period ends, and then all threads would
-// stop.
+// AddThreads does nothing if the environment variable GOMAXPROCS is set. It also does nothing if a
+// quota (a container's CPU limit) gives the process less time than its processors have. With such
+// a quota, additional threads would use up the quota before its period ends, and then all threads
+// would stop.
 func AddThreads() {
 	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == runtime.NumCPU() {
 		runtime.GOMAXPROCS(runtime.NumCPU() + threads())

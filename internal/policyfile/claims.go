@@ -40,8 +40,8 @@ func (r *writtenRule) claimUses(to []ClaimUse) []ClaimUse {
 	}
 	n := r.nodeAt("when")
 	for _, use := range when.Uses(r.When) {
-		// The place is computed only when it is needed: computing it is slow, and most uses have
-		// no problem.
+		// The place is computed only when it is needed, because computing it is slow, and most
+		// uses have no problem.
 		place := func() Place {
 			line, column := r.from.Position(n, use.Line, use.Column)
 			return Place{line, column}

@@ -269,8 +269,8 @@ func (s *Section) files(d *strictyaml.Decoder, o Options) []Section {
 type pattern struct{ folder, name string }
 
 // filePattern is the type of a path whose last part can be a pattern. The folders of the path
-// cannot be patterns: an unreadable folder would be skipped, and its deny rules would have no
-// effect.
+// cannot be patterns. Otherwise an unreadable folder would be skipped, and its deny rules would
+// have no effect.
 func filePattern() strictyaml.Type[pattern] {
 	path := strictyaml.FilePath("file pattern")
 	return strictyaml.Type[pattern]{Kind: path.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) (pattern, bool) {

@@ -33,7 +33,7 @@ type Results struct {
 
 // Result is the result of one test.
 type Result struct {
-	Name     string    `json:"name"` // without a name: a sentence with the test's content
+	Name     string    `json:"name"` // if the test has no name: a sentence with its content
 	Unnamed  bool      `json:"-"`    // Name is such a sentence
 	File     string    `json:"file"`
 	Line     int       `json:"line"`

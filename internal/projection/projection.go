@@ -74,11 +74,12 @@ type Definition struct {
 	// Collector, if it is not nil, has the last entries that this process wrote.
 	Collector Collector
 
-	// Prune deletes the data of entries that were removed from the journal. The slice removed has
-	// one position for each kind of entry that has a limit. Entries of that kind up to this
-	// position were removed. No position is greater than the last position that the projection has
-	// read. The function remaining returns the remaining entries of a range. Prune is called once
-	// a minute, and does a limited amount of work. nil: nothing is deleted.
+	// Prune deletes the data of entries that were removed from the journal. The argument removed
+	// is a slice of positions. It has one position for each kind of entry that has a limit.
+	// Entries of that kind up to this position were removed. No position is greater than the last
+	// position that the projection has read. The function remaining returns the remaining entries
+	// of a range. Prune is called once a minute, and does a limited amount of work. nil: nothing
+	// is deleted.
 	Prune func(ctx context.Context, tx Tx, removed []journal.Position, remaining Read) error
 }
 
@@ -111,8 +112,8 @@ type Status struct {
 	Err error
 }
 
-// View is a snapshot of a projection. Close it soon: SQLite cannot shorten its write-ahead log
-// while a view is open.
+// View is a snapshot of a projection. Close it soon, because SQLite cannot shorten its write-ahead
+// log while a view is open.
 type View struct {
 	Tx
 	Position journal.Position // entries up to here were read
@@ -140,8 +141,8 @@ type Set struct {
 	closed   bool
 }
 
-// New returns a Set. It does not open the database, so it cannot fail: the service works without
-// projections.
+// New returns a Set. New does not open the database, so it cannot fail. The service also works
+// without projections.
 func New(db *store.DB, o Options, definitions ...*Definition) *Set {
 	o.Now = clock.Wall(o.Now)
 	o.Batch = cmp.Or(o.Batch, 4096)

@@ -14,8 +14,8 @@ type state struct {
 	instance string // id of the journal's database
 	version  int
 	position journal.Position // entries up to here were read
-	last     journal.Position // of the last entry that was read
-	entry    journal.ID       // of the last entry that was read
+	last     journal.Position // position of the last entry that was read
+	entry    journal.ID       // id of the last entry that was read
 }
 
 const stateColumns = `instance, version, position, last, entry`

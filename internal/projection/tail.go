@@ -20,8 +20,8 @@ type Collector interface {
 	// Collected returns the position and the id of the last collected entry, if all entries after
 	// the given position up to that entry were collected. Otherwise, it returns 0.
 	Collected(after journal.Position) (last journal.Position, id journal.ID)
-	// Apply is Definition.Apply for the collected entries after the position after, up to the
-	// position last.
+	// Apply is Definition.Apply for a range of the collected entries. The first position is just
+	// before the range. The second position is the end of the range.
 	Apply(ctx context.Context, tx Tx, after, last journal.Position) error
 }
 

@@ -49,7 +49,7 @@ type Budget struct {
 
 // accountSlots has the slots of one account in one class, as far as this process knows them.
 type accountSlots struct {
-	until   []int64 // milliseconds since 1970: when each slot taken here becomes free
+	until   []int64 // milliseconds since 1970: when each slot that this process took becomes free
 	unsaved int64   // milliseconds: before this time, one taken slot is not in the store
 	free    int64   // milliseconds: when a slot becomes free, according to the last query
 	blocked int64   // milliseconds: before this time, no query for a free slot is needed
@@ -97,8 +97,9 @@ type Verdict uint8
 // The verdicts.
 const (
 	Accepted Verdict = iota
-	Refused          // also without an answer, because the directory may have counted the attempt
-	NotSent          // the attempt was not sent
+	// also if the directory does not answer, because it may have counted the attempt
+	Refused
+	NotSent // the attempt was not sent
 )
 
 // Classes of attempts.
@@ -111,8 +112,8 @@ const (
 // Spend calls the function check for one attempt at an account, and counts the verdict. If the
 // budget is used up, it returns an *Error instead. Attempts for one account and class run one at a
 // time. If an attempt gets no answer, the directory may still have counted it. So before the
-// function check sends an attempt again, it must call its argument more. The verdict is about the
-// last attempt.
+// function check sends an attempt again, it must call the function that it gets as its argument.
+// The verdict is about the last attempt.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)
 }
@@ -178,7 +179,7 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unprovenKey, prove
 	if err != nil {
 		return err
 	}
-	// Do not retry the claim here: the caller may hold a connection for which others wait.
+	// Do not retry the claim here, because the caller may hold a connection for which others wait.
 	verdict, err := check(func() (err error) {
 		local, slot, until, err = b.claim(ctx, key, unprovenKey, s, 1)
 		return err

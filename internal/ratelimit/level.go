@@ -22,9 +22,10 @@ type Level struct {
 	Last  int64 // last charge, in milliseconds since 1970
 }
 
-// LevelLimits are the parameters with which a Store charges a Level. All are milliseconds.
+// LevelLimits are the parameters with which a Store charges a Level. All values are in
+// milliseconds.
 type LevelLimits struct {
-	Drain int64 // of one failure
+	Drain int64 // time in which one failure is forgotten
 	Full  int64 // a bucket is full if it takes longer than this to drain
 	Slow  int64 // time between two attempts on a full bucket; 0: no attempt is allowed
 }

@@ -50,9 +50,9 @@
 //
 // # Directories
 //
-// A directory can lock an account after some failures, and strangers must not be able to lock
-// it. A [Budget] keeps the number of attempts that are sent to the directory below the
-// directory's threshold, over all replicas. Unknown places get half of the budget.
+// A directory can lock an account after some failures, and strangers must not be able to lock it.
+// A [Budget] limits the attempts that are sent to the directory, over all replicas. Their number
+// stays below the directory's threshold. Unknown places get half of the budget.
 //
 // # What an attacker can still do
 //
@@ -130,12 +130,12 @@ type Limiter struct {
 	o      Options
 	limits LevelLimits
 
-	pairs   *counter // name at a source
-	names   levels   // at unknown places
-	atPlace *counter // name at a known place
+	pairs   *counter // failures of a name at a source
+	names   levels   // failures of a name at unknown places
+	atPlace *counter // failures of a name at a known place
 	sources sources
 	tokens  sources  // failures of credentials that cannot be guessed
-	repeats *counter // the same wrong password
+	repeats *counter // attempts with the same wrong password
 
 	tries     marks // name and password that are being checked
 	wrong     marks // name and password that were wrong

@@ -42,7 +42,7 @@ type Store interface {
 
 // Bounds of known places.
 const (
-	MaxPlaces = 16 // of one principal
+	MaxPlaces = 16 // maximum number of places of one principal
 	// how long a place is known after the last sign-in at the place
 	PlaceFor = 90 * 24 * time.Hour
 )

@@ -2,7 +2,7 @@ package tree
 
 import "encoding/binary"
 
-// entryTitle begins the data of an entry's leaf.
+// entryTitle is the beginning of the data of an entry's leaf.
 const entryTitle = "tidewaiter entry 2\n"
 
 // AppendEntry appends the data of an entry's leaf, after LeafPrefix. The format is described in

@@ -22,11 +22,12 @@ const (
 // that entries are in the tree of a signed checkpoint. Or it proves that the tree of a checkpoint
 // begins with the tree of an older checkpoint.
 type Proof struct {
-	Format     string  `json:"format"`
-	Entries    []Entry `json:"entries,omitempty"`
-	Old        string  `json:"old,omitempty"`    // the older checkpoint
-	Hashes     []Hash  `json:"hashes,omitempty"` // prove that the other tree begins with Old's
-	Checkpoint string  `json:"checkpoint"`       // the signed note
+	Format  string  `json:"format"`
+	Entries []Entry `json:"entries,omitempty"`
+	Old     string  `json:"old,omitempty"` // the older checkpoint
+	// prove that the newer tree begins with the older tree
+	Hashes     []Hash `json:"hashes,omitempty"`
+	Checkpoint string `json:"checkpoint"` // the signed note
 }
 
 // Entry has the data that is hashed in an entry's leaf, and the hashes of the path to the root.

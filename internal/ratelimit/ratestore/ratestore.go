@@ -502,7 +502,8 @@ func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Tim
 	return true, addPlace(ctx, tx, place, owner, today)
 }
 
-// addPlace records a place and deletes the oldest places of its owner above MaxPlaces.
+// addPlace records a place and deletes the oldest places of its owner if there are more than
+// MaxPlaces.
 func addPlace(ctx context.Context, tx *sql.Tx, place, owner mac, today int64) error {
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO limit_places (place, owner, day) VALUES ($1, $2, $3)
