@@ -119,8 +119,8 @@ func (c *catalogCheck) run(t *testing.T, k client.Kind) {
 	}
 }
 
-// awaitEqual waits until the catalog has the tags that the registry lists, with the digests in its
-// storage.
+// awaitEqual waits until the catalog has the tags that the registry lists, with the digests in the
+// registry's storage.
 func (c *catalogCheck) awaitEqual(t *testing.T, after string) {
 	t.Helper()
 	repositories, err := c.admin.Catalog(t.Context(), c.registry.Host)

@@ -14,7 +14,7 @@ import (
 
 // TestPeopleOfADirectory tests every client and registry with users of a real OpenLDAP. alice and
 // bob are in the group of developers, but dora is not. The config lists two search bases for users
-// and two for groups, and also finds groups by another attribute of the user.
+// and two for groups. Groups are also found by another attribute of the user.
 func TestPeopleOfADirectory(t *testing.T) {
 	kinds := []client.Kind{
 		client.Docker(engine.Shared(t)),

@@ -85,8 +85,8 @@ func oddServices(t *testing.T, kinds []client.Kind) {
 	}
 }
 
-// TestMirrors pulls through registries that mirror a private one, with the credentials in their
-// configs. docs/mirrors.md lists the realms to which a mirror sends its credentials.
+// TestMirrors pulls through registries that mirror a private registry. The configs of the mirrors
+// have the credentials. docs/mirrors.md lists the realms to which a mirror sends its credentials.
 func TestMirrors(t *testing.T) {
 	const service = "registry.example.com"
 	tw := tidewaiter.Start(t, service)

@@ -94,8 +94,8 @@ func TestRefusalsThatHelp(t *testing.T) {
 		})
 	}
 
-	// Clients send a refresh token, which docker login stores for all clients, in a POST
-	// request.
+	// docker login stores a refresh token for all clients. Clients send this refresh token in a
+	// POST request.
 	tw.Command(t, "nobody knows that one", "user", "add", "carol", "--password-stdin")
 	kept := tw.Ask(t, "carol", "nobody knows that one", service).Refresh
 	for _, k := range printing {

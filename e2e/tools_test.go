@@ -188,8 +188,8 @@ func (c commandLine) write(t *testing.T, name, text string) {
 // renovate sends the requests of Renovate's docker datasource. The first request, for firstPath,
 // has no credentials. The second request is for a token. It has Basic authentication, but no
 // parameters for account and client. Its scope is the scope in the challenge, or the repository if
-// firstPath is /v2/. The last request uses the token for lastPath. If lastPath is empty, it uses
-// the token for firstPath.
+// firstPath is /v2/. The last request is for lastPath, or for firstPath if lastPath is empty. It
+// uses the token.
 func (p pair) renovate(t *testing.T, firstPath, repository, user string, lastPath ...string) response {
 	t.Helper()
 	first := p.send(t, "", request{method: http.MethodGet, path: firstPath})

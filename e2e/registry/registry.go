@@ -28,7 +28,8 @@ const (
 	V31 Version = "3.1"
 )
 
-// Options are the token server that a registry trusts, and the URL to which it posts events.
+// Options are the token server that a registry trusts, and the URL to which the registry posts
+// events.
 type Options struct {
 	Realm         string // URL of the token endpoint
 	Service       string // audience of the registry's tokens

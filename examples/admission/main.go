@@ -1,6 +1,6 @@
 // Command admission is a validating admission webhook for Kubernetes. It rejects a pod if the
-// registry's rules do not allow its namespace to pull the pod's images. The API server requires
-// TLS, so run a TLS proxy in front of it.
+// registry's rules do not allow the pod's namespace to pull the pod's images. The API server
+// requires TLS, so run a TLS proxy in front of it.
 //
 //	go run ./examples/admission --registry registry.example.com
 //

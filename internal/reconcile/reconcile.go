@@ -55,8 +55,8 @@ type Options struct {
 	Actor    string                                        // who started the run, for the journal
 	After    string                                        // as in catalog.Run
 	Now      func() time.Time                              // a wall clock
-	// Progress is called after each repository, with the number of compared repositories and of
-	// all repositories.
+	// Progress is called after each repository, with the number of compared repositories and the
+	// number of all repositories.
 	Progress func(done, all int)
 }
 

@@ -37,7 +37,8 @@ var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 func digestOf(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name))) }
 
 // fakeRegistry has the digests of tags by "repository:tag", and other manifests by
-// "repository@digest". The digest broken stands for a manifest that the registry cannot read.
+// "repository@digest". The constant broken is the digest of a manifest that the registry cannot
+// read.
 type fakeRegistry struct {
 	tags     map[string]string
 	listed   []string // tags and repositories that are listed, but are not in the field tags

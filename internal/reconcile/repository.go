@@ -214,7 +214,8 @@ func (c *catalogTags) peek(ctx context.Context) (*catalog.Tag, error) {
 
 func (c *catalogTags) skip() { c.page = c.page[1:] }
 
-// take returns the next tag and skips it, if it has the given name. Otherwise it returns nil.
+// If the next tag has the given name, take returns this tag and skips it. Otherwise take returns
+// nil.
 func (c *catalogTags) take(ctx context.Context, name string) (*catalog.Tag, error) {
 	next, err := c.peek(ctx)
 	if err != nil || next == nil || next.Name != name {

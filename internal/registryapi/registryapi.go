@@ -187,15 +187,15 @@ func (c *Client) repository(ctx context.Context, name string) (registry.Reposito
 	if err != nil {
 		return nil, err
 	}
-	// The library would otherwise read and write an index of referrers for each manifest that has a
-	// subject. The caller decides about each manifest, including such indexes.
+	// Without this call, the library would read and write an index of referrers for each manifest
+	// that has a subject. The caller decides about each manifest, including such indexes.
 	if own, ok := r.(*remote.Repository); ok {
 		_ = own.SetReferrersCapability(true) // fails only if it was set before
 	}
 	return r, nil
 }
 
-// explain adds the action to an error, and for known answers of registries also a hint.
+// explain adds the action to an error. For known answers of registries, it also adds a hint.
 func (c *Client) explain(err error, format string, args ...any) error {
 	if err == nil {
 		return nil

@@ -58,9 +58,9 @@ const (
 type Difference struct {
 	Effect    Effect
 	Principal string        // "user:ann"
-	Actions   scope.Actions // that differ
+	Actions   scope.Actions // the actions whose result differs
 	Type      string        // of the resources
-	Now       policy.Cause  // by the policy
+	Now       policy.Cause  // the cause in the other policy
 	Then      policy.Cause  // the recorded cause, whose rule has only a name and a place
 	Scopes    int64         // number of recorded scopes
 	Names     []string      // of resources, at most maxNames

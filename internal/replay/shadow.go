@@ -56,7 +56,7 @@ func (s *Shadow) Stats() ShadowStats {
 }
 
 // Judge decides a request by the shadow policy. It compares the result with the results of the
-// policy in force. A panic is counted, because a shadow policy must not affect any answer.
+// policy in force. A panic is only counted, because a shadow policy must not affect any answer.
 func (s *Shadow) Judge(shadow *policy.Policy, id journal.ID, r *policy.Request, inForce []policy.Result) {
 	defer func() {
 		if p := recover(); p != nil {
