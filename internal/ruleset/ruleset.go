@@ -122,9 +122,9 @@ var RoleFields = []Field[Role]{
 		Help: "The maximum lifetime of tokens with an action that this role grants, such as `5m`.", More: "If the rule has a lifetime, too, the shorter lifetime applies."},
 }
 
-// Limits of a lifetime. MinLifetime is the minimum that clients assume for every token. Tokens
-// cannot be revoked: after a grant is removed, existing tokens remain valid for at most
-// MaxLifetime.
+// The limits of a lifetime. Clients assume that every token is valid for at least MinLifetime.
+// Tokens cannot be revoked, so existing tokens remain valid for up to MaxLifetime after a grant
+// is removed.
 const (
 	MinLifetime = time.Minute
 	MaxLifetime = 24 * time.Hour
@@ -138,10 +138,10 @@ type Problem struct {
 	Suggestion string // "" if there is no suggestion
 
 	Missing      bool // the field is absent
-	Line, Column int  // in the text of a condition, from 1, in characters; 0 for other fields
+	Line, Column int  // place in a condition, from 1, in characters; 0 for other fields
 }
 
-// Problems are all errors of a Rule, in the order of its fields.
+// Problems are all errors of a Rule, in the order of the Rule's fields.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -162,7 +162,7 @@ func (p Problem) String() string {
 	return text
 }
 
-// Sentence returns the same text as String, but without the field.
+// Sentence returns the same text as String, but without the name of the field.
 func (p Problem) Sentence() string {
 	text := p.Text
 	if p.Line > 0 {
@@ -174,7 +174,7 @@ func (p Problem) Sentence() string {
 	return text
 }
 
-// FieldOf returns the name of the Rule's field that a problem of package policy is about.
+// FieldOf returns the field of Rule that a problem of package policy is about.
 func FieldOf(p policy.Problem, r *policy.Rule) string { return fieldOf(p.Field, r.Type) }
 
 func sorted(problems Problems) Problems {

@@ -32,8 +32,9 @@ func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	return w
 }
 
-// AsWritten returns a rule of a policy in the form in which users write it. It has the role, and
-// only the actions that the rule itself names.
+// AsWritten returns a rule of a policy in the form in which users write it. The result names the
+// rule's role, so it does not list the role's actions. It lists only the actions that the rule
+// itself names.
 func AsWritten(r *policy.Rule) *Rule {
 	w := Written(r, r.Actions)
 	w.Role = r.Role
@@ -41,7 +42,7 @@ func AsWritten(r *policy.Rule) *Rule {
 }
 
 // Lines returns the rule as YAML, one line for each field that is not empty. The function quote
-// quotes texts. If it is nil, text.Quote is used.
+// quotes texts. If quote is nil, text.Quote is used.
 func (r *Rule) Lines(quote func(string) string) (lines []string) {
 	if r == nil {
 		return nil

@@ -16,9 +16,9 @@ import (
 )
 
 // BenchmarkIndex indexes decisions. In "reused", all answers have the same token. In "signed",
-// each answer has its own token. In "people", the principals and repositories differ, too. It
-// reports the processor time per entry, because other load on the machine does not change this
-// time much.
+// each answer has its own token. In "people", the principals and repositories differ, too. The
+// benchmark reports the processor time per entry, because other load on the machine hardly
+// changes the processor time.
 func BenchmarkIndex(b *testing.B) {
 	const entries = 16 << 10
 	rule := &policy.Rule{Name: "devs"}

@@ -10,24 +10,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 )
 
-// maxCollected limits the memory of a collector. It is a number of rows, of 40 bytes each. The rows
-// of half a second usually take less than a tenth of this. If the index lags so far behind that
-// there are more rows, the collector begins again. Tests use a smaller value.
+// maxCollected is the maximum number of rows of a collector. It limits the collector's memory,
+// because a row takes 40 bytes. The entries of half a second usually have less than a tenth of
+// this number of rows. If the index lags so far behind that there are more rows, the collector
+// discards its rows and begins again. Tests use a smaller value.
 var maxCollected = 1 << 17
 
 // collectFrom is a number of positions. After a gap, the collector begins at the next multiple of
-// this number. If several processes write to the journal, there are many gaps, so collecting is
-// rarely of use. Tests use a smaller value.
+// this number. If several processes write to the journal, there are many gaps, so the index can
+// rarely use collected rows. Tests use a smaller value.
 var collectFrom journal.Position = 4096
 
-// collector is the projection.Collector of the index. It has the rows of whole groups.
+// collector is the projection.Collector of the index. A collector has the rows of whole groups.
 type collector struct {
 	*writer
 
 	mu       sync.Mutex
 	begin    journal.Position // entries before this position are not collected
 	next     journal.Position // position of the next entry, if there is no gap
-	open     batch            // the rows of the last group, which is not complete
+	open     batch            // rows of the newest group, which is incomplete
 	complete []group          // without gaps
 	rows     int              // number of rows of the complete groups
 }
@@ -41,7 +42,8 @@ type group struct {
 	id     journal.ID // id of the last entry
 }
 
-// first returns the position of the first entry. The journal has no position 0.
+// first returns the position of the first entry. The journal has no position 0, so the result is
+// at least 1.
 func (g *group) first() journal.Position { return max(journal.Position(g.number*index.GroupSize), 1) }
 
 // Collect implements projection.Collector.
@@ -69,12 +71,12 @@ func (c *collector) Collect(instance string, entries []journal.Entry) {
 	}
 }
 
-// restart forgets all rows. It begins again at the given position or soon after it.
+// restart discards all rows. The collector begins again at the given position or soon after it.
 func (c *collector) restart(at journal.Position) {
 	c.complete, c.rows = nil, 0
 	c.open.clear()
 	step := collectFrom
-	if c.next == 0 { // these are the first entries
+	if c.next == 0 { // nothing was collected before
 		step = index.GroupSize
 	}
 	if c.begin = at; at != 1 {
@@ -82,7 +84,7 @@ func (c *collector) restart(at journal.Position) {
 	}
 }
 
-// Collected implements projection.Collector. It forgets the groups up to the given position.
+// Collected implements projection.Collector. It discards the groups up to the given position.
 func (c *collector) Collected(after journal.Position) (journal.Position, journal.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

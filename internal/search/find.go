@@ -21,8 +21,9 @@ func NewIndex(set *projection.Set, definition *projection.Definition) *Index {
 	return &Index{set, definition}
 }
 
-// fewGroups is a number of groups. If so many groups or fewer have candidates, the next term is
-// looked up only in these groups. Otherwise it is looked up in all groups that are read.
+// fewGroups is a number of groups. If at most fewGroups groups have candidates, the next term is
+// looked up only in the groups with candidates. Otherwise the term is looked up in all groups
+// that are read.
 const fewGroups = 256
 
 // Find implements index.Reader.
@@ -53,8 +54,8 @@ func (x *Index) Find(ctx context.Context, lists [][]index.Term, since, until tim
 	return c, nil
 }
 
-// firstGroups is the number of groups that the first statement reads. Common terms fill a page
-// with few groups. Tests use a smaller value.
+// firstGroups is the number of groups that the first statement reads. If a term is common, a few
+// groups are enough to fill a page. Tests use a smaller value.
 var firstGroups int64 = 32
 
 // candidates reads the index from the end. One statement reads several groups of one segment.
@@ -103,7 +104,7 @@ func (c *candidates) overlaps(t times) bool { return t.latest >= c.since && t.ea
 
 func (c *candidates) within(t times) bool { return t.earliest >= c.since && t.latest < c.until }
 
-// Next implements index.Candidates. If it reads the index and finds no candidate, it returns an
+// Next implements index.Candidates. If one read of the index finds no candidate, Next returns an
 // empty group.
 func (c *candidates) Next(ctx context.Context, from int64) (index.Group, error) {
 	if from < 0 {
@@ -165,8 +166,8 @@ func (c *candidates) read(ctx context.Context, group int64) error {
 	return nil
 }
 
-// intersect removes from a set the elements that are not in the other set. It reports whether the
-// set still has elements.
+// intersect removes from the first set the elements that are not in the other set. It reports
+// whether the first set still has elements.
 func intersect(set, other *index.Set) (left bool) {
 	for i := range set {
 		if other == nil {

@@ -80,7 +80,7 @@ func Projection(login func(*policy.Principal) string) *projection.Definition {
 // row is a row of search_terms.
 type row struct {
 	key     int64
-	entries index.Set // their places in the group
+	entries index.Set // places of the entries in the group
 }
 
 // writer writes batches. Only one goroutine writes.
@@ -127,7 +127,7 @@ func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[
 type batch struct {
 	rows   []row
 	group  int64         // the group of the last entry
-	places map[int64]int // by key of the group: the index of its row
+	places map[int64]int // index in rows, by the key of the row
 	spans  map[int64]times
 	hash   *hasher
 }
@@ -239,7 +239,7 @@ func insert(ctx context.Context, tx projection.Tx, rows []row) error {
 }
 
 // insertRows returns a statement that inserts n rows. On SQLite, the parameters have no numbers,
-// because the driver searches each number in a list of all parameters.
+// because the driver looks up each numbered parameter in a list of all parameters.
 func insertRows(n int, postgres bool) string {
 	b := []byte(`INSERT INTO search_terms (key, entries) VALUES `)
 	for i := range n {
@@ -286,17 +286,17 @@ func decode(b []byte) (set index.Set) {
 	return set
 }
 
-// hasher hashes terms. Most terms of an entry are also terms of the entries before, so the hasher
+// hasher hashes terms. Most terms of an entry also occur in earlier entries, so the hasher
 // remembers some hashes.
 type hasher struct {
 	text   []byte // the seed and a term
-	length int    // of the seed
+	length int    // length of the seed
 	recent [256]struct {
-		length uint8 // of the text; 0: none
+		length uint8 // length of the text; 0: no text
 		text   [55]byte
 		hash   uint64
 	}
-	place maphash.Seed // for places in recent
+	place maphash.Seed // seed of the hash that chooses a place in recent
 }
 
 func newHasher(seed string) *hasher {
@@ -319,8 +319,8 @@ func (h *hasher) of(field byte, value string) uint64 {
 	return hash
 }
 
-// prune looks for a segment from which all entries of one more kind were removed, and indexes
-// that segment again.
+// prune looks for a segment that has lost all entries of another kind since it was indexed, and
+// indexes that segment again.
 func (w *writer) prune(ctx context.Context, tx projection.Tx, removed []journal.Position, read projection.Read) error {
 	rows, err := store.Collect(ctx, tx, func(row store.Row) (s struct{ number, removed int64 }, err error) {
 		return s, row.Scan(&s.number, &s.removed)

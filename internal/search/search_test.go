@@ -218,7 +218,7 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 			q.Registry = "r.example.com"
 		}
 		if maybe("who") {
-			name := string([]rune(rapid.SampledFrom(names).Draw(t, "who"))) // as it is stored
+			name := string([]rune(rapid.SampledFrom(names).Draw(t, "who"))) // the stored form
 			q.Who = &journal.Who{Subjects: []string{"user:" + name, "operator:" + name}, Logins: []string{name}}
 			if name == "" {
 				q.Who.Subjects = []string{"anonymous"}
@@ -379,14 +379,14 @@ func TestTheIndexIsUsed(t *testing.T) {
 			what  string
 			query journal.Query
 			found int
-			read  int // blocks, without the last block, part of which is not indexed
+			read  int // number of blocks, without the last block, which is only partly indexed
 		}{
 			{"other namespaces are not searched", journal.Query{Below: []string{"nobody"}, Kind: journal.KindEvent}, 0, 0},
 			{"one of each block", journal.Query{Below: []string{"nobody", "team"}, Kind: journal.KindEvent}, blocks, blocks},
 			{"one entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:u3"}}}, 1, 1},
 			{"no entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:nobody"}}}, 0, 0},
 			{"one of each block", journal.Query{Action: "rare"}, blocks, blocks},
-			// The search also reads the block before, which is in the same group.
+			// The search also reads the preceding block, because that block is in the same group.
 			{"one hour", journal.Query{Action: "rare", Since: noon.Add(5 * time.Hour), Until: noon.Add(6 * time.Hour)}, 1, 2},
 			{"two filters", journal.Query{Action: "rare", Who: &journal.Who{Subjects: []string{"user:u3", "user:u4"}}}, 2, 2},
 			{"filters that no entry has together", journal.Query{Action: "user.add", Who: &journal.Who{Subjects: []string{"user:u3"}}}, 0, 0},

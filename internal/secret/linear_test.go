@@ -168,7 +168,8 @@ func TestStepsAreLinear(t *testing.T) {
 				}
 				return steps
 			}
-			// Headers up to maxHeader cost more, so the texts are longer than many headers.
+			// The scanner does extra work for headers of up to maxHeader bytes. So that this work
+			// does not distort the comparison, each text is longer than many headers.
 			const n = 2500
 			once, twice := count(n), count(2*n)
 			if twice > 2*once+once/10+1000 {

@@ -29,8 +29,8 @@ const (
 )
 
 // minCut is a length. A text of at least this length that begins like a credential of Tidewaiter,
-// but has a wrong checksum, counts as a mistyped or truncated credential. It must not be sent to
-// another service as a password.
+// but has a wrong checksum, counts as a mistyped or truncated credential. Such a text must not be
+// sent to another service as a password.
 const minCut = 24
 
 // AppendSum appends the checksum of a credential.
@@ -39,7 +39,7 @@ func AppendSum(text []byte) []byte {
 	return append(text, digits[:]...)
 }
 
-func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
+func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 > 2^32, so sumLength letters are enough
 	// sumOf does not call crc32.ChecksumIEEE: that function calls a function variable, so its
 	// argument escapes to the heap.
 	sum := ^uint32(0)
@@ -99,8 +99,8 @@ func New(letter byte) (string, Digest) {
 	for end := len(text) + RandomLength; len(text) < end; {
 		rand.Read(random[:]) // never fails: crypto/rand ends the process first
 		for _, b := range random {
-			// Bytes of at least four times the alphabet's length are skipped, so that all
-			// letters are equally likely.
+			// A byte is skipped if it is 4*len(Alphabet) or greater, so that all letters are
+			// equally likely.
 			if b < 4*byte(len(Alphabet)) && len(text) < end {
 				text = append(text, Alphabet[b%byte(len(Alphabet))])
 			}
@@ -111,7 +111,8 @@ func New(letter byte) (string, Digest) {
 }
 
 // Parse returns the kind and the digest of a credential. It returns false if the format or the
-// checksum is wrong. It ignores white space around the credential, which files and shells add.
+// checksum is wrong. Parse ignores white space around the credential, because files and shells
+// add white space.
 func Parse(text string) (letter byte, d Digest, ok bool) {
 	text = strings.TrimSpace(text)
 	if len(text) != Length {

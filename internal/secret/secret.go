@@ -100,8 +100,9 @@ func Redact(text string) string {
 	return out
 }
 
-// Shorten removes secrets from a text, and shortens the result as text.Shorten does. Use it
-// where a client chooses the length of a text: it examines no more than the first maxBegin bytes.
+// Shorten removes secrets from a text, and shortens the result as text.Shorten does. Use Shorten
+// where a client chooses the length of a text, because Shorten examines at most the first
+// maxBegin bytes.
 func Shorten(sent string, most int) string {
 	if len(sent) <= maxBegin {
 		return text.Shorten(Redact(sent), most)
@@ -118,7 +119,7 @@ func Shorten(sent string, most int) string {
 // a number of bytes, and with invisible characters escaped.
 func Brief(sent string, most int) string { return text.Escape(Shorten(sent, most)) }
 
-// RedactBytes is Redact for bytes. It returns its argument if there is no secret in it.
+// RedactBytes is Redact for bytes. If the text contains no secret, it returns the argument.
 func RedactBytes(text []byte) []byte {
 	if _, ok := find(text); !ok {
 		return text
@@ -144,7 +145,7 @@ func mark(s *scanner[string], text string, onlyValid bool) string {
 	var out strings.Builder
 	kept, at, place := 0, 0, 0 // text[at] is s.text[place]
 	whole := len(text) == len(s.text)
-	skip := func() bool { // skips white space that the scanner does not see
+	skip := func() bool { // skips white space that is not in s.text
 		if whole {
 			return false
 		}
@@ -224,14 +225,15 @@ func blank[T string | []byte](text T, i int) int {
 
 // scanner finds the secrets of a text one after the other.
 //
-// Its time is linear in the length of the text, even with many secrets and decoys. The reason:
-// after a secret, it still uses its knowledge of the run of letters and digits around the secret.
+// Its time is linear in the length of the text, even with many secrets and decoys. After the
+// scanner has found a secret in a run of letters and digits, it still remembers facts about that
+// run.
 type scanner[T string | []byte] struct {
 	text    T
 	encoded bool // also look for secrets in base64
 	at      int  // where the next search begins. Callers set it to the end of the last secret
 	run     int  // the end of the last run that was decoded
-	barren  int  // no token begins before this
+	barren  int  // no token begins before this index
 	header  int  // the end of the last header that was examined
 	first   int  // the first possible beginning of that header
 	times   int  // how often that header was examined
@@ -244,8 +246,8 @@ type scanner[T string | []byte] struct {
 // fewer, and decoys must not hide a token.
 //
 // A run is decoded only one time. If the run has a secret, the base64 after the secret can still
-// be a token that begins with white space. Redact finds such a token when it examines the text
-// again after it has replaced the secrets by marks.
+// be a token that begins with white space. Redact replaces the secrets by marks and then examines
+// the text again, so Redact finds such a token.
 func (s *scanner[T]) next() (Found, bool) {
 	text := s.text
 	for i := s.at; i+minToken <= len(text); i++ {
@@ -270,13 +272,14 @@ func (s *scanner[T]) next() (Found, bool) {
 		if !s.encoded || i < s.run || !inPart(text[i]) {
 			continue
 		}
-		plain := true // most long runs are digests or UUIDs
+		plain := true // most long runs are digests or UUIDs, which are not decoded
 		for s.run = i; s.run < len(text) && inPart(text[s.run]); s.run++ {
 			plain = plain && isHex(text[s.run])
 		}
 		s.steps += s.run - i
-		// Every secret begins with a letter whose base64 has a character that is not
-		// hexadecimal, at each of the three positions in a group of three bytes.
+		// The base64 of a secret is never all hexadecimal. A byte can be the first, second or
+		// third byte of a base64 group. In each case, the base64 of a secret's first letter has a
+		// character that is not hexadecimal.
 		if plain || s.run-i < minEncoded {
 			continue
 		}
@@ -288,9 +291,9 @@ func (s *scanner[T]) next() (Found, bool) {
 	return Found{}, false
 }
 
-// tail returns the end of a token whose signature continues after white space. A part shorter
-// than 20 characters can be a word, so it is not removed; without the rest of the token it is
-// useless.
+// tail returns the end of a token whose signature continues after white space. A part of fewer
+// than 20 characters can be a word, so such a part is not removed. It is useless to anyone who
+// lacks the other parts of the token.
 func (s *scanner[T]) tail(end int) int {
 	const least = 20
 	for {
@@ -394,7 +397,7 @@ func (s *scanner[T]) token(begin int) candidate {
 	if !json.Valid(encoded[:n]) || json.Unmarshal(encoded[:n], &h) != nil || h.Algorithm == nil {
 		return l
 	}
-	for more { // only for a token: otherwise decoys in each part would make this quadratic
+	for more { // only for a token, because decoys in each part would make this quadratic
 		more = next()
 	}
 	switch {
@@ -407,7 +410,7 @@ func (s *scanner[T]) token(begin int) candidate {
 	return l
 }
 
-// endOf returns the end of the parts and dots of a token, which start at text[start].
+// endOf returns the index after a token's parts and dots. The first of them is at text[start].
 func endOf[T string | []byte](text T, start int) int {
 	for start < len(text) && (inPart(text[start]) || text[start] == '.' || text[start] == '=') {
 		start++

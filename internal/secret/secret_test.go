@@ -106,7 +106,7 @@ func TestSecretIsFoundInAnyWrapping(t *testing.T) {
 }
 
 // Find does not decode digests and UUIDs. So the base64 of a secret must never look like a digest
-// or a UUID, with any text before the secret.
+// or a UUID, whatever text precedes the secret.
 func TestBase64OfASecretIsNeverHexadecimal(t *testing.T) {
 	headers := []string{`{"alg":"none"}`, " {\"alg\":0}", "\t{\"alg\":0}", "\r{\"alg\":0}", "\n{ \"alg\":0}", "{\n\"alg\":0}", "{ \"alg\":0}"}
 	begins := []string{own(secret.Access)[:4]}
@@ -181,8 +181,8 @@ func TestRandomPasswordsAreNotSecrets(t *testing.T) {
 	})
 }
 
-// No part of a secret remains. The text can have many secrets, other text around them, and white
-// space at any place in them.
+// No part of a secret remains. The text can have many secrets and other text. White space can be
+// at any place in a secret.
 func TestEverythingFoundIsRemoved(t *testing.T) {
 	var wraps []func(string) string
 	for _, how := range slices.Sorted(maps.Keys(wrappings)) {

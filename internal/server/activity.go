@@ -13,7 +13,7 @@ import (
 // activity records the times of a registry's newest token and newest event. If clients push and
 // the registry reports no events, its notifications are not configured or do not arrive.
 type activity struct {
-	token, event atomic.Int64 // Unix seconds; 0: not since the process started
+	token, event atomic.Int64 // Unix seconds; 0: none since the process started
 	waiting      atomic.Int64 // the first push granted since the newest event; 0: none
 }
 

@@ -20,17 +20,17 @@ const SessionCookie = "__Host-tidewaiter"
 
 // Caller is the principal that makes a request.
 type Caller struct {
-	identity.Verified                    // Principal is anonymous without credentials
-	Presented         identity.Presented // and the addresses of the client
+	identity.Verified                    // without credentials, Principal is anonymous
+	Presented         identity.Presented // credentials of the request, and addresses of the client
 }
 
 // Remote returns the address of the caller.
 func (c Caller) Remote() netip.Addr { return c.Presented.Remote }
 
-// Caller authenticates a request. It accepts "Authorization: Bearer" with a token or a robot's
-// secret, "Authorization: Basic" with a name and either a password, a token or a robot's
-// secret, and the session cookie. The identity sources and the rate limits are those of the
-// token endpoint. The returned principal keeps the restrictions of the credential.
+// Caller authenticates a request. It accepts the session cookie and two kinds of the
+// Authorization header. "Bearer" has a token or a robot's secret. "Basic" has a name, and a
+// password, a token or a robot's secret. Caller uses the identity sources and the rate limits of
+// the token endpoint. The returned principal keeps the restrictions of the credential.
 //
 // If the Authorization header is present, the cookie is ignored, even if the header is wrong.
 func (s *Server) Caller(r *http.Request) (Caller, error) {
@@ -52,8 +52,8 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 	return caller, err
 }
 
-// Errors for rejected tokens and sessions, which have no name. Both errors wrap
-// identity.ErrRejected.
+// Errors for a rejected token or session. A request with a token or a session has no user name.
+// Both errors wrap identity.ErrRejected.
 var (
 	errInvalidToken   = fmt.Errorf("%w: invalid token", identity.ErrRejected)
 	errInvalidSession = fmt.Errorf("%w: invalid session", identity.ErrRejected)
@@ -87,7 +87,7 @@ func authorization(r *http.Request) (identity.Presented, error) {
 	case strings.EqualFold(scheme, "Bearer"):
 		presented := identity.NewPresented("", text)
 		if presented.Kind != identity.AccessToken && presented.Kind != identity.IDToken {
-			// If this were accepted, the credential would be a password without a name.
+			// Any other text would be a password without a name.
 			return identity.Presented{}, errInvalidToken
 		}
 		return presented, nil
@@ -121,7 +121,7 @@ func session(r *http.Request) (identity.Presented, error) {
 type Failure struct {
 	Status     int
 	Text       string
-	RetryAfter string // value of the header; "": no header
+	RetryAfter string // value of the header Retry-After; "": no header
 }
 
 // Failure maps an error to the response for the client. It delays the answer if the caller is

@@ -45,12 +45,12 @@ const (
 // Connections limits the open connections of a listener, so that a client that opens thousands
 // of connections does not use up the memory and file descriptors that other clients need.
 //
-// When the limit is reached, a new connection replaces one that is waiting for its client. A
-// connection is also waiting while the body of a request is incomplete. Otherwise a client that
-// sends single bytes could occupy the connection for as long as the server waits for a body. A
-// connection is also waiting while the client does not read its answer. Waiting connections are
-// closed in the order of these classes. In each class, the connection that has waited longest is
-// closed first:
+// When the limit is reached, a new connection replaces a connection that is waiting for its
+// client. A connection is waiting if no request is in progress, if the body of a request is
+// incomplete, or if the client does not read its answer. Incomplete bodies count because a client
+// that sends single bytes could otherwise occupy a connection for as long as the server waits for
+// a body. Waiting connections are closed in the order of these classes. In each class, the
+// connection that has waited longest is closed first:
 //
 //  1. no request completed, and no request in progress
 //  2. no request completed, and a body is incomplete
@@ -58,11 +58,12 @@ const (
 //  4. a later body is incomplete
 //  5. the client does not read its answer
 //
-// So a flood of connections that send nothing, or send slowly, replaces only itself. Clients that
-// send another request, and registries that post further events, keep their connections. If all
-// connections are being answered, the new connection gets 503 with Retry-After. One address may
-// have half of the limit, unless the address is a trusted proxy or this machine. When an address
-// has half of the limit, its new connection replaces another connection of the same address.
+// So in a flood of connections that send nothing or send slowly, each new connection replaces
+// another connection of the flood. Clients that send another request, and registries that post
+// further events, keep their connections. If all connections are being answered, the new
+// connection gets 503 with Retry-After. One address may have half of the limit, unless the
+// address is a trusted proxy or this machine. When an address has half of the limit, its new
+// connection replaces another connection of the same address.
 //
 // Admitting a connection takes a constant number of steps.
 //
@@ -96,10 +97,10 @@ type class int
 
 const (
 	silent    class = iota // its first request
-	slow                   // the body of a request; none was completed before
+	slow                   // waits for a body; no request was completed before
 	idle                   // its next request
-	sending                // the body of a later request
-	receiving              // the client, to read the answer
+	sending                // waits for the body of a later request
+	receiving              // waits until the client reads the answer
 	classes
 	answered class = -1 // does not wait: the server is answering a request
 )
@@ -128,7 +129,7 @@ type connection struct {
 	links     [2]links
 	in        [2]*list // nil: not waiting
 	class     class
-	since     time.Time // when it began to wait, if it is receiving
+	since     time.Time // when the connection began to wait, in class receiving
 	resting   bool      // no request is in progress
 	completed bool      // a request was completed
 	// HTTP/1: the handler has returned, and the server reads the rest of the body before it
@@ -195,8 +196,8 @@ func (b *bounded) Accept() (net.Conn, error) {
 	}
 }
 
-// Watch sets hooks in a server. They record which connections are being answered, and which have
-// completed a request.
+// Watch sets hooks in a server. The hooks record which connections are being answered, and which
+// connections have completed a request.
 func (c *Connections) Watch(s *http.Server) {
 	s.ConnState = func(conn net.Conn, state http.ConnState) {
 		if own := ours(conn); own != nil {
@@ -280,17 +281,18 @@ type body struct {
 }
 
 // watchBody returns a request whose body records whether the server waits for the body. It also
-// returns this body, or nil if the request has no body. If the third result is not nil, the caller
-// must set it as the request's body after the handler.
+// returns this body, or nil if the request has no body. If the third result is not nil, the
+// caller must set it as the request's body when the handler has returned.
 func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Request, restore io.ReadCloser) {
 	// In HTTP/2 a request may declare an empty body and leave it open.
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 && r.Header["Content-Length"] == nil {
 		return nil, r, nil
 	}
 	if r.ProtoMajor == 1 && 0 < r.ContentLength && r.ContentLength <= tokenserver.SmallForm && r.Header["Expect"] == nil {
-		// From the Go type of a body, the server finds out whether the body is large, and whether
-		// it follows "Expect: 100-continue". Both are false for this body. HTTP/1 has one request
-		// at a time, so one body for each connection is enough.
+		// http.Server uses the Go type of a body to find out whether the body is large, and
+		// whether the client waits for "100 Continue". This body is small and its client does not
+		// wait, so another type changes nothing. HTTP/1 has one request at a time, so one body
+		// for each connection is enough.
 		restore = r.Body
 		own.small = body{ReadCloser: restore, own: own, missing: r.ContentLength}
 		r.Body = &own.small
@@ -320,8 +322,8 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // beginHandler records that a handler begins. If the body is not empty, the connection now counts
-// as waiting for the body. This is so even if the handler does not read the body, because the
-// server can read it before it sends the answer.
+// as waiting for the body. It counts as waiting even if the handler does not read the body,
+// because the server can read the body before it sends the answer.
 func (c *Connections) beginHandler(own *connection, b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -362,8 +364,8 @@ func (c *Connections) endHandler(own *connection, b *body, major int) {
 		}
 	}
 	switch {
-	// The states of http.Server are not enough: in HTTP/2 a connection has the state idle even
-	// before its first request.
+	// The states of http.Server are not enough, because an HTTP/2 connection has the state idle
+	// even before its first request.
 	case b == nil, b.there:
 		own.completed = true
 	case major == 1:
@@ -404,9 +406,9 @@ func (c *Connections) note(own *connection, state http.ConnState) {
 	if own.gone || own.overLimit {
 		return
 	}
-	own.removeFromLists() // it waits from now on
+	own.removeFromLists() // its waiting time starts again
 	own.resting, own.ended = state == http.StateIdle, false
-	if own.unread { // the server has read the rest
+	if own.unread { // the server has now read the whole body
 		own.unread, own.completed = false, own.completed || own.resting
 	}
 	c.addToLists(own)
@@ -447,7 +449,7 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	}
 	own.address.open++
 	c.open++
-	own.resting = true // until its first request
+	own.resting = true // true until its first request
 	c.addToLists(own)
 	c.mu.Unlock()
 	if leaving != nil {

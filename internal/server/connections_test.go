@@ -171,8 +171,8 @@ func (h *limitedServer) send(c net.Conn, text string) {
 	synctest.Wait()
 }
 
-// A connection whose body never arrives is waiting, no matter whether the handler or the server
-// reads the body.
+// A connection whose body never arrives is waiting. It does not matter whether the handler or the
+// server reads the body.
 func TestSlowBodiesBlockNobody(t *testing.T) {
 	for _, length := range []string{
 		"Content-Length: 100\r\n\r\nx", "Content-Length: 100000\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n2\r\nx",
@@ -503,10 +503,10 @@ func TestSlowBodiesOfHTTP2(t *testing.T) {
 	untilWaiting(t, c, [4]int{0, 1, 0, 0}) // two of it
 	post("/answer", 1, strings.NewReader("a"))
 	<-answering
-	untilWaiting(t, c, [4]int{}) // one of three is being answered
+	untilWaiting(t, c, [4]int{}) // one of the three requests is being answered
 	close(release)
 	want("the connection that is being answered")
-	untilWaiting(t, c, [4]int{0, 0, 0, 1}) // the others wait, and one request is complete
+	untilWaiting(t, c, [4]int{0, 0, 0, 1}) // two wait, and one request is complete
 	if _, err := io.WriteString(secondEnd, "bc"); err != nil {
 		t.Fatal(err)
 	}
@@ -599,8 +599,8 @@ func TestAdmissionExaminesOneConnection(t *testing.T) {
 	}
 }
 
-// After any sequence of events, a new connection replaces the right connection. The test finds the
-// right connection with a search through all connections.
+// After any sequence of events, a new connection replaces the connection that the order of the
+// classes requires. The test finds this connection by a search through all connections.
 func TestRightConnectionIsClosed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 6).Draw(t, "most")

@@ -34,8 +34,8 @@ type clientError = tokenserver.Error
 // requestError is a clientError with its kind for the log and the metrics.
 type requestError struct {
 	clientError
-	// If kind is noMisconfiguration, the error is logged only if its status is the status of an
-	// invalid request. The kind in the log is then badRequest.
+	// If kind is noMisconfiguration, the error is logged only if its status means an invalid
+	// request. The log then has the kind badRequest.
 	kind misconfiguration
 }
 
@@ -69,8 +69,8 @@ func unavailableError(format string, args ...any) *requestError {
 var errTooManyConnections = errors.New("too many connections are open")
 
 // Panicked returns an error for a panic of a handler. The error contains the stack, which only
-// the log may show. Its text can contain what the client sent, because panics of strconv and
-// regexp quote their input.
+// the log may show. The text of the error can contain text from the client, because panics of
+// strconv and regexp quote their input.
 func Panicked(p any) error {
 	return fmt.Errorf("panic: %s\n%s", secret.Redact(fmt.Sprint(p)), debug.Stack())
 }
@@ -106,7 +106,7 @@ func knownError(err error) *requestError {
 		// Unknown, wrong, disabled and expired credentials get the same text.
 		return tokenserverError(tokenserver.ErrRejected)
 	case errors.Is(err, identity.ErrRateLimited):
-		// The password was not checked, so the status is not 401: with 401, the client would
+		// The password was not checked, so the status is not 401. A client that gets 401 would
 		// prompt for another password.
 		after := time.Second
 		if t, ok := errors.AsType[*ratelimit.Error](err); ok {
@@ -141,9 +141,9 @@ func tokenserverError(err error) *requestError {
 	return &requestError{clientError: *e}
 }
 
-// fail writes an error in the format of registry errors, which every client shows. A POST gets
-// the format of RFC 6749 too. An unexpected error is logged with an id, and the client gets
-// only the id.
+// fail writes an error in the format of registry errors, which every client shows. The response
+// to a POST also has the fields of RFC 6749. An unexpected error is logged with an id, and the
+// client gets only the id.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.tarpit.delay(r.Context(), err)
 	e := knownError(err)
@@ -160,8 +160,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e.Write(w, r)
 }
 
-// logRefusal logs a bad request. Only a request with events also gets a journal entry. For other
-// bad requests, no rule has decided, so there is nothing to record.
+// logRefusal logs a bad request. For a request with events, it also writes a journal entry. Other
+// bad requests get no entry, because no rule has decided about them.
 func (s *Server) logRefusal(r *http.Request, e *requestError) {
 	kind := e.kind
 	if kind == noMisconfiguration {

@@ -49,7 +49,7 @@ type harness struct {
 	journal *journal.Journal
 	state   *store.DB
 	log     *strings.Builder
-	asked   sync.Map // by body: the time of the request
+	asked   sync.Map // time of each request, by the body of its reply
 }
 
 // newHarness returns a harness. If the function change is not nil, it changes the options of

@@ -57,7 +57,7 @@ func kindsOfMisconfigurations() string {
 }
 
 // Misconfigurations logs requests that fail because of a wrong setup: the first request of a kind
-// at once, then at most one line a minute. A reload does not reset it.
+// at once, then at most one line a minute. A reload does not reset these times.
 type Misconfigurations struct {
 	kinds map[misconfiguration]*loglimit.Limit
 }

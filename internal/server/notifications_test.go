@@ -111,7 +111,8 @@ func TestEventIsRecordedOnce(t *testing.T) {
 	}
 }
 
-// A comparison of a registry with the catalog requests each tag, and has its own entry.
+// When Tidewaiter compares a registry with the catalog, it pulls each tag. These pulls are not
+// recorded, because the comparison has its own journal entry.
 func TestOwnPullsAreNotRecorded(t *testing.T) {
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Own = "tidewaiter:1" })
 	for i, change := range []*strings.Replacer{

@@ -22,9 +22,9 @@ func peer(r *http.Request) netip.Addr {
 	return normalizeAddress(at.Addr())
 }
 
-// normalizeAddress returns an address in the form that comparisons use. IPv4 in IPv6 becomes IPv4.
-// The zone is removed: it is a name that is valid only on this machine, and no prefix contains an
-// address with a zone.
+// normalizeAddress returns an address in the form that comparisons use. IPv4 in IPv6 becomes
+// IPv4. The zone is removed, because it is a name that is valid only on this machine, and because
+// no prefix contains an address with a zone.
 func normalizeAddress(at netip.Addr) netip.Addr { return at.Unmap().WithZone("") }
 
 // maxHops is the maximum number of addresses of X-Forwarded-For that are read.
@@ -36,14 +36,14 @@ const maxHops = 64
 //
 // X-Forwarded-For of a trusted proxy is read from the right up to the first address that is not a
 // trusted proxy. Anyone can forge the addresses to the left of that address. If that address
-// cannot be parsed, the client's address is unknown. The proxy's own address is never used instead
-// of the client's address. It often has additional access, because a proxy often runs on this
-// machine or in the office network.
+// cannot be parsed, the client's address is unknown. The proxy's own address is never used
+// instead of the client's address. The proxy's own address often has additional access, because
+// many proxies run on this machine or in the office network.
 //
 // The address is also unknown if X-Forwarded-For is missing but other headers show that the
-// request was forwarded: in this case a client is behind the proxy, and no trusted header has
-// its address. Without any header that shows forwarding, the peer is the client: a health check
-// of the proxy, or a program on the proxy's machine.
+// request was forwarded. Then a client is behind the proxy, and no trusted header has the
+// client's address. If no header shows forwarding, the peer is the client, for example a health
+// check of the proxy or a program on the proxy's machine.
 func (s *Server) clientAddress(r *http.Request) netip.Addr {
 	at, unclear := s.findClient(r)
 	switch {
@@ -157,9 +157,9 @@ func (s *Server) trusted(at netip.Addr) bool {
 }
 
 // isLocal reports whether a program on this machine sent a request. A forwarded request is local
-// only if a trusted proxy reports that its client is local. The place of the proxy does not
-// matter. A request of a browser is not local either: a page of any site can post to localhost,
-// and the site's own host name can resolve to this machine.
+// only if a trusted proxy reports that the client is local. It does not matter on which machine
+// the proxy runs. A request of a browser is not local either: a page of any site can post to
+// localhost, and the site's own host name can resolve to this machine.
 func (s *Server) isLocal(r *http.Request) bool {
 	at := peer(r)
 	if !at.IsLoopback() || !endpoint.Local(hostname(r.Host)) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {

@@ -37,8 +37,9 @@ type Options struct {
 
 	Senders []Sender // registries that may post events
 	Open    bool     // anyone may post events, without a secret
-	// Own is the login of Tidewaiter itself in events. Its pulls are not recorded, because a
-	// comparison of a registry with the catalog has one entry of its own. "": no login.
+	// Own is the login that events have if Tidewaiter itself pulls. These pulls are not recorded,
+	// because a comparison of a registry with the catalog already has its own entry. "": no
+	// login.
 	Own            string
 	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For is trusted
 	// The host of the public URL; "": unknown, or all clients are on this machine.
@@ -64,7 +65,7 @@ type Options struct {
 // Sender is a registry that posts events.
 type Sender struct {
 	Service string
-	Secret  identity.Secret // zero: only loopback may post for this registry
+	Secret  identity.Secret // zero: only programs on this machine may post
 	// The host:port that the registry's clients use. It distinguishes registries without a secret.
 	Host      string
 	Eventless bool // the registry never reports events

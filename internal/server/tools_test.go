@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// These are the requests of other tools, according to the tools' source code. Only requests
-// that differ from docker's are here.
+// These are the requests of other tools, according to the tools' source code. Requests that are
+// the same as docker's are left out.
 func TestWhatToolsSend(t *testing.T) {
 	h := newHarness(t, nil)
 	ann := basic("ann", annPassword)

@@ -47,7 +47,7 @@ type plan struct {
 
 	// Set by the writer.
 	Root   string // absolute path of the root's certificate
-	Secret string // of the registry's events
+	Secret string // the secret of the registry's events
 
 	registry  *registry // nil if there is no registry yet
 	contained bool      // the registry runs in a container, in which localhost is the container
@@ -169,8 +169,8 @@ func (p *plan) takeExisting() error {
 	return nil
 }
 
-// usersError returns the error for a RegistryUsers file that cannot be read, with the place that
-// names the file.
+// usersError returns the error for a RegistryUsers file that cannot be read. If the registry's
+// config names the file, the error has the position of the name in the config.
 func (p *plan) usersError(err error) error {
 	const doing = "reading the registry's password file"
 	if p.registry == nil || p.RegistryUsers != p.registry.passwords() {
@@ -208,9 +208,10 @@ func publicURL(s string) (*url.URL, error) {
 }
 
 // listenAddress returns the default address to listen on. If the public URL is on this machine,
-// the result is the address in the URL. With a TLS certificate, the result is the URL's port on
-// all addresses. Otherwise the result is the given address for a proxy on this machine. So
-// other machines can connect only if there is a TLS certificate.
+// the result is the address in the URL. Otherwise, if there is a TLS certificate, the result is
+// the URL's port on all addresses of this machine. Otherwise the result is proxyAddress, to which
+// a proxy on this machine can connect. So other machines can connect only if there is a TLS
+// certificate.
 func listenAddress(u *url.URL, certificate bool, proxyAddress string) string {
 	switch {
 	case certificate && u.Scheme == "https" && endpoint.Local(u.Hostname()):
