@@ -21,7 +21,7 @@ import (
 // registry is the config file of an existing registry.
 type registry struct {
 	path    string
-	doc     yaml.Node // with the comments, for the merged file
+	doc     yaml.Node // parsed with its comments, for the merged file
 	exposed bool      // all users of this machine can read the file
 
 	Auth map[string]any
@@ -222,10 +222,10 @@ type people struct {
 	left  []string // the errors of lines that are left out
 }
 
-// readPeople reads a password file as the registry does: it trims lines, and if a name has several
-// lines, it uses the last line. It leaves out lines that Tidewaiter rejects, because a single such
-// line would make the whole file invalid. Apart from a few unusual names, the registry also
-// rejects these lines.
+// readPeople reads a password file as the registry does. Lines are trimmed, and if several lines
+// have the same name, the last of these lines is used. readPeople leaves out the lines that
+// Tidewaiter rejects, because a single such line would make the whole file invalid. The registry
+// also rejects these lines, except for a few unusual names.
 func readPeople(path string) (people, error) {
 	text, err := endpoint.ReadFile(path, maxPasswords)
 	if err != nil {
@@ -252,7 +252,7 @@ func readPeople(path string) (people, error) {
 	for _, wrong := range problems {
 		p.left = append(p.left, fmt.Sprintf("line %d: %s", wrong.Line, wrong.Text))
 	}
-	isTaken := make(map[int]bool) // by line, from 0
+	isTaken := make(map[int]bool) // by line number, from 0
 	for _, l := range taken {
 		p.names = append(p.names, l.Name)
 		isTaken[l.Number-1] = true

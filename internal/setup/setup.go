@@ -53,8 +53,8 @@ type Options struct {
 	Listen string
 
 	// RegistryConfig is the config file of an existing registry. Write reads the service and the
-	// users from this file. The file RegistryConfig that Write creates is a copy of this file
-	// with auth and notifications set.
+	// users from this file. Write does not change this file. It creates a copy in which auth and
+	// notifications are set.
 	RegistryConfig string
 	// RegistryUsers is the registry's password file. The default is the file that auth.htpasswd
 	// in RegistryConfig names.
@@ -105,7 +105,7 @@ func (r Result) Path(name string) string { return filepath.Join(r.Dir, filepath.
 
 // Write creates the missing files in dir, and dir itself. Only their owner can read the files,
 // except RootBundle. Each file appears complete or not at all. An error names the file that could
-// not be created. The files that Write created before stay, and the next Write uses them.
+// not be created. Files that were created before the error stay, and the next Write uses them.
 func Write(dir string, o Options) (Result, error) {
 	p, err := o.plan()
 	if err != nil {

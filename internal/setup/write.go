@@ -107,7 +107,7 @@ func (w *writer) bundle() error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it can also contain the next root
+	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it may also hold the next root
 		return fmt.Errorf("%[1]s does not contain the certificate of %[2]s: delete %[1]s to create it again", RootBundle, Certificate)
 	}
 	if dir := unreadableFolder(w.Path(RootBundle)); dir != "" && w.plan.registry != nil {

@@ -60,8 +60,8 @@ func (s *Source) has(ctx context.Context, login string) (bool, error) {
 	return has, err
 }
 
-// advice returns a sentence for somebody who wants to add an account whose name the source already
-// has.
+// advice returns a sentence for somebody who wants to add an account with a name that is already
+// in the source.
 func (s *Source) advice(login string) string {
 	switch h := s.Config.HTPasswd; {
 	case h == nil:

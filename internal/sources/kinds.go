@@ -33,7 +33,7 @@ type sourceKind struct {
 	// The source has its own names, which are not in the accounts. No account may have such a
 	// name.
 	ownNames bool
-	build    func(*builder, *Source) error // an error with a position is strictyaml.Problems
+	build    func(*builder, *Source) error // errors with positions are strictyaml.Problems
 }
 
 // sourceKinds has the kinds of sources, by config key.
@@ -168,9 +168,9 @@ func (b *builder) ldap(s *Source) error {
 	return nil
 }
 
-// takenBefore reports whether a source that is asked before the given source knows the name. The
-// sources that are asked before it are all local sources, and the remote sources above the given
-// source. Only sources that check passwords count.
+// takenBefore reports whether the name is known to a source that is asked before the given
+// source. All local sources are asked before it, and so are the remote sources above it in the
+// config. Only sources that check passwords count.
 func (s *Set) takenBefore(ctx context.Context, source *Source, name string) (bool, error) {
 	above := true
 	for _, other := range s.Sources {
@@ -272,8 +272,8 @@ func (b *builder) hook(s *Source) error {
 	return nil
 }
 
-// Authorizer builds the authorizer of a config, or returns nil if it has no authorizer. The error
-// is strictyaml.Problems.
+// Authorizer builds the authorizer of a config, or returns nil if the config has no authorizer.
+// The type of the error is strictyaml.Problems.
 func Authorizer(cfg *config.Config, o Options) (*hook.Hook, error) {
 	if cfg.Authorizer == nil {
 		return nil, nil

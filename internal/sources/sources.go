@@ -35,7 +35,7 @@ type Options struct {
 	Accounts func() *accounts.Accounts
 
 	Hashing *password.Hashing                       // nil: a new one
-	Limiter *ratelimit.Limiter                      // of the chain; nil: no limits
+	Limiter *ratelimit.Limiter                      // rate limits of the chain; nil: none
 	Budget  func(of *config.LDAP) *ratelimit.Budget // nil: no budgets
 	Log     *slog.Logger                            // nil: no log
 	Now     func() time.Time                        // nil: time.Now
@@ -61,7 +61,7 @@ type Source struct {
 	Warnings strictyaml.Problems
 	SignIns  SignIns
 
-	err      error           // the settings are invalid
+	err      error           // not nil if the settings are invalid
 	finder   identity.Finder // looks up names for Elsewhere
 	noLookup error           // the reason why names cannot be looked up; nil: they can
 
@@ -71,7 +71,7 @@ type Source struct {
 	// similar subject that can be in the source. The argument prefix is "group", "user", "robot"
 	// or "workload". If mayHave is nil, the source can have any subject.
 	mayHave func(prefix, name string) (ok bool, similar string)
-	claim   func(name string) when.Kinds // the types of a claim; nil: it provides no claims
+	claim   func(name string) when.Kinds // the types of a claim; nil: no claims
 }
 
 // SignIns are the settings for the access tokens of users whose sign-ins are stored.
@@ -81,7 +81,7 @@ type SignIns struct {
 }
 
 // Build builds the sources of a config. The error is a strictyaml.Problems with all problems. The
-// set is usable even after an error: a lookup in an invalid source returns the error of this
+// set is usable even after an error. A lookup in an invalid source returns the error of this
 // source.
 func Build(cfg *config.Config, o Options) (*Set, error) {
 	if o.Log == nil {

@@ -36,7 +36,7 @@ func (f *fault) error() error {
 	return nil
 }
 
-// ID returns the id of the database. Copies have the same id. It is "" if the database was
+// ID returns the id of the database. Copies have the same id. ID returns "" if the database was
 // opened read-only.
 func (db *DB) ID() string { return db.id }
 
@@ -110,7 +110,7 @@ func (db *DB) look(ctx context.Context) error {
 		}
 		page, err := instancePage(ctx, db.reader)
 		if err != nil {
-			page = 0 // the query for the id below reports the reason
+			page = 0 // the later query for the id reports the reason
 		}
 		if info != nil {
 			if smaller, err = db.file.look(info, page); err != nil {
@@ -134,8 +134,9 @@ func (db *DB) look(ctx context.Context) error {
 	return nil
 }
 
-// Check reads the whole file and returns ErrDamaged if the file is damaged. Reading takes about
-// a second per gigabyte. On PostgreSQL, which checks its own pages, it does nothing.
+// Check reads the whole file and returns ErrDamaged if the file is damaged. Reading takes about a
+// second per gigabyte. On PostgreSQL, Check does nothing, because the server checks its own
+// pages.
 func (db *DB) Check(ctx context.Context) error { return db.check(ctx, "quick_check") }
 
 // Verify is like Check, but also compares each index with its table. It takes much longer than

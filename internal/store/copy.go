@@ -58,8 +58,9 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 	return copied, nil
 }
 
-// settle moves a complete file to its final name, durably. It first creates a link: unlike a
-// rename, this fails if the target exists. On file systems without links, it renames the file.
+// settle moves a complete file to its final name, durably. It creates a link, because the system
+// refuses to create a link if the target exists. A rename would replace the target. On file
+// systems without links, settle renames the file.
 func settle(part, file string) error {
 	if err := flush(part); err != nil {
 		return err

@@ -107,7 +107,8 @@ func newContents(ctx context.Context) (map[string]contents, error) {
 	return all, err
 }
 
-// run copies all tables, reads them back, and commits if they are equal.
+// run copies all tables, reads the copied rows back, and commits if they equal the rows of the
+// source.
 func (c *copying) run(ctx context.Context) (copied Copied, err error) {
 	source, err := c.from.reader.BeginTx(ctx, c.from.at.snapshot())
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Derived is a second database for data that can be rebuilt from a DB. On SQLite, it is a separate
-// file, because SQLite has one writer per file. On PostgreSQL, it is a separate schema. After a
-// power failure, its last transactions can be missing. Backups and copies do not have it. Its
-// methods may be called from any goroutine.
+// Derived is a second database for data that can be rebuilt from a DB. On SQLite, it is a
+// separate file, because SQLite has one writer per file. On PostgreSQL, it is a separate schema.
+// After a power failure, the last transactions of a Derived can be missing. Backups and copies do
+// not contain the data of a Derived. Its methods may be called from any goroutine.
 type Derived struct {
 	name           string
 	at             location
@@ -172,7 +172,7 @@ func (d *Derived) Damaged(err error) bool {
 		return true
 	case sqlite3.SQLITE_IOERR:
 		failure, _ := errors.AsType[*sqlite.Error](err)
-		return failure.Code() == sqlite3.SQLITE_IOERR_SHORT_READ // shorter than its header's size
+		return failure.Code() == sqlite3.SQLITE_IOERR_SHORT_READ // shorter than its header says
 	}
 	return errors.Is(err, ErrDamaged)
 }

@@ -3,8 +3,8 @@ package store
 // Patient is dialWithTimeout, for tests.
 var Patient = dialWithTimeout
 
-// LookAround looks at the file like Look. After it has checked the names, it calls the given
-// function.
+// LookAround examines the file as Look does. It calls the given function after it has checked the
+// names and before it reads the file.
 func LookAround(db *DB, between func()) error {
 	info, err := db.file.check()
 	if info == nil {

@@ -22,7 +22,7 @@ import (
 type openFile struct {
 	path string
 	raw  *rawFile
-	id   []byte // of the instance; it is in a page of the file that never changes
+	id   []byte // id of the instance; the page that contains it never changes
 
 	mu         sync.Mutex
 	main       fs.FileInfo
@@ -97,8 +97,9 @@ func (f *openFile) check() (fs.FileInfo, error) {
 }
 
 // look reads the file to detect whether it was overwritten in place, as cp does. look reports
-// whether the file has shrunk since the last look, by truncation or VACUUM. It gets the result of
-// check, and must not use the name again, because the name may now refer to another file.
+// whether the file has shrunk since the last look, by truncation or VACUUM. The argument info is
+// the result of check. look must not use the file's name again, because the name may now refer to
+// another file.
 func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) {
 	header, err := f.raw.header()
 	found := f.holdsID(f.page) || f.holdsID(page)
@@ -117,8 +118,9 @@ func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) 
 	default:
 		f.changes = binary.BigEndian.Uint32(header[headerChanges:])
 	}
-	// An error counts only in two consecutive looks: VACUUM moves the page with the id, and while
-	// SQLite writes this change to the file, no page has the id.
+	// A single look can find an error in an intact file: VACUUM moves the page with the id, and
+	// no page has the id while SQLite writes this change to the file. So only an error in two
+	// consecutive looks counts.
 	if f.suspicions++; wrong == "" {
 		f.suspicions = 0
 	}

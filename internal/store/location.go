@@ -25,7 +25,7 @@ type location interface {
 	// tables lists all tables except the table of the migrations.
 	tables(ctx context.Context, tx *sql.Tx) ([]string, error)
 	// explain wraps err with the matching error of this package and with advice. If err already
-	// wraps such an error, it is returned unchanged.
+	// wraps such an error, explain returns err unchanged.
 	explain(err error) error
 	// connectionEnded reports whether err means that a connection had already ended before its
 	// use.

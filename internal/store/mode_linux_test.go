@@ -33,7 +33,7 @@ func asNobody(t *testing.T, f func()) {
 func TestOpenSaysWhatMustBeWritable(t *testing.T) {
 	folder := t.TempDir()
 	for dir := folder; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil { // by default, only the owner may access it
+		if err := os.Chmod(dir, 0o755); err != nil { // the default mode excludes other users
 			t.Fatal(err)
 		}
 	}

@@ -151,7 +151,7 @@ func TestDatabasesInMemoryAreSeparate(t *testing.T) {
 }
 
 // damage creates a database, runs the statement on it and returns its file. After the statement,
-// the file looks like that of another program or another version.
+// the file looks like a file of another program or of another version.
 func damage(t *testing.T, statement string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "state.db")

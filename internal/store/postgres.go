@@ -29,7 +29,7 @@ const (
 	dialFor   = 5 * time.Second  // used if connect_timeout is not set
 	answerFor = 20 * time.Second // longer than all of the server's limits below
 	idleFor   = 5 * time.Minute
-	renew     = time.Hour // maximum age of a connection; the next one can use another server
+	renew     = time.Hour // maximum age of a connection; its successor can use another server
 )
 
 // limits are the settings of each connection that serves requests. Without limits, a hanging
@@ -244,8 +244,8 @@ func (s postgresLocation) checkTables(ctx context.Context, pool *sql.DB) (outdat
 }
 
 // migrate migrates the tables. If several processes start together, one migrates and the others
-// wait. Processes that run on the older tables continue, because a migration never removes
-// tables or columns that they use.
+// wait. Older processes continue to run, because a migration never removes tables or columns that
+// older processes use.
 func (s postgresLocation) migrate(ctx context.Context) (err error) {
 	pool := s.connect(2, maintenanceName, flushCommits, 0)
 	defer func() { err = errors.Join(err, pool.Close()) }()

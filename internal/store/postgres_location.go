@@ -96,8 +96,8 @@ func (s postgresLocation) hosts() []string {
 	return slices.Compact(list)
 }
 
-// isRemote reports whether a server is on another machine, so that its address is neither a Unix
-// socket nor a loopback address.
+// isRemote reports whether a server may be on another machine. Such a server has an address that
+// is neither a Unix socket nor a loopback address.
 func (s postgresLocation) isRemote() bool {
 	return slices.ContainsFunc(s.hosts(), func(host string) bool {
 		return !strings.HasPrefix(host, "/") && !endpoint.Local(host)
@@ -144,7 +144,8 @@ func explainCode(failure *pgconn.PgError, err error) error {
 		code == "55P03", code == "57014": // lock_not_available, query_canceled (statement_timeout)
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), // connections, resources
-		// Shutting down, starting up, or idle_in_transaction_session_timeout.
+		// The server is shutting down or starting up, or it has ended the session because of
+		// idle_in_transaction_session_timeout.
 		strings.HasPrefix(code, "57P"), code == "25P03",
 		code == "25006": // read_only_sql_transaction: a standby
 		return unreachable(err)

@@ -224,8 +224,8 @@ func testWatchReportsChangesToEveryReplica(t *testing.T, d storetest.Database) {
 	}
 }
 
-// Changes that are made while a watcher cannot read the database are reported when it can read
-// again.
+// If changes are made while a watcher cannot read the database, they are reported when the
+// watcher can read it again.
 func TestWatchFindsWhatItMissed(t *testing.T) {
 	s := storetest.NewServer(t)
 	url := s.Database(t, "template0")

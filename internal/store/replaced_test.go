@@ -56,15 +56,15 @@ func growLog(t testing.TB, db *store.DB) {
 	write(t, db, "after", 1) // the checkpoint runs at the next commit
 }
 
-// If the file of an open database is deleted, moved or overwritten, the DB notices it, and no
-// longer acknowledges writes that would be lost. When the same file comes back, writes succeed
-// again.
+// If the file of an open database is deleted, moved or overwritten, the DB notices the change,
+// and no longer acknowledges writes that would be lost. When the same file comes back, writes
+// succeed again.
 func TestAReplacedFileIsNoticed(t *testing.T) {
 	for _, tt := range []struct {
 		what  string
 		spoil func(t *testing.T, file string)
 		says  string
-		once  bool // the change is visible in the names, so not even one write is acknowledged
+		once  bool // a check of the names finds the change, so no write is acknowledged
 	}{
 		{"it is deleted", func(t *testing.T, file string) { remove(t, file) }, "was deleted or moved away", true},
 		{"all of it is deleted", func(t *testing.T, file string) { remove(t, file, file+"-wal", file+"-shm") }, "was deleted or moved away", true},
@@ -90,7 +90,7 @@ func TestAReplacedFileIsNoticed(t *testing.T) {
 		{"another database is copied over it", func(t *testing.T, file string) {
 			other := filepath.Join(t.TempDir(), "other.db")
 			db := open(t, "sqlite:"+other)
-			for range 3 { // for a higher change counter
+			for range 3 { // raises the change counter
 				growLog(t, db)
 			}
 			if err := db.Close(); err != nil {
@@ -139,8 +139,8 @@ func TestAReplacedFileIsNoticed(t *testing.T) {
 	}
 }
 
-// If the file is deleted during a write, after the check before the write, the deletion is
-// noticed, and the write is not acknowledged.
+// Write checks the file before and after each write. If the file is deleted between the two
+// checks, the second check finds the deletion, and the write is not acknowledged.
 func TestAWriteDuringWhichTheFileIsDeletedIsNotAcknowledged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
@@ -364,7 +364,7 @@ func testOpenExistingCreatesNothing(t *testing.T, d storetest.Database) {
 	}
 }
 
-// On PostgreSQL, a name can lead to another database after some time.
+// On PostgreSQL, the same name can later lead to another database.
 func TestAReplacedDatabaseOfAServerIsNoticed(t *testing.T) {
 	for what, statement := range map[string]string{
 		"another id":      "UPDATE instance SET id = 'another'",
@@ -395,8 +395,8 @@ func TestAReplacedDatabaseOfAServerIsNoticed(t *testing.T) {
 	}
 }
 
-// Queries that read a damaged page find the damage, and so does a check. The error says how to
-// repair the database.
+// Queries that read a damaged page report the damage. Check also reports the damage. The error
+// says how to repair the database.
 func TestDamagedPagesAreReported(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)

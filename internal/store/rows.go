@@ -53,9 +53,9 @@ func Affected(result sql.Result, err error) (int, error) {
 	return int(n), err
 }
 
-// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0. If
-// rounding would convert another time to 0, that time is stored one millisecond later, because an
-// expiry must not become "never".
+// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0. If the
+// stored form of any other time would be read as the zero time, Millis returns the next
+// millisecond, because an expiry must not become "never".
 func Millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -69,7 +69,7 @@ func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 		t.Errorf("indexes on SQLite (-) and on PostgreSQL (+):\n%s", diff)
 	}
 
-	// Unique columns by constraints of tables.
+	// The columns that constraints of tables make unique.
 	unique := map[string][]string{
 		"SQLite": rows(t, sqlite.Read(), `
 			SELECT m.name, group_concat(c.name, ',') FROM sqlite_schema m JOIN pragma_index_list(m.name) i JOIN pragma_index_info(i.name) c

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// application is the application id in the file's header ("tide"). Because of it, databases of
-	// other programs are not opened.
+	// application is the application id in the file's header ("tide"). A database with another id
+	// belongs to another program, and is not opened.
 	application = 0x74696465
 
 	readers = 4 // connections
@@ -30,9 +30,9 @@ const (
 )
 
 // settings returns the settings of every connection. busy_timeout is in milliseconds.
-// synchronous(FULL) flushes each commit to disk before it is acknowledged. A negative
-// cache_size is in KiB and per connection. It is small, because the operating system caches the
-// file as well.
+// synchronous(FULL) flushes each commit to disk before the commit is acknowledged. A negative
+// cache_size is in KiB and per connection. The cache is small, because the operating system
+// caches the file as well.
 func settings(more ...string) []string {
 	return append([]string{
 		"busy_timeout(5000)",
@@ -182,8 +182,8 @@ func (p sqliteLocation) checkUnchanged(before fs.FileInfo) error {
 // openUnlimited is the same as openReadOnly, because SQLite has no time limits.
 func (p sqliteLocation) openUnlimited(ctx context.Context) (*DB, error) { return p.openReadOnly(ctx) }
 
-// openExclusive opens the file in SQLite's exclusive mode, in which other processes cannot even
-// read it.
+// openExclusive opens the file in SQLite's exclusive mode. In this mode, other processes cannot
+// even read the file.
 func (p sqliteLocation) openExclusive(ctx context.Context) (*DB, error) {
 	db, err := p.open(ctx, true) // creates the file and its tables
 	if err != nil {
@@ -239,10 +239,10 @@ func forReading() url.Values {
 	return url.Values{"_pragma": settings("cache_size(-512)", "query_only(ON)")}
 }
 
-// connect returns a pool. It opens no connection yet, so unused readers cost nothing. If the
-// function check is not nil, it is called before each connection. It must return an error if the
-// path no longer refers to the file that the first connection opened. Otherwise the connections of
-// a pool could use different files.
+// connect returns a pool. It opens no connection yet, so unused readers cost nothing. If check is
+// not nil, the pool calls check before it opens a connection. check must return an error if the
+// path no longer refers to the file that the first connection opened. Otherwise the connections
+// of a pool could use different files.
 func (p sqliteLocation) connect(connections int, options url.Values, check func() error) (*sql.DB, error) {
 	if p.path != "" {
 		// prepare has created the file. If the file is deleted, a connection must not create
@@ -278,9 +278,10 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // outdatedFile reports whether the tables are older than this binary, and whether there are no
-// tables. The version is in the file's header, and is set after the last migration. Reading it is
-// much faster than calling goose. If a newer binary was killed before it set the version, the
-// tables are newer than the version. So goose's table is read, too.
+// tables. The version of the tables is stored in the file's header, because reading the header is
+// much faster than calling goose. The version is set after the last migration. If a newer binary
+// was killed before it set the version, the tables are newer than the version. So outdatedFile
+// also reads goose's table.
 func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
 	var id, version, tables int64
 	var migrated bool
@@ -333,8 +334,9 @@ func (p sqliteLocation) explain(err error) error {
 	return err
 }
 
-// missingTable reports whether a query failed because a table does not exist. SQLite has no
-// specific code for this, but the queries of these callers are known to be valid.
+// missingTable reports whether a query failed because a table does not exist. SQLite has only a
+// general code for invalid queries. The queries of the callers are valid, so for them the code
+// means that a table does not exist.
 func missingTable(err error) bool { return sqliteCode(err) == sqlite3.SQLITE_ERROR }
 
 // sqliteCode returns SQLite's result code of an error, without the high bits, which are details.

@@ -24,7 +24,7 @@ func (p sqliteLocation) String() string { return p.name }
 // InMemory reports whether a URL names a database in the memory of this process.
 func InMemory(url string) bool { return strings.HasPrefix(url, "sqlite::memory:") }
 
-// parseSQLite parses a SQLite URL, and needs the part after the scheme, too.
+// parseSQLite parses a SQLite URL. The second argument is the part of the URL after the scheme.
 func parseSQLite(text, afterScheme string) (location, error) {
 	if afterScheme == ":memory:" {
 		// Connections share a database in memory by its name, so each database gets its own name.

@@ -24,11 +24,11 @@ import (
 // DB is a handle to the database. All methods may be called from any goroutine.
 type DB struct {
 	at        location
-	writer    *sql.DB // SQLite: one connection, so that writers wait for it, and not for the lock
+	writer    *sql.DB // SQLite: one connection; writers wait for it instead of for the lock
 	reader    *sql.DB
 	exclusive bool // no other process has the database open
 
-	id      string      // of the instance; "" if opened read-only
+	id      string      // id of the instance; "" if opened read-only
 	created bool        // by Open
 	file    *openFile   // nil for PostgreSQL, for a database in memory and if opened read-only
 	before  fs.FileInfo // the file when it was opened, if it is read without locks
@@ -48,9 +48,9 @@ type DB struct {
 // exist. One process at a time migrates the tables, and other processes can continue to run.
 //
 // A PostgreSQL URL can be any URL that libpq accepts. In addition, it can have the option
-// password_file. This is a file that contains only the password. It is read for each connection.
-// Connections to other machines use TLS and verify the server's certificate, if sslmode has no
-// other value. Errors and logs never contain the password.
+// password_file. This option names a file that contains only the password. The file is read for
+// each connection. Connections to other machines use TLS and verify the server's certificate,
+// unless sslmode has another value. Errors and logs never contain the password.
 //
 // Errors are ErrNewer, ErrForeign, ErrBusy, ErrNoSpace, ErrDown or a system error, wrapped with
 // the name of the database.
@@ -192,8 +192,8 @@ func (db *DB) retry(ctx context.Context, connections int, f func() error) error 
 	return err
 }
 
-// Read returns the connections for reading. They refuse writes. Close rows before other work:
-// while rows are open, SQLite cannot truncate its write-ahead log.
+// Read returns the connections for reading. These connections refuse writes. Close rows before
+// other work, because SQLite cannot truncate its write-ahead log while rows are open.
 func (db *DB) Read() *sql.DB { return db.reader }
 
 // Ping returns an error if the database cannot be read. It skips pooled connections that have

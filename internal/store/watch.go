@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// lookEvery is how often a watcher reads the change counters. So replicas notice a change within
-// two seconds.
+// lookEvery is the time between two reads of the change counters by a watcher. With this value,
+// replicas notice a change within two seconds.
 const lookEvery = time.Second
 
 // Watch calls the function onChange once for each topic, and again within two seconds after a

@@ -35,7 +35,7 @@ const (
 	AnyWrite
 )
 
-// Warnings returns the warnings about a file. If all users can read the file, this is a warning
+// Warnings returns the warnings about a file. A file that all users can read causes a warning
 // only if the file contains a secret.
 func (a Access) Warnings(file string, secret bool) []string {
 	var warnings []string
@@ -216,7 +216,8 @@ func (r *Reader) ReportWarning(p Problem) {
 	}
 }
 
-// Full reports whether more problems are only counted. Their text is not needed then.
+// Full reports whether the Reader has stored the maximum number of problems. It only counts
+// further problems, so their text is not needed.
 func (r *Reader) Full() bool { return r.Reported >= maxProblems }
 
 // Err returns all problems, or nil. Its type is Problems.

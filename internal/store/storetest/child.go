@@ -10,8 +10,8 @@ import (
 
 // RunChild starts the test binary again with more environment variables, and returns when the
 // process has ended. It calls the function visit with each line that the process prints. The
-// second argument of this function kills the process with signal 9. Lines that were printed before
-// are still read.
+// second argument of visit kills the process with signal 9. Lines that were printed before the
+// kill are still read.
 func RunChild(t testing.TB, environment []string, visit func(line string, kill func())) {
 	t.Helper()
 	command := exec.Command(os.Args[0])

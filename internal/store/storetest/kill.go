@@ -23,8 +23,8 @@ type Worker struct {
 	// Name is unique. Everything that the worker writes must contain it, so that WorkerOf finds
 	// its entries in the journal.
 	Name string
-	N    int   // the worker's number in its process, from 0
-	Err  error // of the first failed write
+	N    int   // number of the worker in its process, from 0
+	Err  error // error of the first failed write
 }
 
 // Environment variables that Kill sets in the process: the database's URL and the process's number.
@@ -33,9 +33,9 @@ const (
 	killedLife = "STORETEST_KILLED_LIFE"
 )
 
-// Killed reports whether Kill started this process. If so, it opens the database and runs n
-// workers until the process is killed. The function open returns the function that each worker
-// runs. At the first error, the process ends early.
+// Killed reports whether Kill started this process. If so, Killed opens the database and runs n
+// workers until the process is killed. The function open returns the function work, which each
+// worker runs. If an error occurs, the process ends before it is killed.
 func Killed(n int, open func(context.Context, *store.DB) (work func(Worker) error, err error)) bool {
 	url := os.Getenv(killedURL)
 	if url == "" {
@@ -65,7 +65,7 @@ func runWorkers(ctx context.Context, url string, n int, open func(context.Contex
 
 var workerName = regexp.MustCompile(`l\d+w\d+`)
 
-// WorkerOf returns the first worker's name in texts, or "".
+// WorkerOf returns the first name of a worker that occurs in texts, or "".
 func WorkerOf(texts ...string) string {
 	for _, text := range texts {
 		if name := workerName.FindString(text); name != "" {

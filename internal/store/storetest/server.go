@@ -109,10 +109,10 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// keeperScript is the script of the keeper. When this process ends, even by a kill, the script
-// ends the server. Then it removes the server's folder if the file "stay" does not exist. SIGQUIT
-// ends a server and all its processes immediately. The keeper ignores the signals from the
-// keyboard that end the test.
+// keeperScript is the script of the keeper. When the test process ends, even by a kill, the
+// script ends the server. Then the script removes the server's folder, unless the file "stay"
+// exists. SIGQUIT ends a server and all its processes immediately. The keeper ignores the signals
+// from the keyboard that end the test.
 const keeperScript = `folder=$1; shift
 rm -f "$folder/stay"
 trap : INT TERM HUP
