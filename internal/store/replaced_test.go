@@ -396,7 +396,7 @@ func TestAReplacedDatabaseOfAServerIsNoticed(t *testing.T) {
 }
 
 // Queries that read a damaged page report the damage. Check also reports the damage. The error
-// says how to repair the database.
+// explains how to repair the database.
 func TestDamagedPagesAreReported(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
