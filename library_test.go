@@ -20,8 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// library lists each exported function of the public packages. It omits the functions of
-// tokenserver, whose HTTP requests and writers are never nil.
+// library lists each exported function of the public packages. The functions of tokenserver are
+// left out, because their HTTP requests and writers are never nil.
 var library = map[string]map[string]any{
 	"scope":        {"Parse": scope.Parse, "ParseAction": scope.ParseAction, "MatchService": scope.MatchService},
 	"notification": {"Decode": notification.Decode},
@@ -183,7 +183,7 @@ func TestNothingPanicsOnNilOrZeroValues(t *testing.T) {
 				}
 			}
 			if method == "Each" {
-				continue // its argument is the body of a loop
+				continue // the argument is the body of a loop
 			}
 			call(t, fmt.Sprintf("%s: %s(%+v).%s", pkg, v.Type(), v, method), v.Method(i))
 		}

@@ -7,9 +7,9 @@ import (
 )
 
 // The functions below search in JSON that [json.Valid] has accepted. They find the end of each
-// value by its quotes and brackets, and copy nothing. encoding/json would take four times as long.
-// With encoding/json, each object must be decoded to a map of raw values, because fields of the
-// wrong type are ignored.
+// value by its quotes and brackets, and copy nothing. encoding/json would take four times as
+// long. Fields of a wrong type must be ignored, so encoding/json would have to decode each object
+// to a map of raw values.
 
 // members returns the keys and values of an object in their order, with repeated keys. For any
 // other value, the sequence is empty. Keys are returned without quotes.

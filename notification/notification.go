@@ -1,8 +1,9 @@
 // Package notification reads the events that registries report.
 //
-// Registries post envelopes of events: push, pull, mount, delete. [Decode] accepts all forms
-// that distribution 2.8, 3.0 and 3.1 send. It is lenient, because a registry repeats a
-// notification until it is acknowledged, and sends no later events before that.
+// Registries post envelopes of events: push, pull, mount, delete. [Decode] accepts all forms that
+// distribution 2.8, 3.0 and 3.1 send. Decode is lenient, because a registry repeats a
+// notification until the notification is acknowledged. Until then, the registry sends no later
+// events.
 package notification
 
 import (

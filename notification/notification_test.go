@@ -21,8 +21,8 @@ import (
 
 var update = flag.Bool("update", false, "write new golden files")
 
-// Their total length has a limit. Otherwise 256 descriptors with the longest names would add a
-// quarter of a megabyte to an entry of the journal.
+// The total length of an event's descriptors has a limit. Without the limit, 256 descriptors with
+// the longest names would add a quarter of a megabyte to an entry of the journal.
 func TestDescriptorsAreLimitedByTheirLength(t *testing.T) {
 	one := `{"mediaType":"` + strings.Repeat("m", notification.MaxName) + `","digest":"` + strings.Repeat("d", notification.MaxName) + `"},`
 	events, bad := decode(t, `{"events":[{"action":"push","target":{"repository":"a","references":[`+strings.TrimSuffix(strings.Repeat(one, 200), ",")+`]}}]}`)

@@ -239,7 +239,8 @@ func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 				return match.Errorf("the pattern %q has %q, which no repository's name has", text, r)
 			}
 		}
-		// A glob can match a part only if it becomes a valid part when a letter replaces each *.
+		// A glob can match a part only if the glob becomes a valid part when a letter replaces
+		// each *.
 		if !strings.Contains(word, ":") && !match.ValidPart(strings.ReplaceAll(word, "*", "a")) {
 			return match.Errorf("in the pattern %q, no repository's name has a part like %q: a part has letters and digits, with single separators between them", text, word)
 		}

@@ -8,8 +8,8 @@ import (
 
 // CanonicalClaims returns the claims with each value in canonical form (see CanonicalClaim). It
 // leaves out claims whose value is null. If a value has no canonical form, CanonicalClaims
-// returns the claim's name. The caller must then refuse all claims. If it dropped only the bad
-// claim, a deny rule that reads this claim would not match.
+// returns the claim's name. The caller must then refuse all claims. If the caller dropped only
+// the bad claim, a deny rule that reads this claim would not match.
 func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	return claim.CanonicalMap(from)
 }
@@ -22,7 +22,7 @@ func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 //	a list                       []any
 //	an object                    map[string]any
 //
-// The type of a value is kept: rules can distinguish 1 from "1" and true from "true". The
+// The type of a value is kept, so rules can distinguish 1 from "1" and true from "true". The
 // second result is false for a value that JSON cannot represent.
 func CanonicalClaim(value any) (any, bool) { return claim.Canonical(value) }
 

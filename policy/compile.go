@@ -31,8 +31,8 @@ type rule struct {
 	number   int32         // from 1, in the order of the source
 	actions  scope.Actions // the actions of the role and of the rule, if the type has them
 	deny     bool
-	lifetime time.Duration // the shorter of the rule's and the role's; 0: no limit
-	plain    bool          // without condition and lifetime
+	lifetime time.Duration // the shorter lifetime of rule and role; 0: no limit
+	plain    bool          // has neither a condition nor a lifetime
 	subjects []match.Subject
 }
 
@@ -156,7 +156,7 @@ func (c *compiler) rule(i int) {
 			continue
 		}
 		if len(c.problems) > 0 {
-			continue // there will be no policy
+			continue // an error was found, so there will be no policy
 		}
 		if len(source.Registries) == 0 {
 			c.index.add(c.root(c.policy.everywhere, kind), parsed, r)

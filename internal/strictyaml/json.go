@@ -19,8 +19,8 @@ var (
 // parseJSON parses JSON. YAML is nearly a superset of JSON, but YAML has no surrogate pairs
 // (\ud83d\ude00), which many programs write for characters above U+FFFF. So parseJSON replaces
 // each pair by a single escape for the same character. The single escape is two bytes shorter, so
-// parseJSON adds two spaces after the string for each pair. Then the columns of the rest of the
-// line do not change.
+// parseJSON adds two spaces after the string for each pair. So the columns of all later text in
+// the line do not change.
 func parseJSON(src []byte) (*yaml.Node, error) {
 	if !json.Valid(src) {
 		return nil, fmt.Errorf("not JSON")

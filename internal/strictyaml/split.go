@@ -73,7 +73,7 @@ func parseSplit(src []byte, goroutines, least int) *yaml.Node {
 		list = At(root, "policy", "rules")
 	}
 	if line, _ := place(src, begin); list.Line != line || list.Column != indent+1 {
-		return nil // another list was split
+		return nil // the pieces are of another list
 	}
 	for i, part := range append([]*yaml.Node{list}, roots[1:]...) {
 		if part == nil || part.Kind != yaml.SequenceNode || len(part.Content) != counts[i] {

@@ -83,7 +83,8 @@ func compare(t interface{ Fatalf(string, ...any) }, src []byte, parallel int) {
 	}
 }
 
-// A large policy is split. So the test above compares policies that are really split.
+// A large policy is split. Otherwise the test above would compare only policies that are not
+// split.
 func TestLargeListIsSplit(t *testing.T) {
 	if parseSplit([]byte(manyRules(2000)), 2, minPiece) == nil {
 		t.Error("a list of 2,000 rules is not split")

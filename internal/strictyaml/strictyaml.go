@@ -268,9 +268,9 @@ func (d *Decoder) reportUnknown(name, value *yaml.Node, rows []Row) {
 	}
 }
 
-// findRow searches the rows, and the rows below them, for the row that fits a section best. This
-// is the row whose own keys include the most keys of the section. It returns the path of the row
-// and the number of these keys. If several rows fit equally well, the path is "".
+// findRow searches the rows, and the rows below them, for the row whose own keys include the most
+// keys of a section. It returns the path of this row, and how many keys of the section the row
+// has. If several rows have equally many, the path is "".
 func findRow(rows []Row, section *yaml.Node) (path string, most int) {
 	most = -1
 	for _, r := range rows {

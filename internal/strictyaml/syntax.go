@@ -9,7 +9,7 @@ import (
 )
 
 // syntax returns the position at which a file is not YAML, and the reason. For common errors, the
-// reason explains the error in the file. For other errors, it is the parser's text.
+// reason explains the error in the file. For other errors, the reason is the parser's text.
 func syntax(src []byte, err error) (line, column int, format string, text any) {
 	var e *yaml.LoadError
 	if !errors.As(err, &e) {

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Types of scalars. If text is expected, the value is the text in the file: 0777 is not a number,
-// and on is not a bool.
+// Types of scalars. If text is expected, the value is exactly the text in the file. So 0777 is
+// not read as a number, and on is not read as a bool.
 var (
 	// Line is one line of text that is not empty and has no white space at its ends.
 	Line = Scalar("text", line)
@@ -27,7 +27,7 @@ var (
 	})
 )
 
-// Scalar is the type of a single value. References and problems contain its name.
+// Scalar is the type of a single value. References and problems show the name.
 func Scalar[T any](name string, convert func(d *Decoder, n *yaml.Node, s string) (T, bool)) Type[T] {
 	wanted := indefinite(name)
 	return Type[T]{Kind: name, Read: func(d *Decoder, n *yaml.Node) (T, bool) {
@@ -110,9 +110,9 @@ func FilePath(kind string) Type[string] {
 	})
 }
 
-// List is a list with at least one item. An empty list is a problem: some people expect that it
-// means none, and others that it means all. The result has one element for each item, including
-// invalid items.
+// List is a list with at least one item. An empty list is a problem, because some people expect
+// that it means none, and others expect that it means all. The result has one element for each
+// item, including invalid items.
 func List[T any](of Type[T]) Type[[]T] {
 	read := func(d *Decoder, n *yaml.Node) ([]T, bool) {
 		if !d.Is(n, yaml.SequenceNode, "a list") {
@@ -140,8 +140,9 @@ type Named[T any] struct {
 	Node  *yaml.Node // the node of the name
 }
 
-// Dictionary is a mapping whose keys are any names. The result is in the order of the file. It
-// contains entries with an invalid value, too, because other sections can refer to their names.
+// Dictionary is a mapping whose keys are any names. The result is in the order of the file. The
+// result also contains entries with an invalid value, because other sections can refer to the
+// names of such entries.
 func Dictionary[T any](of Type[T]) Type[[]Named[T]] {
 	read := func(d *Decoder, n *yaml.Node) ([]Named[T], bool) {
 		if !d.Is(n, yaml.MappingNode, "a section") {

@@ -7,16 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// JSONWriter makes JSON safe for a terminal: it writes each invisible character as \uXXXX.
-// The decoded value does not change. In JSON from an encoder, invisible characters occur only
-// inside strings. Line ends are the exception: they occur only outside strings, so JSONWriter does
-// not change them. The bytes of one Write must not end within a character. json.Encoder and
+// JSONWriter makes JSON safe for a terminal. It writes each invisible character as \uXXXX, so the
+// decoded value does not change. In JSON from an encoder, line ends occur only outside strings,
+// and JSONWriter does not change line ends. All other invisible characters occur only inside
+// strings. The bytes of one Write must not end within a character. json.Encoder and
 // slog.JSONHandler meet this condition, because they write whole values.
 type JSONWriter struct{ W io.Writer }
 
 func (w JSONWriter) Write(p []byte) (int, error) {
 	var escaped []byte
-	done := 0 // number of bytes of p that escaped has already
+	done := 0 // p[:done] is already in escaped
 	for i := 0; i < len(p); {
 		r, size := utf8.DecodeRune(p[i:]) // invalid UTF-8 is U+FFFD, like in encoding/json
 		if r != '\n' && !isVisible(r) {

@@ -139,7 +139,7 @@ func AppendWord(dst []byte, s string, limit int) []byte {
 func AppendJSON(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	done := 0 // number of bytes of s that dst has already
+	done := 0 // s[:done] is already in dst
 	for i := 0; i < len(s); {
 		c, size := s[i], 1
 		switch {

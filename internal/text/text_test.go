@@ -175,8 +175,8 @@ func TestPropertyJSONEqualsEncodingJSON(t *testing.T) {
 	})
 }
 
-// encoding/json escapes only the characters that JSON requires. A terminal must not get other
-// invisible characters, either, so JSONWriter escapes them.
+// encoding/json escapes only the characters that JSON does not allow in strings. JSONWriter also
+// escapes all other invisible characters, because a terminal must not get them.
 func TestPropertyJSONIsPrintableAndMeansTheSame(t *testing.T) {
 	read := func(t interface{ Errorf(string, ...any) }, s string) {
 		for _, indent := range []string{"", "  "} {

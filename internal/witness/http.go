@@ -24,7 +24,7 @@ const (
 
 // request is the body of POST /add-checkpoint.
 type request struct {
-	old        int64 // the size of the tree with which the proof starts
+	old        int64 // size of the older tree of the consistency proof
 	proof      []tree.Hash
 	checkpoint string // the signed note
 }

@@ -46,11 +46,11 @@ type Witness struct {
 	keys map[string][]note.Verifier // by origin
 	lock *os.File
 
-	mu sync.Mutex // is held from the check of a checkpoint until it is stored
+	mu sync.Mutex // is held from the check of a checkpoint until the checkpoint is stored
 	// The newest signed checkpoint of each log, by the name of the log. After an error, the file
 	// may have a newer checkpoint, but no cosignature of that checkpoint was sent.
 	newest map[string]string
-	loud   map[string]*loglimit.Limit // by origin: limits log lines about two histories
+	loud   map[string]*loglimit.Limit // limits log lines about two histories, by origin
 
 	refusals loglimit.Limit // limits log lines about refusals, which anyone can cause
 }
@@ -117,7 +117,7 @@ func (w *Witness) newestOf(origin string) tree.Checkpoint {
 	if !found {
 		return tree.Checkpoint{Origin: origin, Root: sha256.Sum256(nil)} // the empty tree
 	}
-	c, _ := tree.ParseCheckpoint(signed) // the functions Open and cosign have checked it
+	c, _ := tree.ParseCheckpoint(signed) // Open or cosign has checked the checkpoint
 	return c
 }
 

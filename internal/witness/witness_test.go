@@ -62,8 +62,8 @@ func (h *history) root(size int64) tree.Hash {
 	return root
 }
 
-// request returns the body of a request. If old is smaller than size, it has the consistency
-// proof.
+// request returns the body of a request. If old is smaller than size, the body has the
+// consistency proof.
 func (h *history) request(old, size int64) string {
 	signed, err := tree.Checkpoint{Origin: h.key.Name(), Size: size, Root: h.root(size)}.Sign(h.key)
 	if err != nil {

@@ -18,8 +18,8 @@ type requirement struct {
 	claims []ClaimValue // the principal must have all of these; sorted, each once
 }
 
-// ClaimValue is the name of a claim and a text. A principal meets it if the value of the claim is
-// this text, or a list that has this text.
+// ClaimValue is the name of a claim and a text. A principal meets a ClaimValue if the principal's
+// claim is this text, or a list that contains this text.
 type ClaimValue struct {
 	Claim string `json:"claim"`
 	Value string `json:"value"`

@@ -8,8 +8,9 @@ import (
 )
 
 // denyIndex finds unconditional deny rules that apply to all principals of a grantee. Each of
-// these principals must have certain subjects. The denied grantee is stored under the rarest of
-// these subjects, so a lookup scans few candidates.
+// these principals must have certain subjects. The index stores a denied grantee under one of
+// these subjects: the subject that the fewest principals are likely to have. So a lookup scans
+// few candidates.
 type denyIndex struct {
 	bySubject map[match.Subject][]*Grantee
 	left      int // comparisons left; after the last one, denied grantees are listed in Except

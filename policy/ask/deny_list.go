@@ -12,9 +12,9 @@ import (
 type denyList struct {
 	all      []Right
 	registry string // "": all registries
-	// remaining is the number of comparisons that are still allowed. When it is used up, all
-	// further rights are listed as allowed with exceptions. It is then not checked whether a deny
-	// covers a right or overlaps with it.
+	// remaining is the number of comparisons that are still allowed. When none is left, all
+	// further rights are listed as allowed with exceptions, without a check whether a deny covers
+	// the right or overlaps with it.
 	remaining int
 }
 

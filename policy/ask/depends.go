@@ -36,16 +36,16 @@ func (u *Unknown) Claim(who *policy.Principal, name string) bool {
 // Partial is a [policy.Condition] that can be evaluated for a partly unknown request.
 type Partial interface {
 	policy.Condition
-	// DependsOn returns the unknown inputs that decide whether the condition holds. They have the
-	// form of conditions: "now", "request.ip", "client", "registry", "claims.ref", or "claims" if
-	// the condition reads all claims. If the list is empty, Holds returns the same result for any
-	// values of the unknown inputs.
+	// DependsOn returns the unknown inputs that decide whether the condition holds. The inputs
+	// are written as in conditions: "now", "request.ip", "client", "registry", "claims.ref", or
+	// "claims" if the condition reads all claims. If the list is empty, Holds returns the same
+	// result for any values of the unknown inputs.
 	DependsOn(*policy.Request, *Unknown) []string
 }
 
 // Dependence is an unknown input of a request on which the decision depends.
 type Dependence struct {
-	Input string       `json:"input"` // in the form of conditions
+	Input string       `json:"input"` // written as in conditions
 	Scope int          `json:"scope"` // the first of Request.Scopes whose decision depends on it
 	Rule  *policy.Rule `json:"rule"`  // the first rule that reads the input for the scope
 }
@@ -90,9 +90,9 @@ func (q *question) dependences(u *Unknown, ruleMatters bool) []Dependence {
 	if len(open) == 0 {
 		return nil
 	}
-	// The index is the bit number of an action. denied and allowed have the numbers of the first
-	// deny rule and the first allow rule that match for all values of the unknown inputs. 0 means
-	// that there is no such rule.
+	// Both arrays are indexed by the bit number of an action. An element of denied is the number
+	// of the first deny rule that matches for all values of the unknown inputs. An element of
+	// allowed is the number of the first such allow rule. 0 means that there is no such rule.
 	var denied, allowed [8]int
 	var grantable scope.Actions // the actions that a rule could allow
 	for i := range q.rules {

@@ -89,9 +89,9 @@ type candidate struct {
 	distance int
 }
 
-// The distance of a rule is the sum of the numbers of its obstacles. An obstacle that is easy
-// to overlook or to change has a small number. If the name does not match, partBonus is
-// subtracted for each part at the beginning of the name that matches.
+// The distance of a rule is the sum of the numbers of its obstacles. An obstacle that is easy to
+// overlook or to change has a small number. If the name does not match, partBonus is subtracted
+// for each matching part at the beginning of the name.
 const (
 	distanceWhen     = 1
 	distanceActions  = 2

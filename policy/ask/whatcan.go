@@ -19,8 +19,8 @@ type Rights struct {
 	// Except lists the rights that deny rules take from Allowed. For a request, a deny rule whose
 	// condition is false takes nothing.
 	Except []Right `json:"except,omitempty"`
-	// Denied lists the rights of allow rules that have no effect because other rules deny all
-	// of them.
+	// Denied lists rights of allow rules. These rights have no effect, because deny rules deny
+	// all of them.
 	Denied []DeniedRight `json:"denied,omitempty"`
 	// Ineffective lists the rules that are for the principal, but have no pattern that can
 	// match a name.
@@ -30,7 +30,8 @@ type Rights struct {
 	Limits []policy.Limit `json:"limits,omitempty"`
 }
 
-// Right is what one rule allows or denies to a principal.
+// Right has the actions that one rule allows or denies to a principal, and the names to which the
+// rule applies.
 type Right struct {
 	Rule *policy.Rule `json:"rule"`
 	Type string       `json:"type"` // of the resources
@@ -52,8 +53,8 @@ type IneffectiveRule struct {
 	Reason string       `json:"reason"` // "${user} is the name of a user, but this is robot:ci"
 }
 
-// maxFilled limits how many patterns replace one pattern whose placeholders have several values.
-// Above the limit, the pattern is not replaced.
+// A pattern whose placeholders have several values is replaced by several patterns. maxFilled is
+// their maximum number. If there would be more, the pattern is not replaced.
 const maxFilled = 64
 
 // WhatCan returns what a principal may do at a registry and by which rules. The registry ""
@@ -157,7 +158,8 @@ func (q *question) values(p match.Part) (values []string) {
 			values = append(values, user)
 		}
 	case match.GroupPlaceholder:
-		for i := range q.who.Count() { // not over Groups: anonymous principals have no groups
+		// Subject returns no groups for an anonymous principal, even if the field Groups has some.
+		for i := range q.who.Count() {
 			if s := q.who.Subject(i); s.Kind == match.Group && match.ValidPart(s.Name) && !slices.Contains(values, s.Name) {
 				values = append(values, s.Name)
 			}

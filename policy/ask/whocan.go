@@ -19,8 +19,8 @@ type Answer struct {
 	// Except lists the grantees of deny rules that overlap with Allowed or could overlap with it.
 	// A grantee of a deny rule whose condition is false does not count.
 	Except []Grantee `json:"except,omitempty"`
-	// Denied lists the grantees of allow rules that have no right, because another rule denies the
-	// action to all of their principals.
+	// Denied lists grantees of allow rules. These grantees have no right, because another rule
+	// denies the action to all of their principals.
 	Denied []DeniedGrantee `json:"denied,omitempty"`
 }
 
@@ -183,7 +183,7 @@ func (r *rule) grantee(i int) Grantee {
 }
 
 // granteeOf returns the set of principals that have the subject s and meet the requirement n. If
-// no principal can do both, possible is false.
+// no principal can have s and meet n, possible is false.
 func (n requirement) granteeOf(s match.Subject) (_ Grantee, possible bool) {
 	all := []match.Subject{s}
 	switch who := (match.Subject{Kind: match.User, Name: n.user}); {

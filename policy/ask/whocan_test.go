@@ -100,7 +100,7 @@ robot:ci: 0
 `},
 		{"prod/app", []policy.Rule{rule(a, "group:ops", "dev/**")}, "\n"},
 
-		// ${user} in a pattern becomes the user of that name.
+		// The part of the name that ${user} matches is the required user name.
 		{"prod/app", []policy.Rule{rule(a, "signed-in", "${user}/**")}, `
 user:prod: 0
 `},
@@ -116,7 +116,8 @@ user:prod: 0
 		// No user has such a name.
 		{"localhost:5000/a", []policy.Rule{rule(a, "signed-in", "${user}/a", "${claims.x}/a")}, "\n"},
 
-		// A placeholder of a claim becomes the claim with its value.
+		// The part of the name that a claim's placeholder matches is the required value of the
+		// claim.
 		{"acme/app/web", []policy.Rule{rule(a, "group:github", "${claims.project}/**")}, `
 group:github with the claim project = acme: 0
 group:github with the claim project = acme/app: 0
@@ -215,8 +216,8 @@ func TestWhoCanListsConditionalRules(t *testing.T) {
 	}
 }
 
-// Claims with ** between them can match a long name in very many ways. The answer has the pattern
-// instead of a list of these ways.
+// A pattern that has placeholders of claims with ** between them can match a long name in very
+// many ways. The answer has the pattern instead of a list of these ways.
 func TestWhoCanIsBounded(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{
 		Name: "wild", Subjects: []string{"signed-in"}, Names: []string{"**/${claims.a}/**/${claims.b}/**/${claims.c}/**"}, Actions: scope.Push,
