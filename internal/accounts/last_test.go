@@ -52,7 +52,7 @@ func TestLastAdministratorStays(t *testing.T) {
 		is(t, "deleting a user who is not an administrator", h.Delete(ctx, operator, "ann", 0), nil)
 		is(t, "deleting a disabled administrator", h.Delete(ctx, operator, "resting", 0), nil)
 
-		_, err = h.Enable(ctx, operator, "ending", 0) // does not change its expiry
+		_, err = h.Enable(ctx, operator, "ending", 0) // does not change the account's expiry
 		is(t, "enabling", err, nil)
 		is(t, "deleting the last administrator without an expiry", ways["delete"](operator), accounts.ErrLast)
 		h.AddTestUser("second", admin.Administrators)

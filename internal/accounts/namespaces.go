@@ -43,9 +43,10 @@ func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 	return err
 }
 
-// mayManage checks that the actor may change this account, by Rights.MayChange or as an owner of
-// the robot's namespace. Owners may not change a robot that is in a group or that has rights over
-// Tidewaiter by a rule. Otherwise owners could get these rights by setting the robot's secret.
+// mayManage checks that the actor may change this account. The actor needs the rights that
+// Rights.MayChange checks, or must own the robot's namespace. Owners may not change a robot that
+// is in a group or that has rights over Tidewaiter by a rule. Otherwise owners could get the
+// rights of the robot by setting its secret.
 func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	err := a.rights.MayChange(by, r.principal())
 	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.ownsRobot(by, r.Login()) || a.hasRights(by, r.principal()) {

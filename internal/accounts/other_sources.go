@@ -35,8 +35,8 @@ func (e *TakenError) Is(target error) bool { //nolint:errorlint // errors.Is req
 }
 
 // checkOtherSources returns a TakenError if another source knows a login. It also returns the
-// sources that are unavailable. Even during an outage of a directory, an administrator must be
-// able to add an account.
+// sources that are unavailable. An unavailable source is no error, because an administrator must
+// be able to add an account during an outage of a directory.
 func (a *Accounts) checkOtherSources(ctx context.Context, login string) (unchecked []string, err error) {
 	if a.o.Elsewhere == nil {
 		return nil, nil

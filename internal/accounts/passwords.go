@@ -18,9 +18,9 @@ import (
 )
 
 // commonPasswords is a list of passwords that attackers try first. It has the 3,000 most common
-// passwords of at least eight bytes. They come from zxcvbn (MIT), which counted how often each
-// password was leaked. It also has the default passwords of similar programs. The list is sorted,
-// in lower case, with one password per line.
+// passwords of at least eight bytes. These passwords come from zxcvbn (MIT). zxcvbn counted how
+// often each password was leaked. The list also has the default passwords of similar programs.
+// The list is sorted, in lower case, with one password per line.
 //
 //go:embed common.txt.gz
 var commonPasswords []byte
@@ -56,8 +56,8 @@ func checkPassword(name, text string) error {
 }
 
 // isCommon reports whether a password, in lower case, is in the list of common passwords. It
-// unpacks the list at each call: passwords are rarely set, and an unpacked list would always need
-// memory.
+// unpacks the list at each call, because passwords are rarely set, and because an unpacked list
+// would always need memory.
 func isCommon(folded string) (_ bool, err error) {
 	defer admin.Wrap(&err, "unpacking the list of common passwords")
 	unpack, err := gzip.NewReader(bytes.NewReader(commonPasswords))

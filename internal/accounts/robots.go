@@ -77,8 +77,8 @@ func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, ove
 			return nil, admin.Invalid("login", "only a robot has a secret to rotate; a user has a password")
 		}
 		change, err := a.Credentials.RotateRobotSecret(ctx, tx, r.owner(), overlap, d)
-		// During an overlap the old secret is still valid, so a delegate can still know a valid
-		// secret.
+		// During an overlap, the old secret stays valid. If a delegate knows the old secret, the
+		// delegate still knows a valid secret.
 		if err == nil && !r.owner().Is(by) && (overlap == 0 || !r.SetByDelegate) {
 			err = a.recordOwner(ctx, tx, by, r, change)
 		}
@@ -88,7 +88,8 @@ func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, ove
 }
 
 // mayRotate checks that the actor may rotate the robot's secret. Actors who may change the robot
-// may rotate its secret. So may the robot itself, if it presents its current secret.
+// may rotate its secret. The robot itself may also rotate its secret, if it presents its current
+// secret.
 func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	switch {
 	case !r.owner().Is(by):

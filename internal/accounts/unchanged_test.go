@@ -71,9 +71,9 @@ func (h *harness) counter() (n int64) {
 	return n
 }
 
-// Rules cannot distinguish principals of two sources that have the same name. If a new account
-// could have the name of a user in another source, it would get that user's rights, or that user
-// could no longer sign in.
+// If two sources each have a principal with the same name, rules cannot distinguish these
+// principals. If a new account could have the name of a user in another source, the account would
+// get that user's rights, or that user could no longer sign in.
 func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

@@ -41,7 +41,7 @@ func (a *Accounts) AddUser(ctx context.Context, by admin.Actor, u NewUser) (_ Ac
 	r.SetByDelegate = r.hash != "" && a.isDelegated(by)
 	err = a.change(ctx, by, false, func(tx *sql.Tx) (*journal.Change, error) {
 		return a.writer.WithIdempotency(ctx, tx, by, "user.add", u.Name, func() (string, *journal.Change, error) {
-			if taken != nil { // not checked earlier: a retry with a key must find its account
+			if taken != nil { // checked last, because a retry must first find its account
 				return "", nil, taken
 			}
 			change, err := a.create(ctx, tx, &r)

@@ -1,5 +1,5 @@
 // Package admin has the types and functions that all managed objects share. They represent the
-// actor who changes an object, check the actor's rights, and record the change.
+// actor who changes an object, check the rights of this actor, and record the change.
 //
 // Rules, roles, namespaces, users, robots, groups and tokens are managed objects. Each object has
 // an id that is never reused. Most objects have a version, which increases with each change.
@@ -86,8 +86,8 @@ func (by Actor) Forces() bool { return by.forces }
 // Restricted reports whether the actor's credential is restricted.
 func (by Actor) Restricted() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
 
-// CheckSeen returns ErrChanged if the object's id or version is not the one that the actor has
-// seen. A seen version of 0 matches any version.
+// CheckSeen returns ErrChanged if the actor has seen another id or another version of the object.
+// A seen version of 0 matches any version.
 func (by Actor) CheckSeen(id string, version, seenVersion int64) error {
 	if by.Seen != "" && by.Seen != id || seenVersion != 0 && seenVersion != version {
 		return ErrChanged

@@ -26,7 +26,8 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrRestricted is an ErrForbidden. It means that the actor's credential is restricted.
 	ErrRestricted = Forbidden("a restricted token cannot do this: sign in with the password, or with a token without restrictions")
-	// ErrOtherCreation means that an idempotency key was used before, to create another object.
+	// ErrOtherCreation means that the idempotency key has already been used to create another
+	// object.
 	ErrOtherCreation error = &InvalidError{Field: "key", Text: "it was used for something else"}
 )
 

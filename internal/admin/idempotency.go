@@ -19,11 +19,11 @@ const (
 	maxKey   = 200            // maximum length of a key in bytes
 )
 
-// WithIdempotency creates an object in a transaction. If the actor has created the object with the
-// same Actor.Key before, WithIdempotency calls the function reload instead, with the id of the
-// object. This function returns the object's current state. So a caller that lost the response to
-// a creation can repeat the call with the same key, and only one object is created. Concurrent
-// calls with the same key wait for each other.
+// WithIdempotency creates an object in a transaction. If the actor has created the object with
+// the same Actor.Key before, WithIdempotency creates nothing. It calls the function reload with
+// the id of the object, and reload returns the object's current state. So a caller that lost the
+// response to a creation can repeat the call with the same key, and only one object is created.
+// Concurrent calls with the same key wait for each other.
 //
 // A key belongs to one caller and is stored as a hash for the time keepKeys. A key identifies one
 // creation, which is an action and a target. If the caller uses the key for another action or

@@ -15,7 +15,7 @@ const (
 
 // Page selects a part of a list.
 type Page struct {
-	After string // from the previous call, its second result; "": the first page
+	After string // the second result of the previous call; "": the first page
 	Limit int    // maximum number of items; 0: the default (see Size)
 }
 
@@ -36,9 +36,9 @@ func List[T any](ctx context.Context, q store.Querier, page Page, scan func(stor
 	return items, next, nil
 }
 
-// cut returns the items of the page, and Page.After for the next page. The caller must try to read
-// one more item than fits on the page. Without this additional item, there is no next page, and
-// the second result is "".
+// cut returns the items of the page, and Page.After for the next page. The caller must try to
+// read one more item than fits on the page. If there is no such additional item, there is no next
+// page, and the second result is "".
 func cut[T any](items []T, page Page, key func(*T) string) ([]T, string) {
 	size := page.Size()
 	if len(items) <= size {

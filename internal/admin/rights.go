@@ -87,8 +87,8 @@ func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
 }
 
 // MayChange checks that the actor may change accounts and their tokens, and may change this
-// account. Only administrators may create and change administrators. The caller gives the
-// principal of the account, as it is before or after the change.
+// account. Only administrators may create and change administrators. The argument account is the
+// principal of the account, before or after the change.
 func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 	if err := r.Require(by, RightAccounts, scope.Write); err != nil {
 		return err
@@ -110,8 +110,8 @@ func (r *Rights) Administers(who *policy.Principal, remote netip.Addr) bool {
 	return r.Might(Actor{Principal: &unrestricted, Remote: remote}, RightAdministrators, scope.Write)
 }
 
-// Might is like May, but if the result depends on a condition, Might returns true. The reason is
-// that the condition could be true at another time, from another address or with other claims.
+// Might is like May, but returns true if the result depends on a condition, because the condition
+// could be true at another time, from another address or with other claims.
 func (r *Rights) Might(by Actor, right string, actions scope.Actions) bool {
 	w := r.evaluate(by, right, actions)
 	return ((w.granted | w.depends) &^ (w.denied &^ w.depends)).Has(actions)

@@ -1,6 +1,6 @@
-// Package advice finds the parts of a policy that nobody needs. It answers: which rules, rights and
-// patterns could be removed, because no recorded request used them, nothing in the catalog has such
-// a name, or another rule covers them?
+// Package advice finds the parts of a policy that nobody needs: rules, rights and patterns that
+// could be removed. A part could be removed if no recorded request used it, if it matches no name
+// in the catalog, or if another rule covers it.
 //
 // A request uses a rule if the rule matches, even if another rule decides, and even if the limits
 // of the credential refuse the action. A condition that reads the time, the address or the client
@@ -46,8 +46,8 @@ type Finding struct {
 type Usage struct {
 	policy   *policy.Policy
 	parts    []*part
-	exploded *policy.Policy // has a rule for each of the parts
-	catalog  *policy.Policy // has a rule for each pattern of an allow rule
+	exploded *policy.Policy // has one rule for each part of the policy
+	catalog  *policy.Policy // has one allow rule for each pattern
 	known    map[pair]bool
 
 	repositories int
@@ -77,9 +77,8 @@ func (u *Usage) AddRepository(registry, name string) {
 	}
 }
 
-// Findings returns the findings about what was not used, in the order of the rules. There are no
-// findings about built-in rules. If a finding is about a whole rule, it is the only finding about
-// this rule.
+// Findings returns all findings, in the order of the rules. There are no findings about built-in
+// rules. If a finding is about a whole rule, it is the only finding about this rule.
 func (u *Usage) Findings() []Finding {
 	covered := u.covered()
 	var all []Finding

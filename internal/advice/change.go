@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Reason returns a sentence about what was found.
+// Reason returns a sentence that explains the finding.
 func (f *Finding) Reason() string {
 	items := text.List(shortened(f.Items), "and")
 	switch f.Kind {
@@ -74,7 +74,8 @@ func (f *Finding) removeRule() string {
 	return "remove the rule from " + place(f.Rule)
 }
 
-// removeMembers returns how to remove the first member of a namespace, and the number of others.
+// removeMembers returns the command that removes the first of the members, and the number of the
+// other members.
 func (f *Finding) removeMembers(namespace string) string {
 	command := "tidewaiter namespace member remove " + text.Shell(namespace) + " " + text.Shell(f.Items[0])
 	if n := len(f.Items) - 1; n > 0 {

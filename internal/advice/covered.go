@@ -62,8 +62,8 @@ func (m matcher) Holds(*policy.Request) (bool, error)    { m(); return false, ni
 func (m matcher) Explain(*policy.Request) []policy.Value { return nil }
 func (m matcher) String() string                         { return "matcher" }
 
-// example returns a request that the rule matches, if its condition holds. A rule that covers this
-// rule matches the request, too. If there is no simple example, the result is nil.
+// example returns a request that the rule matches if the rule's condition holds. A rule that
+// covers this rule matches the request, too. If there is no simple example, the result is nil.
 func (e *effective) example() *policy.Request {
 	kind, name, _ := strings.Cut(e.Subjects[0], ":")
 	who := &policy.Principal{Kind: policy.Workload, Name: "-"}
@@ -98,9 +98,9 @@ func (e *effective) example() *policy.Request {
 	return r
 }
 
-// coveredBy returns the kind of the finding if the other rule makes this rule superfluous: it
-// matches all requests that this rule matches. Of two equal rules, the earlier one covers the
-// later one.
+// coveredBy returns the kind of the finding if this rule is superfluous, because the other rule
+// matches all requests that this rule matches. If it is not superfluous, the result is "". Of two
+// equal rules, the earlier one covers the later one.
 func (e *effective) coveredBy(other *effective) Kind {
 	switch {
 	case e == other, other.When != nil && (e.When == nil || e.When.String() != other.When.String()),

@@ -51,8 +51,8 @@ func (m *marker) Holds(r *policy.Request) (bool, error) {
 	return false, nil
 }
 
-// mayHold reports whether a condition holds, or could hold for some values of unknown inputs. The
-// condition of a deny rule also holds if it fails.
+// mayHold reports whether a condition holds, or could hold for some values of unknown inputs. If
+// the evaluation of a condition fails, the condition of a deny rule counts as true.
 func mayHold(c policy.Condition, r *policy.Request, deny bool) bool {
 	if partial, ok := c.(ask.Partial); ok && len(partial.DependsOn(r, unknownInputs)) > 0 {
 		return true

@@ -104,8 +104,8 @@ func (a *API) listTags(ctx context.Context, caller admin.Actor, in *listTags) (*
 	return newPage(ctx, found, next, func(t *catalog.Tag) catalogTag { return NewCatalogTag(t, f.showsActors(of.Name)) }, catalogProblem(err))
 }
 
-// Limits of the lists in a manifest. If a manifest has more tags than that, all of them are in the
-// list of the repository's tags.
+// Limits of the lists in a manifest. If a manifest has more tags than the limit, the list of the
+// repository's tags still has all of its tags.
 const (
 	maxTagsOfManifest = 100
 	maxDays           = 90

@@ -80,7 +80,7 @@ type tagMove struct {
 // Shown reports whether a caller may see who did something at the given time.
 type Shown func(at time.Time) bool
 
-// Everybody is the Shown of callers who may always see this.
+// Everybody is the Shown of callers who may see who did something at any time.
 func Everybody(time.Time) bool { return true }
 
 func (shown Shown) event(e catalog.Event) *catalogEvent {

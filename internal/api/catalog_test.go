@@ -50,8 +50,8 @@ func (h *harness) itemNames(who option, path string) (names []string) {
 	}
 }
 
-// Callers see the repositories from which they may pull with the credential of the request, and
-// those who may read the journal see all.
+// Callers see the repositories from which they may pull with the credential of the request.
+// Callers who may read the journal see all repositories.
 func TestTheCatalogShowsWhatTheCallerMayPull(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, h *harness) {
 		h.push("team/b", "team/a", "secret/x", "other", "team/prod/c")

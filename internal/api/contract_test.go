@@ -229,7 +229,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 				h = newHarness(t, copied)
 			}
 			if r.id == "follow-entries" {
-				h.stop() // otherwise, the response ends later
+				h.stop() // ends the response at once
 			}
 			if strings.HasPrefix(r.path, "/catalog/") {
 				h.catchUp()

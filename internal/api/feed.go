@@ -23,8 +23,8 @@ const (
 	feedTime = 25 * time.Second
 	// feedWrite is the time limit for sending one entry.
 	feedWrite = 10 * time.Second
-	// maxFeeds is the maximum number of simultaneous feeds. There is a maximum because each feed
-	// needs memory for a block of the journal.
+	// maxFeeds is the maximum number of simultaneous feeds. The number is limited because each
+	// feed needs memory for a block of the journal.
 	maxFeeds = 64
 )
 
@@ -103,7 +103,7 @@ type feed struct {
 	own     namespaceTimes
 	checked *policy.Policy // the policy by which the rights were checked
 
-	position journal.Position // up to here, all selected entries were sent
+	position journal.Position // all selected entries up to this position were sent
 	writer   http.ResponseWriter
 	control  *http.ResponseController
 }
@@ -147,7 +147,7 @@ func (f *feed) send(ctx context.Context) error {
 }
 
 func (f *feed) writeEntry(e journal.Entry) error {
-	encoded, err := json.Marshal(e) // has no line end
+	encoded, err := json.Marshal(e) // the JSON has no line end
 	if err != nil {
 		return err
 	}

@@ -49,8 +49,8 @@ func (a *API) historyRoutes() {
 var policyID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // findPolicy finds a policy by its ID, or by a time at which it was in force. The reference ""
-// stands for the current policy. If the reference is invalid, the error says that it is in the
-// given location of the request.
+// stands for the current policy. The argument location is the part of the request with the
+// reference. If the reference is invalid, the error names this part.
 func (a *API) findPolicy(ctx context.Context, location, reference string) (rulebook.Period, error) {
 	if reference == "" || policyID.MatchString(reference) {
 		return a.Rulebook.Find(ctx, reference)

@@ -154,8 +154,8 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		check("a revoked access token", identify(value), `"known":false "valid":false revoked`)
 		check("a refresh token that was created with the revoked token", identify(refresh), `"known":false revoked`)
 
-		// A request that identifies a secret does not count as a use of the secret. It also writes
-		// the secret nowhere.
+		// A request that identifies a secret does not count as a use of the secret. Such a
+		// request also must not write the secret anywhere.
 		leaked = append(leaked, value, refresh, sessionSecret, robotSecret.Reveal())
 		h.requireStatus(403, bearer(robotSecret.Reveal()), "POST", "/tokens/identify", fields{"secret": "x"})
 		h.requireStatus(422, root, "POST", "/tokens/identify", fields{"secret": strings.Repeat(value, 1000)})

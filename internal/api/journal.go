@@ -19,9 +19,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxSearchTime is the time after which a request stops its search. If few entries match, the page
-// is short and has the position of the next page. A request takes about 50 ms: the other 10 ms are
-// for reading the block in progress and writing the response.
+// maxSearchTime is the time after which a request stops its search. If few entries match, the
+// page is short and has the position of the next page. A request takes about 50 ms, because it
+// needs about 10 ms more to read the block in progress and to write the response.
 const maxSearchTime = 40 * time.Millisecond
 
 // maxRead is the maximum number of entries that one request reads if it has the parameter "after".

@@ -84,8 +84,8 @@ func (a *API) exportEntries(ctx context.Context, contentType string, entries ite
 	}}, nil
 }
 
-// exportCheckpoint writes the last signed checkpoint, if there is one. If it does not cover the
-// exported entries yet, another one is signed first.
+// exportCheckpoint writes the last signed checkpoint, if there is one. If that checkpoint does
+// not cover all exported entries, another checkpoint is signed first.
 func (a *API) exportCheckpoint(ctx context.Context, out *export.Writer) error {
 	checkpoints := callOf(ctx).server.Checkpoints
 	if checkpoints == nil {

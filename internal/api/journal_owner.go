@@ -59,8 +59,9 @@ func (o namespaceTimes) narrowQuery(q journal.Query) journal.Query {
 	}
 	narrowed := q
 	narrowed.Outcome = "" // the outcome can differ for the part of a decision that the caller sees
-	// The index must not look for what the caller never sees. Otherwise, the duration of a search
-	// and the place where it stops would reveal whether there are many such entries.
+	// The index must not search for addresses and credentials, because the caller never sees
+	// them. Otherwise, the duration of a search and the place where it stops would reveal whether
+	// many entries have the address or the credential.
 	narrowed.Address, narrowed.Credential = netip.Prefix{}, ""
 	narrowed.Below = slices.Sorted(maps.Keys(o))
 	narrowed.Only = func(e *journal.Entry) bool {

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// The index only looks for what owners may see. The duration of a search, and the place where it
-// stops, must not reveal whether there are many entries with an address or a credential.
+// The index searches only for parts that owners may see. The duration of a search, and the place
+// where it stops, must not reveal whether there are many entries with an address or a credential.
 func TestSearchesOfOwnersUseNoHiddenParts(t *testing.T) {
 	q := journal.Query{
 		Since: time.Unix(1, 0), Until: time.Unix(2, 0), Kind: journal.KindEvent, Outcome: journal.Refused, Registry: "r", Who: &journal.Who{},

@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// namespace is all repositories below a name, with its members.
+// namespace is the JSON form of a namespace: the repositories below a name.
 type namespace struct {
 	ID         string              `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	Name       string              `json:"name" doc:"The name; the namespace team contains all repositories below team/" example:"team"`
