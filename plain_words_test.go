@@ -47,11 +47,11 @@ func TestPlainWords(t *testing.T) {
 		t.Helper()
 		output, status := run(script, args...)
 		lines := strings.Split(output, "\n")
-		for i, line := range lines { // without the text of the line
+		for i, line := range lines { // remove the text of the line
 			parts := strings.SplitN(line, ": ", 4)
 			lines[i] = strings.Join(parts[:min(len(parts), 3)], ": ")
 		}
-		lines = lines[:max(0, len(lines)-1-strings.Count(output, "\n  ")-1)] // without the summary
+		lines = lines[:max(0, len(lines)-1-strings.Count(output, "\n  ")-1)] // remove the summary
 		if diff := cmp.Diff(wantLines, lines); diff != "" || status != wantStatus {
 			t.Errorf("%s: status %d, want %d; -want +got:\n%s\n%s", what, status, wantStatus, diff, output)
 		}

@@ -30,7 +30,7 @@ type Event struct {
 	Time           time.Time    `json:"time"`
 	Action         string       `json:"action"`
 	Repository     string       `json:"repository"`
-	FromRepository string       `json:"from_repository,omitempty"` // of a mount
+	FromRepository string       `json:"from_repository,omitempty"` // the source of a mount
 	MediaType      string       `json:"media_type,omitempty"`
 	Digest         string       `json:"digest,omitempty"` // empty when a tag was deleted
 	Size           int64        `json:"size,omitempty"`   // bytes
@@ -71,7 +71,7 @@ type Source struct {
 
 // Bad is an element of an envelope that is not an event. It does not affect the other elements.
 type Bad struct {
-	Index  int    `json:"index"`  // in the envelope, from 0
+	Index  int    `json:"index"`  // index in the envelope, from 0
 	Reason string `json:"reason"` // a sentence
 	Text   []byte `json:"text"`   // the original element, at most 4 KiB of it
 }

@@ -148,7 +148,7 @@ func TestInvalidFieldsDoNotLoseEvents(t *testing.T) {
 		for _, value := range []string{"null", "[]", "{}", `""`, "true", "-1", "1.5", "1e400", "[7,null,{}]", `"7` + strings.Repeat("x", 2000) + `"`} {
 			events, bad := decode(t, fmt.Sprintf(`{"events":[{"action":"push","target":{"repository":"team/app",%q:%s}}]}`, field, value))
 			if len(events) == 1 {
-				events[0].URL = "" // can be shortened
+				events[0].URL = "" // the URL may be shortened
 			}
 			if diff := cmp.Diff([]notification.Event{bare}, events); diff != "" || len(bad) > 0 {
 				t.Errorf("%s: %.40s: %s %v", field, value, diff, bad)

@@ -29,7 +29,7 @@ type Policy struct {
 type rule struct {
 	source   *Rule
 	number   int32         // from 1, in the order of the source
-	actions  scope.Actions // the actions of the role and of the rule, if the type has them
+	actions  scope.Actions // actions of role and rule, as far as the type has them
 	deny     bool
 	lifetime time.Duration // the shorter lifetime of rule and role; 0: no limit
 	plain    bool          // has neither a condition nor a lifetime

@@ -10,7 +10,7 @@ import (
 // Elsewhere is the result of looking up a login in the other sources.
 type Elsewhere struct {
 	Source    string   // the source that knows the login, such as "htpasswd"; "" if none does
-	Advice    string   // a sentence: what to do instead of adding an account; may be ""
+	Advice    string   // a sentence about what to do instead of adding an account; may be ""
 	Unchecked []string // unavailable sources, each with the reason: "ldap:corp: connection refused"
 }
 

@@ -21,7 +21,7 @@ const (
 	RightNamespace      = "namespace/" // followed by the name of a namespace
 
 	// The groups that have rights without a rule.
-	Administrators = "tidewaiter-admins"   // all rights
+	Administrators = "tidewaiter-admins"   // have all rights
 	Auditors       = "tidewaiter-auditors" // may read everything
 
 	// The local users and robots (package accounts).

@@ -36,7 +36,7 @@ const maxRepositories = 1 << 20
 type Finding struct {
 	Kind    Kind
 	Rule    *policy.Rule  // nil for credentials
-	Actions scope.Actions // of UnusedActions
+	Actions scope.Actions // the unused actions, for UnusedActions
 	Items   []string      // by Kind: subjects, patterns, a token's id and name, or a robot's name
 	By      *policy.Rule  // for CoveredRule and DeniedRule: the rule that covers or denies Rule
 	Whole   bool          // whether Items has all subjects, or all patterns, of Rule

@@ -118,7 +118,7 @@ func noEffect(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	observed := map[bool][]*policy.Request{} // by whether it is about the catalog
+	observed := map[bool][]*policy.Request{} // the key true is for requests about the catalog
 	for range rapid.IntRange(0, 12).Draw(t, "requests") {
 		r := drawRequest(t)
 		observed[false] = append(observed[false], r)

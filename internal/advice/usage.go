@@ -18,7 +18,7 @@ type part struct {
 	subject string        // "": the part is a pattern
 	pattern string
 	used    scope.Actions // the actions for which the part matched
-	tested  bool          // pattern is compared with the catalog
+	tested  bool          // the pattern is compared with the catalog
 }
 
 // pair has the parts of a request that decide which parts of rules match.
@@ -185,7 +185,7 @@ func (u *Usage) findings(parts []*part, covered *Finding) (found []Finding) {
 	case rule.Type == scope.TypeTidewaiter: // the journal has no decisions about such rights
 	case used == 0:
 		found = append(found, Finding{Kind: UnusedRule, Rule: rule})
-	case rule.Deny: // it protects against requests that nobody made
+	case rule.Deny: // the rule protects against requests that nobody made
 	default:
 		if len(unused) > 0 {
 			found = append(found, Finding{Kind: UnusedSubjects, Rule: rule, Items: unused})

@@ -105,7 +105,7 @@ func (a *API) listTags(ctx context.Context, caller admin.Actor, in *listTags) (*
 }
 
 // Limits of the lists in a manifest. If a manifest has more tags than the limit, the list of the
-// repository's tags still has all of its tags.
+// repository's tags still has all of them.
 const (
 	maxTagsOfManifest = 100
 	maxDays           = 90

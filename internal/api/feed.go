@@ -88,7 +88,7 @@ func (a *API) followEntries(ctx context.Context, caller admin.Actor, in *followE
 		f.writer, f.control = w, http.NewResponseController(w)
 		if err := f.send(ctx); err != nil {
 			c := callOf(ctx)
-			c.server.Failure(c.request, c.id, err) // logs it
+			c.server.Failure(c.request, c.id, err) // logs err
 			cutOff(w)
 		}
 	}}, nil

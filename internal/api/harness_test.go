@@ -55,7 +55,7 @@ type harness struct {
 	rulebook *rulebook.Rulebook
 	journal  *journal.Journal
 	db       *store.DB
-	derived  *projection.Set // with the catalog; see catchUp
+	derived  *projection.Set // has the catalog; see catchUp
 	issuer   *issuer.Issuer
 	server   *server.Server
 	api      *api.API

@@ -26,9 +26,9 @@ func unsignedBy(claims fields) string {
 	return part(fields{"alg": "ES256"}) + "." + part(claims) + "." + part("signature")
 }
 
-// Administrators can find out which credential a leaked text is, who owns it, whether it is valid,
-// and for which requests it was used. The text must not appear in the response, the log and the
-// journal.
+// Administrators can identify the credential in a leaked text. They learn who owns the
+// credential, whether it is valid, and for which requests it was used. The text must not appear
+// in the response, the log and the journal.
 func TestLeakedCredentialsAreIdentified(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, h *harness) {
 		setup, _, err := h.accounts.SetupSecret(t.Context())

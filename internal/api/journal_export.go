@@ -78,7 +78,7 @@ func (a *API) exportEntries(ctx context.Context, contentType string, entries ite
 		}
 		if err != nil {
 			c := callOf(ctx)
-			c.server.Failure(c.request, c.id, err) // logs it
+			c.server.Failure(c.request, c.id, err) // logs err
 			cutOff(w)
 		}
 	}}, nil

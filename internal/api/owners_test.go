@@ -57,8 +57,8 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 	want := []explain.Holders{{
 		Registry: "r.example.com", Type: "repository", Name: "team/app", Action: "push",
 		Allowed: []explain.Grantee{
-			{Who: []string{"user:ann"}},      // by a rule in a file
-			{Who: []string{"group:lawyers"}}, // by a rule in the database
+			{Who: []string{"user:ann"}},      // allowed by a rule in a file
+			{Who: []string{"group:lawyers"}}, // allowed by a rule in the database
 			{Who: []string{"user:olga"}, RuleName: explain.RuleName{Rule: "namespace team: owner", Namespace: "team"}},
 			{Who: []string{"user:wanda"}, RuleName: explain.RuleName{Rule: "namespace team: writer", Namespace: "team"}},
 		},

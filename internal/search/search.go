@@ -2,8 +2,9 @@
 // repository, a digest. It is a projection of the journal.
 //
 // The index has a row for each term and each group of 256 positions in which the term occurs. The
-// row has the places of the entries in the group. So a term costs 45 bytes per group if each entry
-// has it, and about 21 bytes if only one entry has it. The key of a row has three parts:
+// row has the places of the entries in the group. So the row of a term takes 45 bytes if each
+// entry of the group has the term, and about 21 bytes if only one entry has the term. The key of
+// a row has three parts:
 //
 //	segment (17 bits)   1024 groups each, so that new rows go to a small part of the tree
 //	term    (36 bits)   a hash
@@ -44,7 +45,7 @@ const (
 	version           = 3
 	rowsPerStatement  = 128
 	entriesAtOnce     = 4096
-	largestListLength = 31 // in bytes; a set takes 32 bytes
+	largestListLength = 31 // in bytes, because a set takes 32 bytes
 )
 
 // Projection returns the definition of the index. The parameter login is journal.Options.Login.
@@ -210,7 +211,7 @@ func insert(ctx context.Context, tx projection.Tx, rows []row) error {
 		}
 	}()
 	args := make([]any, 0, 2*rowsPerStatement)
-	lists := make([]byte, 0, rowsPerStatement*index.GroupSize/8) // for one statement
+	lists := make([]byte, 0, rowsPerStatement*index.GroupSize/8) // memory for one statement
 	for i := range rows {
 		from := len(lists)
 		lists = encode(lists, &rows[i].entries)

@@ -65,7 +65,7 @@ func Misused(text string) string {
 	if f, ok := Find(text); ok {
 		return f.Describe(text)
 	}
-	if strings.HasPrefix(strings.TrimSpace(text), Prefix) { // secret scanners report it, too
+	if strings.HasPrefix(strings.TrimSpace(text), Prefix) { // secret scanners report this, too
 		return "a token of Tidewaiter"
 	}
 	return ""

@@ -37,7 +37,7 @@ var pieces = func() []string {
 }()
 
 // secretsOf returns the secrets that one scanner finds in a text. If anew is true, a new scanner
-// examines the rest of the text after each secret, which takes quadratic time.
+// examines the rest of the text after each secret. That takes quadratic time.
 func secretsOf(text string, anew bool) (all []Found) {
 	s := scanner[string]{text: text, encoded: true}
 	for {

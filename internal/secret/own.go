@@ -23,7 +23,7 @@ const (
 const (
 	Access  byte = 'a'
 	Robot   byte = 'b'
-	Session byte = 'c' // of a browser session
+	Session byte = 'c' // the secret of a browser session
 	Refresh byte = 'r'
 	Setup   byte = 's'
 )
@@ -40,8 +40,8 @@ func AppendSum(text []byte) []byte {
 }
 
 func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 > 2^32, so sumLength letters are enough
-	// sumOf does not call crc32.ChecksumIEEE: that function calls a function variable, so its
-	// argument escapes to the heap.
+	// sumOf does not call crc32.ChecksumIEEE, because ChecksumIEEE calls a function variable. The
+	// argument would then escape to the heap.
 	sum := ^uint32(0)
 	for _, c := range text {
 		sum = crc32.IEEETable[byte(sum)^c] ^ sum>>8
@@ -72,7 +72,7 @@ func ownCredential[T string | []byte](text T, begin int) (Found, bool) {
 	}
 	f := Found{Kind: Own, Letter: text[start], Begin: begin, End: end}
 	if end-begin >= Length {
-		var whole [Length]byte // on the stack: this runs in every request
+		var whole [Length]byte // on the stack, because this runs in every request
 		copy(whole[:], text[begin:])
 		if sumOf(whole[:Length-sumLength]) == [sumLength]byte(whole[Length-sumLength:]) {
 			f.Valid, f.End = true, begin+Length
@@ -86,8 +86,8 @@ func alphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// Digest is the stored form of a credential. It needs no salt and no slow hash: a random secret
-// cannot be guessed.
+// Digest is the stored form of a credential. It needs no salt and no slow hash, because a random
+// secret cannot be guessed.
 type Digest [sha256.Size]byte
 
 // New returns a new credential of a kind, and its digest.

@@ -3,8 +3,8 @@
 // It recognizes two kinds of secrets by their form. Credentials of Tidewaiter have a prefix and a
 // checksum. JSON Web Tokens begin with a JSON object that has "alg". Such secrets are found
 // anywhere in a text: in quotes, in JSON, after "Bearer", broken over lines, or in the base64 of
-// Basic authentication. Passwords have no special form, so they are not recognized: a text of 8 to
-// 64 random characters does not count as a secret.
+// Basic authentication. Passwords have no special form, so they are not recognized. A text of 8
+// to 64 random characters does not count as a secret.
 //
 // There are two uses. identity.NewPresented decides whether a presented password is a token, which
 // must not be sent to another service. Redact makes a text safe to store or show. Both use the
@@ -37,10 +37,10 @@ const (
 // Found is a secret that was found in a text.
 type Found struct {
 	Kind       Kind
-	Letter     byte // the kind, if Own
+	Letter     byte // kind of the credential, if Own
 	Valid      bool // if Own: the checksum is right, so the credential is complete
 	Padded     bool // if not Own: a part ends with "="
-	Begin, End int  // its position; not set if Hidden
+	Begin, End int  // position of the secret; not set if Hidden
 	Hidden     bool // the secret is broken by white space, or encoded in base64
 }
 
@@ -292,8 +292,8 @@ func (s *scanner[T]) next() (Found, bool) {
 }
 
 // tail returns the end of a token whose signature continues after white space. A part of fewer
-// than 20 characters can be a word, so such a part is not removed. It is useless to anyone who
-// lacks the other parts of the token.
+// than 20 characters can be a word, so such a part is not removed. Such a short part is useless
+// to anyone who lacks the other parts of the token.
 func (s *scanner[T]) tail(end int) int {
 	const least = 20
 	for {

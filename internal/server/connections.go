@@ -49,8 +49,8 @@ const (
 // client. A connection is waiting if no request is in progress, if the body of a request is
 // incomplete, or if the client does not read its answer. Incomplete bodies count because a client
 // that sends single bytes could otherwise occupy a connection for as long as the server waits for
-// a body. Waiting connections are closed in the order of these classes. In each class, the
-// connection that has waited longest is closed first:
+// a body. Waiting connections are closed in the order of the classes below. In each class, the
+// connection that has waited longest is closed first.
 //
 //  1. no request completed, and no request in progress
 //  2. no request completed, and a body is incomplete
@@ -68,8 +68,8 @@ const (
 // Admitting a connection takes a constant number of steps.
 //
 // An address is an IPv4 address or the /64 of an IPv6 address. Each listener has its own
-// Connections, so a flood at one does not affect another. The methods may be called from any
-// goroutine.
+// Connections, so a flood at one listener does not affect another listener. The methods may be
+// called from any goroutine.
 type Connections struct {
 	o ConnectionsOptions
 
@@ -96,9 +96,9 @@ type waitingLists [classes]list
 type class int
 
 const (
-	silent    class = iota // its first request
+	silent    class = iota // waits for its first request
 	slow                   // waits for a body; no request was completed before
-	idle                   // its next request
+	idle                   // waits for its next request
 	sending                // waits for the body of a later request
 	receiving              // waits until the client reads the answer
 	classes
@@ -127,7 +127,7 @@ type connection struct {
 
 	address   *address
 	links     [2]links
-	in        [2]*list // nil: not waiting
+	in        [2]*list // the lists that contain the connection; nil: it is not waiting
 	class     class
 	since     time.Time // when the connection began to wait, in class receiving
 	resting   bool      // no request is in progress
@@ -137,7 +137,7 @@ type connection struct {
 	unread   bool
 	handlers int  // number of running handlers; HTTP/2 may have several
 	bodies   int  // number of bodies for which handlers wait
-	writes   int  // in progress
+	writes   int  // number of writes in progress
 	ended    bool // no handler is running, but its answer may not be sent yet
 	gone     bool
 
@@ -275,7 +275,7 @@ type body struct {
 	own     *connection
 	missing int64 // bytes still to come; negative: unknown
 	awaited bool  // guarded by the mutex of Connections, like the next field
-	over    bool  // the handler is done
+	over    bool  // the handler has returned
 	there   bool  // the whole body has arrived
 	ended   bool  // Read returned io.EOF
 }

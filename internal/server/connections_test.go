@@ -31,8 +31,8 @@ type limitedServer struct {
 	*testing.T
 	connections *server.Connections
 	arriving    chan net.Conn
-	answering   chan struct{} // a request at /readyz has begun
-	release     chan struct{} // and may end
+	answering   chan struct{} // gets a value when the answer to a request begins
+	release     chan struct{} // closed when the requests may end
 	closing     sync.Once
 }
 
@@ -500,7 +500,7 @@ func TestSlowBodiesOfHTTP2(t *testing.T) {
 	if _, err := io.WriteString(secondEnd, "a"); err != nil {
 		t.Fatal(err)
 	}
-	untilWaiting(t, c, [4]int{0, 1, 0, 0}) // two of it
+	untilWaiting(t, c, [4]int{0, 1, 0, 0}) // two requests of the connection wait
 	post("/answer", 1, strings.NewReader("a"))
 	<-answering
 	untilWaiting(t, c, [4]int{}) // one of the three requests is being answered
@@ -613,7 +613,7 @@ func TestRightConnectionIsClosed(t *testing.T) {
 			// answered
 			class int
 			body  *server.Body // of its request
-			again bool         // it completed one
+			again bool         // it completed a request
 		}
 		var open []*one
 		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {

@@ -15,9 +15,9 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// readyz reports whether requests may be routed to this instance: everything that an answer
-// needs works. It also reports warnings that do not affect answers. Details can contain file
-// names and rules, so only programs on this machine get the details.
+// readyz reports whether requests may be routed to this instance. The instance is ready if
+// everything that an answer needs works. It also reports warnings that do not affect answers.
+// Details can contain file names and rules, so only programs on this machine get the details.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Limits of a connection. A client that sends slowly uses little more than its connection. These
-// limits end its connection soon. If another client needs a connection, the slow client loses its
-// connection earlier (see Connections).
+// Limits of a connection. A client that sends slowly uses little more than its connection.
+// Because of these limits, the server soon closes the connection of such a client. If another
+// client needs a connection, the slow client loses its connection earlier (see Connections).
 const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second

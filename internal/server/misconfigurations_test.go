@@ -148,7 +148,7 @@ func TestRootDescribesTheServer(t *testing.T) {
 	}
 }
 
-// Tools that mirror a registry request all of its repositories at once.
+// A tool that mirrors a registry requests access to all of the registry's repositories at once.
 func TestFirstOfTooManyScopesAreAnswered(t *testing.T) {
 	h := newHarness(t, nil)
 	for _, r := range []reply{

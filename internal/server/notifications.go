@@ -47,8 +47,8 @@ func hideSenders(from []Sender) []sender {
 }
 
 // notifications records events of a registry, and answers when the events are on disk. A registry
-// repeats a rejected envelope forever, and its later events wait in the queue. So notifications
-// accepts everything that an authenticated registry sends, even if it cannot be decoded.
+// repeats a rejected envelope forever, and its later events wait in the queue. So this handler
+// accepts everything that an authenticated registry sends, even text that cannot be decoded.
 func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		e := problem(http.StatusMethodNotAllowed, codeUnsupported, "registries POST their events here").with("Allow", "POST")
@@ -117,11 +117,11 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	return entries
 }
 
-// sender returns the registry that posts a request, found by its secret. A request without a
-// secret is accepted only from a program on this machine, and only for a registry that has no
-// secret. If exactly one registry has no secret, sender returns this registry. If several
-// registries have no secret, sender returns "", and the host in each event identifies the
-// registry.
+// sender returns the registry that posts a request. It is the registry whose secret the request
+// has. A request without a secret is accepted only from a program on this machine, and only for a
+// registry that has no secret. If exactly one registry has no secret, sender returns this
+// registry. If several registries have no secret, sender returns "", and the host in each event
+// identifies the registry.
 func (s *Server) sender(r *http.Request) (string, error) {
 	if secret, ok := presentedSecret(r); ok {
 		if service, ok := s.registryOf(secret); ok {

@@ -182,7 +182,7 @@ func TestHealth(t *testing.T) {
 	h := newHarness(t, nil)
 	for path, status := range map[string]int{
 		"/healthz": 200, "/readyz": 200, "/.well-known/jwks.json": 200,
-		"/journal/checkpoint": 404, "/journal/key": 404, // without a key
+		"/journal/checkpoint": 404, "/journal/key": 404, // not served without a key
 	} {
 		if got := h.ask("GET", path, ""); got.Status != status {
 			t.Errorf("%s: %s", path, got)

@@ -158,8 +158,8 @@ func (s *Server) trusted(at netip.Addr) bool {
 
 // isLocal reports whether a program on this machine sent a request. A forwarded request is local
 // only if a trusted proxy reports that the client is local. It does not matter on which machine
-// the proxy runs. A request of a browser is not local either: a page of any site can post to
-// localhost, and the site's own host name can resolve to this machine.
+// the proxy runs. A request of a browser is not local either, because a page of any site can post
+// to localhost, and the site's own host name can resolve to this machine.
 func (s *Server) isLocal(r *http.Request) bool {
 	at := peer(r)
 	if !at.IsLoopback() || !endpoint.Local(hostname(r.Host)) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {

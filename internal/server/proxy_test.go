@@ -214,7 +214,7 @@ func TestAnUnknownAddressIsNotLocal(t *testing.T) {
 	}
 }
 
-// A client cannot evade a limit by hiding its address: all clients with a hidden address behind
+// A client cannot evade a limit by hiding its address. All clients with a hidden address behind
 // one proxy share the limit of the proxy's address.
 func TestUnknownAddressIsLimitedByTheProxy(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)

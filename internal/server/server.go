@@ -31,9 +31,9 @@ type Options struct {
 	// Checkpoints are served to everyone. If it is nil, no checkpoints are served.
 	Checkpoints *checkpoint.Checkpoints
 
-	TokenPath         string   // default /token
+	TokenPath         string   // default: /token
 	TokenAliases      []string // further paths of the token endpoint
-	NotificationsPath string   // default /notifications
+	NotificationsPath string   // default: /notifications
 
 	Senders []Sender // registries that may post events
 	Open    bool     // anyone may post events, without a secret

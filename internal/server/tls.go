@@ -58,7 +58,7 @@ func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // load reads the pair. While a program replaces the pair, one file can be new and the other old.
-// Such a pair fails to load. When the program has written the second file, the modification time
+// Loading such a pair fails. When the program has written the second file, the modification time
 // of this file is new, so the next check loads the new pair.
 func (p *pair) load() error {
 	stamp := p.modified()

@@ -232,7 +232,7 @@ func readPeople(path string) (people, error) {
 		return people{}, err
 	}
 	var lines []string
-	last := make(map[string]int) // by name
+	last := make(map[string]int) // index of the last line, by name
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		if name, _, ok := strings.Cut(line, ":"); ok && line[0] != '#' {
@@ -274,8 +274,8 @@ func joinFirst(texts []string, separator string) string {
 	return strings.Join(texts[:few], separator) + separator + "…"
 }
 
-// unreadableFolder returns the first folder above path that other users may not enter, or "". The
-// registry's user must be able to read the root certificate.
+// Of the folders above path, unreadableFolder returns the first that other users may not enter,
+// or "". The registry's user must be able to read the root certificate.
 func unreadableFolder(path string) string {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {

@@ -60,9 +60,9 @@ type Options struct {
 	// in RegistryConfig names.
 	RegistryUsers string
 
-	Admin string // the administrator; default "admin"
+	Admin string // the administrator; default: "admin"
 
-	Database string // relative to the folder; default sqlite:data/state.db
+	Database string // its path is relative to the folder; default: sqlite:data/state.db
 
 	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them, Tidewaiter
 	// serves plain HTTP, for a proxy that terminates TLS, or for localhost.
@@ -92,7 +92,7 @@ type Result struct {
 	Realm    string          `json:"realm"`         // the URL of the token endpoint
 	Events   string          `json:"notifications"` // where the registry posts its events
 	Admin    string          `json:"account"`
-	Password identity.Secret `json:"-"`     // of Admin; empty if Admin existed already
+	Password identity.Secret `json:"-"`     // password of Admin; empty if Admin existed already
 	Login    string          `json:"login"` // the address for docker login
 	Notes    []string        `json:"notes"` // notes for the operator, of one or two sentences
 }

@@ -66,7 +66,7 @@ func TestTheFirstWriteCreatesEverything(t *testing.T) {
 	root(t, r)
 }
 
-// The two files for a registry and Tidewaiter's config must have the same settings.
+// Three files must have the same settings: the two files for a registry, and Tidewaiter's config.
 func TestConfigAndRegistryAgree(t *testing.T) {
 	for _, o := range []Options{
 		{},

@@ -169,8 +169,8 @@ func (b *builder) ldap(s *Source) error {
 }
 
 // takenBefore reports whether the name is known to a source that is asked before the given
-// source. All local sources are asked before it, and so are the remote sources above it in the
-// config. Only sources that check passwords count.
+// source. All local sources are asked before the given source. Remote sources are asked before it
+// if they are above it in the config. Only sources that check passwords count.
 func (s *Set) takenBefore(ctx context.Context, source *Source, name string) (bool, error) {
 	above := true
 	for _, other := range s.Sources {

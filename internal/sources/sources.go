@@ -65,7 +65,7 @@ type Source struct {
 	finder   identity.Finder // looks up names for Elsewhere
 	noLookup error           // the reason why names cannot be looked up; nil: they can
 
-	provider *oidc.Provider // nil: another kind
+	provider *oidc.Provider // nil: a source of another kind
 
 	// mayHave reports whether the subject of a rule can be in the source, and returns the most
 	// similar subject that can be in the source. The argument prefix is "group", "user", "robot"

@@ -54,7 +54,7 @@ var examples = map[string]struct {
 	entry string
 	may   []string // subjects
 	not   map[string]string
-	claim when.Kinds // of "team"
+	claim when.Kinds // types of the claim "team"
 }{
 	"accounts": {"accounts: {}", []string{"group:a", "robot:a", "workload:a"}, nil, 0},
 	"anyone":   {"anyone: {}", []string{"group:a", "robot:a", "workload:a"}, nil, 0},

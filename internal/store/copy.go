@@ -26,8 +26,9 @@ type Copied struct {
 }
 
 // Backup writes a snapshot of the database at url to a new SQLite file. Other processes can use
-// the database during the backup. The file appears under its name when it is complete and on disk.
-// It is itself a database. Only its owner can read it, because it contains password hashes.
+// the database during the backup. The file appears under its name when it is complete and on
+// disk. The backup is itself a database. Only the owner of the file can read it, because the file
+// contains password hashes.
 func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied, err error) {
 	if _, err := os.Lstat(file); err == nil {
 		return Copied{}, fmt.Errorf("writing backup %s: the file exists already", file)
@@ -58,9 +59,8 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 	return copied, nil
 }
 
-// settle moves a complete file to its final name, durably. It creates a link, because the system
-// refuses to create a link if the target exists. A rename would replace the target. On file
-// systems without links, settle renames the file.
+// settle moves a complete file to its final name, durably. It creates a link. If that fails, for
+// example on a file system without links, it renames the file.
 func settle(part, file string) error {
 	if err := flush(part); err != nil {
 		return err

@@ -22,7 +22,7 @@ type Derived struct {
 	at             location
 	writer, reader *sql.DB
 	file           fs.FileInfo // nil if there is no file
-	schema         string      // on PostgreSQL, quoted
+	schema         string      // the quoted name of the schema; "": SQLite
 }
 
 // derivedSuffix is appended to the path of a SQLite file. The result is the path of its derived

@@ -46,7 +46,7 @@ func isOutdated(version int64, folder string) (bool, error) {
 }
 
 // migrate migrates the tables of a file. It opens the file exclusively, because a process that
-// uses the old tables cannot use the new ones.
+// uses the old tables cannot use the new tables.
 func (p sqliteLocation) migrate(ctx context.Context) error {
 	pool, err := p.connect(1, url.Values{
 		"_txlock": {"immediate"},

@@ -23,13 +23,13 @@ const (
 	// migrate the tables. The number is "tide" in ASCII.
 	migrationLock = application
 
-	name            = "tidewaiter"          // in pg_stat_activity
-	maintenanceName = "tidewaiter-database" // of exclusive and long-running processes
+	name            = "tidewaiter"          // name of the process in pg_stat_activity
+	maintenanceName = "tidewaiter-database" // name of exclusive and long-running processes
 
 	dialFor   = 5 * time.Second  // used if connect_timeout is not set
 	answerFor = 20 * time.Second // longer than all of the server's limits below
 	idleFor   = 5 * time.Minute
-	renew     = time.Hour // maximum age of a connection; its successor can use another server
+	renew     = time.Hour // maximum age of a connection; a new one can use another server
 )
 
 // limits are the settings of each connection that serves requests. Without limits, a hanging

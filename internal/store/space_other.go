@@ -2,5 +2,5 @@
 
 package store
 
-// Space returns false: on this system, the space on the database's disk is unknown.
+// Space returns false, because the space on the database's disk is unknown on this system.
 func (db *DB) Space() (free, size uint64, ok bool) { return 0, 0, false }

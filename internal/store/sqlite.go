@@ -210,7 +210,7 @@ func (p sqliteLocation) openExclusive(ctx context.Context) (*DB, error) {
 	return db, nil
 }
 
-// lockWriters does nothing: a write transaction already excludes all other writers.
+// lockWriters does nothing, because a write transaction already excludes all other writers.
 func (p sqliteLocation) lockWriters(context.Context, *sql.Tx) error { return nil }
 
 func (p sqliteLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
@@ -219,7 +219,7 @@ func (p sqliteLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error
 		WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version' ORDER BY name`)
 }
 
-// connectionEnded returns false: connections to a file do not end.
+// connectionEnded returns false, because connections to a file do not end.
 func (p sqliteLocation) connectionEnded(error) bool { return false }
 
 // snapshot returns nil, because every SQLite transaction sees one consistent state of the

@@ -29,7 +29,7 @@ type DB struct {
 	exclusive bool // no other process has the database open
 
 	id      string      // id of the instance; "" if opened read-only
-	created bool        // by Open
+	created bool        // Open created the database or found it empty
 	file    *openFile   // nil for PostgreSQL, for a database in memory and if opened read-only
 	before  fs.FileInfo // the file when it was opened, if it is read without locks
 
@@ -134,7 +134,7 @@ func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) er
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("writing to the database: %w", db.Explain(contextError(ctx, err)))
 	}
-	// Check again: if the file was deleted during the write, the data is not durable.
+	// Check again, because the data is not durable if the file was deleted during the write.
 	if err := db.checkReplaced(); err != nil {
 		return fmt.Errorf("writing to the database: %w", err)
 	}

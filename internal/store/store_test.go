@@ -153,7 +153,7 @@ func TestReadersDoNotWaitForWriters(t *testing.T) { storetest.Each(t, testReader
 func testReadersDoNotWaitForWriters(t *testing.T, d storetest.Database) {
 	db := open(t, d.New(t))
 	err := db.Write(t.Context(), "policy", func(*sql.Tx) error {
-		if got := counter(t, db, "policy"); got != 0 { // during the write
+		if got := counter(t, db, "policy"); got != 0 { // read during the write
 			t.Errorf("a reader sees %d before the commit", got)
 		}
 		return nil

@@ -16,8 +16,9 @@ import (
 
 // Object decodes one JSON object without trailing data. Errors do not contain any part of the
 // text, because the text can be secret. Values are string, json.Number, bool, nil, []any and
-// map[string]any. Text that is not UTF-8, a name that occurs twice in an object, and values
-// that are nested deeper than maxDepth are errors. Names are compared exactly.
+// map[string]any. Object returns an error for text that is not UTF-8, for a name that occurs
+// twice in an object, and for values that are nested deeper than maxDepth. Names are compared
+// exactly.
 func Object(text []byte, maxDepth int) (map[string]any, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("the text is not UTF-8")

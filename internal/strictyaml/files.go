@@ -68,7 +68,7 @@ func NewReader() *Reader { return &Reader{FS: osFS{}, Env: os.LookupEnv} }
 type parsedFile struct {
 	access   Access
 	src      []byte
-	node     *yaml.Node // nil after a problem
+	node     *yaml.Node // nil if there was a problem
 	problems Reader
 	err      error // the reason why the file could not be read
 }

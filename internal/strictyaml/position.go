@@ -19,8 +19,8 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	src := bytes.TrimPrefix(d.src, []byte("\ufeff"))
 	src = src[offset(src, n.Line, n.Column):]
 	wanted := offset(n.Value, line, column)
-	// The source can be longer than the value: an escape has up to ten bytes, and each line has
-	// indentation.
+	// The source can be longer than the value, because an escape has up to ten bytes, and because
+	// each line has indentation.
 	end := min(len(src), 12*len(n.Value)+4096)
 
 	quote := ""

@@ -83,15 +83,15 @@ func compare(t interface{ Fatalf(string, ...any) }, src []byte, parallel int) {
 	}
 }
 
-// A large policy is split. Otherwise the test above would compare only policies that are not
-// split.
+// This test checks that a large policy is split. If it were not, the test above would compare
+// only policies that are not split.
 func TestLargeListIsSplit(t *testing.T) {
 	if parseSplit([]byte(manyRules(2000)), 2, minPiece) == nil {
 		t.Error("a list of 2,000 rules is not split")
 	}
 	for _, text := range []string{
 		manyRules(2000) + "database: x\n",        // other content follows
-		manyRules(2000) + "    - name: \"open\n", // an error
+		manyRules(2000) + "    - name: \"open\n", // a syntax error
 		strings.Replace(manyRules(2000), "rules:", "other:", 1),
 		"- rules:\n" + strings.Repeat("    - a\n", 20_000),
 	} {

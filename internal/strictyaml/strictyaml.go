@@ -43,7 +43,7 @@ type Row struct {
 type Key[S any] struct {
 	Row
 	Read     func(d *Decoder, n *yaml.Node, into *S) bool
-	fallback *yaml.Node // Default, parsed
+	fallback *yaml.Node // the parsed Default
 }
 
 // On returns a key. The function put stores the key's value in the section. If the value is
@@ -202,7 +202,7 @@ func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read
 	}
 	ok := true
 	var few [16]int // so that most sections need no allocation
-	seen := few[:]  // lines
+	seen := few[:]  // lines of the keys
 	if len(rows) > len(few) {
 		seen = make([]int, len(rows))
 	}

@@ -133,7 +133,7 @@ func findIndentation(s *syntaxError) string {
 		return ""
 	}
 	if before, _ := s.splitLine(); strings.TrimLeft(before, " ") != "" {
-		return "" // within the line
+		return "" // the error is within the line
 	}
 	return fmt.Sprintf("the indentation differs from the %s that begins at %d:%d", what, s.fromLine, s.fromColumn)
 }

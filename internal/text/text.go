@@ -93,7 +93,7 @@ func appendEscaped(dst []byte, s string, quoted bool) []byte {
 		default:
 			begin := len(dst)
 			dst = strconv.AppendQuoteRuneToASCII(dst, r)
-			dst = append(dst[:begin], dst[begin+1:len(dst)-1]...) // without its quotes
+			dst = append(dst[:begin], dst[begin+1:len(dst)-1]...) // remove the quotes
 		}
 	}
 	return dst

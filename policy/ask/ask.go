@@ -7,9 +7,9 @@
 //     the result of a test?
 //   - [Shortest]: which rule limits the lifetime of a token?
 //
-// The answers agree with [policy.Policy.Decide]. The functions are meant for interactive use:
-// their running time grows with the policy. The text of answers is safe to print, even if the
-// request has hostile names.
+// The answers agree with [policy.Policy.Decide]. The functions are meant for interactive use,
+// because their running time grows with the policy. The text of answers is safe to print, even if
+// the request has hostile names.
 package ask
 
 import (
@@ -27,7 +27,7 @@ type question struct {
 	rules     []rule
 	request   *policy.Request
 	principal *policy.Principal
-	who       match.Who // of the principal
+	who       match.Who // properties of the principal
 
 	asked *scope.Scope
 	path  match.Path // of the requested scope

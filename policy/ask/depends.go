@@ -80,7 +80,7 @@ func Depends(p *policy.Policy, e *Expectation, u *Unknown) []Dependence {
 type undecidedRule struct {
 	rule   *rule
 	inputs []string
-	fails  bool // its condition is always false: the rule can only be named as a cause
+	fails  bool // its condition is always false, so the rule can only be named as a cause
 }
 
 // dependences returns the unknown inputs that could change the decision on the asked scope. If

@@ -25,7 +25,7 @@ type Expectation struct {
 type TestFailure struct {
 	Scope   int               `json:"scope"` // index into Request.Scopes
 	Who     *policy.Principal `json:"who,omitempty"`
-	Asked   scope.Scope       `json:"asked"` // with only the actions whose outcome differs
+	Asked   scope.Scope       `json:"asked"` // has only the actions whose outcome differs
 	Granted bool              `json:"granted"`
 	Cause   policy.Cause      `json:"cause"`
 	// Values are the parts of the condition of Cause.Rule with their values.

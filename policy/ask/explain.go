@@ -21,21 +21,21 @@ type Explanation struct {
 	// Holds lists the principal's subjects, such as "anyone", "signed-in", "user:ann",
 	// "group:dev".
 	Holds []string `json:"holds"`
-	Near  []Nearby `json:"near"` // for each of Results
+	Near  []Nearby `json:"near"` // one element for each element of Results
 }
 
 // Nearby lists the rules that nearly applied to one scope of the request. For actions that no
 // rule allows, these are allow rules. For granted actions, these are deny rules.
 type Nearby struct {
 	Rules []Near `json:"rules,omitempty"` // the nearest first, at most maxNear
-	More  int    `json:"more,omitempty"`  // the number of other such rules, which are not in Rules
+	More  int    `json:"more,omitempty"`  // number of further rules that nearly applied
 }
 
 // Near is a rule that nearly applied.
 type Near struct {
 	Rule      *policy.Rule  `json:"rule"`
 	Actions   scope.Actions `json:"actions"`   // the rule's own actions and those of its role
-	Obstacles []Obstacle    `json:"obstacles"` // why it did not match; never empty
+	Obstacles []Obstacle    `json:"obstacles"` // why the rule did not match; never empty
 }
 
 // Obstacle is a reason why a rule did not match.
@@ -44,11 +44,11 @@ type Obstacle struct {
 	Field string `json:"field"`
 	// Text is the end of a sentence about the rule: "it is for group:ops and not for user:ann".
 	Text   string         `json:"text"`
-	Values []policy.Value `json:"values,omitempty"` // values of the parts of its condition
+	Values []policy.Value `json:"values,omitempty"` // the parts of the condition, with values
 }
 
 // Explain decides a request like Decide, and searches all rules for those that nearly applied.
-// It is meant for interactive use: its running time grows with the policy.
+// Explain is meant for interactive use, because its running time grows with the policy.
 func Explain(p *policy.Policy, r *policy.Request) Explanation {
 	r = match.OrZero(r)
 	e := Explanation{Decision: p.Decide(r), Request: r, Near: make([]Nearby, len(r.Scopes))}

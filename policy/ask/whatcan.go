@@ -34,7 +34,7 @@ type Rights struct {
 // rule applies.
 type Right struct {
 	Rule *policy.Rule `json:"rule"`
-	Type string       `json:"type"` // of the resources
+	Type string       `json:"type"` // type of the resources
 	// Names are patterns in which placeholders are replaced by the principal's values.
 	Names   []string      `json:"names"`
 	Actions scope.Actions `json:"actions"` // without the actions that other rules deny everywhere
@@ -43,7 +43,7 @@ type Right struct {
 // DeniedRight is a right that has no effect because a rule denies all of it.
 type DeniedRight struct {
 	Right
-	By *policy.Rule `json:"by"` // one of the rules that deny it
+	By *policy.Rule `json:"by"` // one of the rules that deny the right
 }
 
 // IneffectiveRule is a rule whose patterns match no name, because their placeholders have no
@@ -57,8 +57,8 @@ type IneffectiveRule struct {
 // their maximum number. If there would be more, the pattern is not replaced.
 const maxFilled = 64
 
-// WhatCan returns what a principal may do at a registry and by which rules. The registry ""
-// means all registries. It is meant for interactive use: its running time grows with the
+// WhatCan returns what a principal may do at a registry and by which rules. The registry "" means
+// all registries. WhatCan is meant for interactive use, because its running time grows with the
 // policy.
 func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 	q := newQuestion(p, &policy.Request{Principal: who, Registry: registry})

@@ -12,7 +12,7 @@ import (
 // It ignores the limits of credentials.
 type Answer struct {
 	Registry string      `json:"registry,omitempty"`
-	Asked    scope.Scope `json:"asked"` // with one action
+	Asked    scope.Scope `json:"asked"` // has one action
 	// Allowed lists the grantees of allow rules. A grantee counts only if the condition of its
 	// rule holds.
 	Allowed []Grantee `json:"allowed,omitempty"`
@@ -52,7 +52,8 @@ type DeniedGrantee struct {
 const maxGrantees = 10_000
 
 // WhoCan returns one answer for each action of the scope: who may perform the action, and by
-// which rule. It is meant for interactive use: its running time grows with the policy.
+// which rule. WhoCan is meant for interactive use, because its running time grows with the
+// policy.
 func WhoCan(p *policy.Policy, registry string, asked scope.Scope) []Answer {
 	q := newQuestion(p, &policy.Request{Registry: registry})
 	var answers []Answer

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// attributes returns nil: on this system, PostgreSQL runs as the user who runs the test.
+// attributes returns nil, because PostgreSQL runs as the user who runs the test on this system.
 func attributes(*user.User) *syscall.SysProcAttr { return nil }

@@ -122,8 +122,8 @@ kill -QUIT $server 2>/dev/null
 wait $server
 [ -e "$folder/stay" ] || rm -rf "$folder"`
 
-// Start starts the server and returns when it accepts connections. fsync is off: tests kill
-// processes, not the machine.
+// Start starts the server and returns when it accepts connections. fsync is off, because tests
+// kill processes and not the machine.
 func (s *Server) Start() error {
 	// The log is an *os.File. For any other io.Writer, os/exec starts a goroutine, and the leak
 	// check would report this goroutine.
