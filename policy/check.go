@@ -207,9 +207,9 @@ func checkPattern(kind, text string, parsed match.Pattern) *match.SyntaxError {
 	return nil
 }
 
-// notInOther reports whether the character is forbidden in names of types other than
-// repository, and in globs for such names. Names and globs consist of ASCII letters, digits and
-// the characters ._-:@+, and globs also have *.
+// notInOther reports whether the character is forbidden in names of types other than repository,
+// and in globs for such names. Names and globs consist of ASCII letters, digits and the
+// characters ._-:@+, and globs can also contain *.
 func notInOther(r rune) bool {
 	lower := r | 0x20
 	return !('a' <= lower && lower <= 'z' && r < 0x80 || '0' <= r && r <= '9' || strings.ContainsRune("._-:@+*", r))

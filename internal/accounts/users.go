@@ -166,8 +166,9 @@ const maxCompared = 500
 
 // SetPassword sets the password of another user. It revokes the user's refresh tokens and
 // sessions. If an administrator replaces a password that a delegate knows, SetPassword also
-// revokes the access tokens. Users change their own password with ChangePassword. ChangePassword
-// requires the current password, so that nobody can use a leaked token to set a password.
+// revokes the user's access tokens. Users change their own password with ChangePassword.
+// ChangePassword requires the current password, so that nobody can use a leaked token to set a
+// password.
 func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string, secret identity.Secret, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting the password of %.80q", name)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {

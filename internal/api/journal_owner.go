@@ -142,8 +142,8 @@ func (o namespaceTimes) decision(d *journal.Decision, at time.Time) (*journal.De
 	return seen, len(seen.Results) > 0
 }
 
-// withoutSignIn returns From or To of a change, without the value that describes how the actor
-// signed in.
+// withoutSignIn returns the field From or To of a change, without the value that describes how
+// the actor signed in.
 func withoutSignIn(side map[string]any) map[string]any {
 	seen := make(map[string]any, len(side))
 	for key, value := range side {

@@ -5,9 +5,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 )
 
-// SmallSegments sets segments to two groups, so that a test with few entries has several
-// segments. The first statement of a search reads one group. After a gap, a collector begins with
-// the next group.
+// SmallSegments sets the size of a segment to two groups, so that a test with few entries has
+// several segments. The first statement of a search reads one group. After a gap, a collector
+// begins with the next group.
 func SmallSegments() { groupsPerSegment, firstGroups, collectFrom = 2, 1, index.GroupSize }
 
 // SetMaxCollected changes maxCollected, and returns the old value.

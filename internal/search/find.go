@@ -186,8 +186,8 @@ func (c *candidates) entriesHaving(ctx context.Context, terms []uint64, groups m
 	if len(terms) == 0 || groups != nil && len(groups) == 0 {
 		return having, nil
 	}
-	// The keys are in the text of the statement, and not parameters, because the driver would
-	// search for the names of parameters.
+	// The keys are written into the text of the statement. They are not parameters, because the
+	// driver would look up the name of each parameter in a list.
 	query := []byte(`SELECT key, entries FROM search_terms WHERE `)
 	if groups != nil && len(groups)*len(terms) <= fewGroups {
 		query = append(query, `key IN (-1`...)

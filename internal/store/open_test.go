@@ -346,7 +346,7 @@ func TestOpenReadOnlyCreatesAndChangesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkOpen measures how long the database takes at the start of the service.
+// BenchmarkOpen measures how long it takes to open the database when the service starts.
 func BenchmarkOpen(b *testing.B) {
 	url := "sqlite://" + filepath.Join(b.TempDir(), "state.db")
 	for b.Loop() {

@@ -61,8 +61,9 @@ func (s *syntaxError) splitLine() (before, after string) {
 	return string(runes[:at]), string(runes[at:])
 }
 
-// lineAbove returns the number and the indentation of the nearest line above the error that is not
-// blank. A dash counts as a space. At the top of the file, lineAbove returns 0 and -1.
+// lineAbove finds the nearest line that is above the error and is not blank. It returns the
+// number and the indentation of this line. A dash counts as a space. At the top of the file,
+// lineAbove returns 0 and -1.
 func (s *syntaxError) lineAbove() (line, indent int) {
 	for line = s.line - 1; line > 0; line-- {
 		text, _ := lineOf(s.src, line)
