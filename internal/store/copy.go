@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -31,7 +32,7 @@ type Copied struct {
 // contains password hashes.
 func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied, err error) {
 	if _, err := os.Lstat(file); err == nil {
-		return Copied{}, fmt.Errorf("writing backup %s: the file exists already", file)
+		return Copied{}, fmt.Errorf("writing backup %s: %w", file, errExists)
 	}
 	from, err := opened(ctx, url, location.openUnlimited)
 	if err != nil {
@@ -59,13 +60,19 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 	return copied, nil
 }
 
-// settle moves a complete file to its final name, durably. It creates a link. If that fails, for
-// example on a file system without links, it renames the file.
+// errExists means that the file of a backup exists.
+var errExists = errors.New("the file exists already")
+
+// settle gives a complete file its final name, durably. It fails if another file has this name. On
+// a file system without links, it renames the file.
 func settle(part, file string) error {
 	if err := flush(part); err != nil {
 		return err
 	}
-	if err := os.Link(part, file); err != nil {
+	switch err := os.Link(part, file); {
+	case errors.Is(err, fs.ErrExist):
+		return errExists
+	case err != nil:
 		if err := os.Rename(part, file); err != nil {
 			return err
 		}

@@ -159,6 +159,14 @@ func testACopyThatCannotBeIsNotBegun(t *testing.T, d storetest.Database) {
 	if _, err := store.Backup(t.Context(), url, backup, store.CopyOptions{}); err == nil || !strings.Contains(err.Error(), "the file exists already") {
 		t.Errorf("a backup over an existing file: %v", err)
 	}
+	late := filepath.Join(t.TempDir(), "late.db")
+	during := func(context.Context, *store.DB) error { return os.WriteFile(late, []byte("other"), 0o600) }
+	if _, err := store.Backup(t.Context(), url, late, store.CopyOptions{Verify: during}); err == nil || !strings.Contains(err.Error(), "the file exists already") {
+		t.Errorf("a backup over a file that was created during the backup: %v", err)
+	}
+	if text, err := os.ReadFile(late); string(text) != "other" {
+		t.Errorf("the file has %d other bytes: %v", len(text), err)
+	}
 	if _, err := store.Restore(t.Context(), backup, full, store.CopyOptions{}); !errors.Is(err, store.ErrNotEmpty) {
 		t.Errorf("restoring over a database: %v", err)
 	}
