@@ -317,6 +317,36 @@ func TestOneRefusedEntryDelaysOnlyItsRepository(t *testing.T) {
 	}
 }
 
+// Otherwise, anyone who may push to two repositories could stop a webhook whose endpoint refuses
+// some content, and have it switched off after five days.
+func TestThreatRefusedEntriesDoNotStopAWebhook(t *testing.T) {
+	f := newFixture(t, "sqlite::memory:")
+	f.to.answer = func(_, tag string) int {
+		if tag == "bad" {
+			return 400
+		}
+		return 200
+	}
+	f.push("x:bad", "y:bad")
+	var want []string
+	for i := range 6 * 24 {
+		want = append(want, fmt.Sprintf("good:%d", i))
+		f.push(want[i])
+		for began := f.now; f.now.Before(began.Add(time.Hour)); {
+			f.now = f.now.Add(min(f.round(), began.Add(time.Hour).Sub(f.now)))
+		}
+		if got := f.to.tags(false); len(got) <= i {
+			t.Fatalf("after %d hours, %d entries were accepted", i+1, len(got))
+		}
+	}
+	// Remove the entries about the skipped entries.
+	f.to.received = slices.DeleteFunc(f.to.received, func(r received) bool { return r.Subject == "ci" })
+	f.want(false, want...)
+	if got := f.services(); !slices.Equal(got, []string{"webhook.skip", "webhook.skip"}) {
+		t.Errorf("the journal has %v", got)
+	}
+}
+
 // If the endpoint refuses entries of very many repositories, memory stays bounded.
 func TestTheNumberOfWaitingRepositoriesIsLimited(t *testing.T) {
 	f := newFixture(t, "sqlite::memory:")

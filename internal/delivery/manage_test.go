@@ -62,8 +62,8 @@ func TestEnableSendsWhatWaits(t *testing.T) {
 	status := 500
 	f.to.answer = func(string, string) int { return status }
 	f.push("a:1", "b:1", "c:1")
-	for len(f.to.received) < 8 {
-		f.now = f.now.Add(f.round())
+	for wait := f.round(); len(f.to.received) < 8; wait = f.round() {
+		f.now = f.now.Add(wait)
 	}
 	status = 200
 	before := len(f.to.received)

@@ -100,7 +100,9 @@ func (s *state) fail(key string, position journal.Position, r result, now time.T
 	}
 	// After the first failure, an entry of another repository is sent at once. If that entry is
 	// accepted, only the first repository waits.
-	s.Next = now.Add(max(retryDelay(s.Failures-1, jitter), r.retryAfter))
+	// The wait depends on the number of repositories, too, because a few entries that the endpoint
+	// never accepts must not delay all others.
+	s.Next = now.Add(max(retryDelay(min(s.Failures, int64(len(s.Backlogs)))-1, jitter), r.retryAfter))
 	switch {
 	case r.gone:
 		s.Off = offGone

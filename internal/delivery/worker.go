@@ -129,6 +129,14 @@ func (w *worker) step(ctx context.Context) (wait time.Duration) {
 	case s.Next.After(now):
 		return s.Next.Sub(now)
 	}
+	// If the endpoint accepted nothing lately, a new entry is sent first, because the endpoint may
+	// refuse only the entries of the backlogs.
+	if s.Failures >= deadAfter && len(s.Backlogs) < maxBacklogs {
+		if wait = w.advance(ctx, s); wait != idle {
+			return wait
+		}
+		s = w.snapshot()
+	}
 	wait = idle
 	if l := s.nextBacklog(); l != nil {
 		if wait = l.Next.Sub(now); wait <= 0 {
