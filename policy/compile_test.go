@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// validRule returns a valid rule, changed by the function change.
+// validRule calls change with a valid rule, and returns the changed rule.
 func validRule(change func(*policy.Rule)) policy.Rule {
 	r := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull}
 	change(&r)
@@ -69,7 +69,8 @@ func TestInvalidPatterns(t *testing.T) {
 		{"team/-app", `no repository's name has a part like "-app"`, ""},
 		{"team/a..b", `no repository's name has a part like "a..b"`, ""},
 		{"team/-*", `no repository's name has a part like "-*"`, ""},
-		{"host:5000", `':', which no repository's name has`, ""}, // only before a name
+		// a host is valid only before a name
+		{"host:5000", `':', which no repository's name has`, ""},
 		{strings.Repeat("a", 513), `has 513 bytes, the limit is 512`, ""},
 		{strings.Repeat("a/", 63) + "a", `has more than 63 path parts`, ""},
 		{strings.Repeat("**/a/", 9) + "b", `has more than 8 parts that are ** or ${claims.NAME}`, ""},
@@ -87,7 +88,7 @@ func TestInvalidPatterns(t *testing.T) {
 			if p.Suggestion != "" {
 				policygen.Compile(t, policy.Source{Rules: []policy.Rule{validRule(func(r *policy.Rule) { r.Names = []string{p.Suggestion} })}})
 			}
-			// Limit.Check refuses the pattern too.
+			// Limit.Check must refuse the pattern, like Compile.
 			if l := (policy.Limit{Names: []string{tt.pattern}, Actions: scope.Pull}).Check(); len(problemsOf(t, l)) != 1 {
 				t.Errorf("the pattern in a limit: %v", l)
 			}
@@ -108,8 +109,8 @@ func TestValidPatterns(t *testing.T) {
 	}
 }
 
-// pointerCondition is a condition. The test passes a nil pointer to it, as a program could do by
-// accident.
+// pointerCondition is a condition with a pointer type. The test uses a nil pointer of this type as
+// a condition, because a program could do this by accident.
 type pointerCondition struct{ policy.Condition }
 
 func TestInvalidRules(t *testing.T) {

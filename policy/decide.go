@@ -9,9 +9,9 @@ import (
 )
 
 // Decide decides a request. It reads only the policy and the request. It allocates only the
-// results and their causes. If a principal has more than about 40 groups and is not Indexed, it
-// also allocates a table of groups. A request without a principal is anonymous. A nil policy and a
-// nil request grant nothing.
+// results and their causes. If the principal has more than about 40 groups and is not Indexed,
+// Decide also allocates a table of the groups. A request without a principal is anonymous. A nil
+// policy and a nil request grant nothing.
 //
 // If several rules decide an action in the same way, the result names the first of these rules
 // in the source.
@@ -47,11 +47,11 @@ type evaluator struct {
 	path  match.Path
 	found findings // for the requested scope
 
-	denies bool // only deny rules are applied
+	denies bool // if true, only deny rules are applied
 
-	// These fields have the principal's subjects. They are set when the first rule needs the
-	// subjects. If the principal is indexed, or if the subjects do not fit into the array hashes,
-	// the field known has the subjects. Otherwise hashes and slots have them.
+	// The fields below hold the principal's subjects. They are set when the first rule needs the
+	// subjects. If the principal is indexed, or has more subjects than the array hashes can hold,
+	// the subjects are in the field known. Otherwise they are in the fields hashes and slots.
 	known  *subjectSet
 	count  int
 	hashes [48]uint32
@@ -61,13 +61,14 @@ type evaluator struct {
 // actionBits is the number of bits of a scope.Actions.
 const actionBits = 8
 
-// findings has the effect of the applied rules on each action, as numbers of rules: the first rule
-// that denies the action, the first rule that allows it, and the first rule that would allow it if
-// the rule's condition held. 0 means that there is no such rule.
+// findings holds the effect of the applied rules on each action. For each action, it has the
+// numbers of three rules: the first rule that denies the action, the first rule that allows the
+// action, and the first rule that would allow the action if the rule's condition held. The number
+// 0 means that there is no such rule.
 type findings struct {
 	denied, allowed, failed [actionBits]int32
-	// lifetime is the shortest lifetime of the rules that allow the action. 0 means that no
-	// rule limits it.
+	// lifetime is the shortest lifetime of the rules that allow the action. 0 means that no rule
+	// limits the lifetime.
 	lifetime [actionBits]time.Duration
 }
 
@@ -105,14 +106,15 @@ func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = false
 }
 
-// state is a node that matches the beginning of the name, and the number of matched parts.
+// state has a node that matches the beginning of the name, and the number of parts that it
+// matches.
 type state struct {
 	node *node
 	at   int
 }
 
-// walk reads the name part by part. After each part, it has the list of all nodes that match the
-// parts that were read.
+// walk reads the name part by part. After each part, its list has all nodes that match the name up
+// to this part.
 func (e *evaluator) walk(root *node) {
 	var buf [2][24]state
 	now, next := addWithDoubleStar(buf[0][:0], root, 0), buf[1][:0]
@@ -120,7 +122,7 @@ func (e *evaluator) walk(root *node) {
 		part := e.path.Part(at)
 		hash := hashOf(part)
 		for _, s := range now {
-			if s.at > at { // a claim with several parts matched more than this part
+			if s.at > at { // a claim has matched this part together with later parts
 				next = add(next, s.node, s.at)
 				continue
 			}
@@ -192,8 +194,8 @@ func addWithDoubleStar(states []state, n *node, at int) []state {
 	return states
 }
 
-// add appends the node n to the list states if the list does not have it yet. Only a shared node
-// can be reached in more than one way, so only shared nodes are searched.
+// add appends the node n to the list states if the list does not have it yet. A node that is not
+// shared can be reached in only one way, so add searches the list only for shared nodes.
 func add(states []state, n *node, at int) []state {
 	s := state{n, at}
 	if n.shared {
@@ -243,9 +245,9 @@ func (e *evaluator) subjects() subjectSet {
 	return subjectSet{e.hashes[:e.count], e.slots[:]}
 }
 
-// memberOf reports whether ${group} matches the part. The result is that of match.Who.MemberOf,
-// but memberOf needs only one lookup in the table of subjects, for any number of groups. The
-// hash is that of the part.
+// memberOf reports whether ${group} matches the part. It returns the same result as
+// match.Who.MemberOf. But memberOf needs only one lookup in the table of subjects, for any number
+// of groups. The parameter hash is the hash of the part.
 func (e *evaluator) memberOf(part string, hash uint64) bool {
 	if !match.ValidPart(part) {
 		return false
@@ -334,7 +336,8 @@ func (v *findings) canChange(r *rule, actions scope.Actions) bool {
 // action to the list causes.
 func (e *evaluator) computeResult(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
-	left, narrowed := scope.Actions(0), false // the limits' actions, computed at the first allow
+	// left: the actions within the limits, computed at the first allow
+	left, narrowed := scope.Actions(0), false
 	begin := len(causes)
 	for a := range match.Bits(e.asked.Actions) {
 		action := scope.Actions(1) << a
@@ -395,8 +398,8 @@ func (who *Principal) WithinLimits(asked scope.Scope) scope.Actions {
 }
 
 // permittedByLimits returns the actions on the asked scope that the limits permit. It parses the
-// limits for each decision. Databases and journals store limits as plain text. If a parsed form
-// were stored, too, it could differ from the text and grant more.
+// limits for each decision, because databases and journals store limits only as plain text. If
+// they stored a parsed form, too, this form could differ from the text and grant more.
 func (who *Principal) permittedByLimits(facts *match.Who, asked *scope.Scope, path *match.Path) (left scope.Actions) {
 	if len(who.Limits) == 0 {
 		return asked.Actions
@@ -427,8 +430,8 @@ func minLifetime(a, b time.Duration) time.Duration {
 	return a
 }
 
-// keepLowest sets *kept to the given number if this number is lower, or if *kept is 0, which means
-// that it is not set yet.
+// keepLowest sets *kept to the given number if this number is lower than *kept, or if *kept is 0.
+// The value 0 means that *kept is not set yet.
 func keepLowest(kept *int32, number int32) {
 	if *kept == 0 || number < *kept {
 		*kept = number

@@ -166,7 +166,7 @@ func TestDecideWhole(t *testing.T) {
 				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]},
 			}},
 		},
-		Lifetime: 5 * time.Minute, // not that of the rule brief, because its actions are denied
+		Lifetime: 5 * time.Minute, // the rule brief does not count, because its actions are denied
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decision (-want +got):\n%s", diff)
@@ -246,7 +246,8 @@ func TestConditionsAreEvaluatedOnlyIfNeeded(t *testing.T) {
 	}
 }
 
-// In each policy of shapes, every rule is found and applies only to its subjects.
+// For each kind of policy in the variable shapes, every rule is found and applies only to its own
+// subjects.
 func TestEachOfManyRulesIsFound(t *testing.T) {
 	const n = 300
 	for _, shape := range shapes {
@@ -269,8 +270,8 @@ func TestEachOfManyRulesIsFound(t *testing.T) {
 	}
 }
 
-// In each policy of shapes, a decision stays the same if the principal gets additional groups
-// that no rule uses.
+// For each kind of policy in the variable shapes, a decision stays the same if the principal gets
+// additional groups that no rule uses.
 func TestManyGroups(t *testing.T) {
 	for _, source := range []policy.Source{sourceOf(300, shapes[0].rule), sourceOf(300, shapes[3].rule)} {
 		p := policygen.Compile(t, source)

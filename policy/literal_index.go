@@ -2,14 +2,14 @@ package policy
 
 import "hash/maphash"
 
-// literalIndex is the hash table of all literal edges of a tree. A literal edge leads from a
-// node to another node by the text of a part. In a large policy most lookups in this table miss
-// the processor's caches. To read little memory, the table is one array with two words for each
-// entry. The target node of an edge has the source node and the text of the edge. The caller reads
-// the target node next in any case. A map keyed by node and text reads uncached memory more often
-// (see BenchmarkDecideAllOver).
+// literalIndex is the hash table of all literal edges of a tree. A literal edge leads from one
+// node to another, and its label is the text of a part. In a large policy, most lookups in this
+// table miss the processor's caches. So that a lookup reads little memory, the table is one array
+// with two words for each entry. The source node and the label of an edge are stored in the edge's
+// target node, because the caller reads the target node next in any case. A map whose key is a
+// node and a text would read uncached memory more often (see BenchmarkDecideAllOver).
 type literalIndex struct {
-	slots []slot // a power of two; at least half of them are free
+	slots []slot // its length is a power of two; at least half the slots are free
 	used  int
 }
 
@@ -33,7 +33,7 @@ func key(from *node, hash uint64) uint64 {
 	return hash + uint64(from.number)*0x9e3779b97f4a7c15
 }
 
-// find returns the node that a part leads to, or nil. The hash is that of the part.
+// find returns the node that a part leads to, or nil. The parameter hash is the hash of the part.
 func (e *literalIndex) find(from *node, part string, hash uint64) *node {
 	if !from.hasLiterals {
 		return nil

@@ -212,8 +212,8 @@ func naiveMatch(pattern, name []string, who *policy.Principal) bool {
 	return naivePart(pattern[0], name[0]) && naiveMatch(pattern[1:], name[1:], who)
 }
 
-// naiveTexts returns the text that a path part is compared with for the claim value v: a string
-// itself, or the text of a number with few digits, of true or of false.
+// naiveTexts returns the text of the claim value v, which is compared with a path part. v can be a
+// string, true, false or a number with few digits. Other values have no text.
 func naiveTexts(v any) []string {
 	switch v := v.(type) {
 	case string:

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// NameRange is a range of names in the order of their bytes: the name From, and the names after
-// it that are before To. If To is empty, the range has no end.
+// NameRange is a range of names. It contains the name From, and all names between From and To in
+// the order of their bytes, but not To. If To is empty, the range has no end.
 type NameRange struct {
 	From string `json:"from"`
 	To   string `json:"to,omitempty"`
@@ -18,8 +18,8 @@ type NameRange struct {
 
 // NameRanges returns ranges of repository names. If Decide could grant one of the actions on a
 // repository to the principal, the name is in a range. So a program that lists repositories need
-// not call Decide for all names. It must still call Decide for each name in a range: the ranges
-// have the literal beginnings of patterns, and ignore deny rules and conditions.
+// not call Decide for all names. It must still call Decide for each name in a range, because the
+// ranges depend only on the literal beginnings of patterns, and ignore deny rules and conditions.
 //
 // The ranges are in order and do not overlap. Each rule of the policy is compared with the
 // principal, which takes some milliseconds for 100,000 rules.
@@ -103,7 +103,8 @@ func appendPatternRanges(ranges []NameRange, pattern match.Pattern, who *match.W
 		beginnings = next
 	}
 	for _, name := range beginnings {
-		ranges = append(ranges, NameRange{name, name + "!"}) // no name has a character before "!"
+		// no character of a name sorts before "!"
+		ranges = append(ranges, NameRange{name, name + "!"})
 	}
 	return ranges
 }
@@ -136,8 +137,8 @@ func literals(part match.Part, who *match.Who) (values []string, literal bool) {
 	return values, true
 }
 
-// namesWith returns the range of the names that begin with a prefix. The range has more names if
-// the prefix ends with a character that is not ASCII.
+// namesWith returns the range of the names that begin with a prefix. If the prefix ends with a
+// character that is not ASCII, the range also has other names.
 func namesWith(prefix string) NameRange {
 	end := strings.TrimRightFunc(prefix, func(c rune) bool { return c >= 0x7f })
 	if end == "" {
@@ -147,7 +148,8 @@ func namesWith(prefix string) NameRange {
 	return NameRange{end, end[:last] + string(rune(end[last]+1))}
 }
 
-// mergeRanges returns the ranges in order, without overlaps. It changes the argument.
+// mergeRanges returns the ranges in order, without overlaps. It changes the elements of its
+// argument.
 func mergeRanges(ranges []NameRange) []NameRange {
 	slices.SortFunc(ranges, func(a, b NameRange) int { return cmp.Compare(a.From, b.From) })
 	merged := ranges[:0]

@@ -43,8 +43,8 @@ func namespaces(n int, condition policy.Condition) policy.Source {
 	return source
 }
 
-// member returns a user in the given number of groups. One group is the developers of the given
-// team.
+// member returns a user in the given number of groups. One of these groups has the developers of
+// the given team.
 func member(groups, team int) *policy.Principal {
 	who := &policy.Principal{Kind: policy.User, Name: "ann"}
 	for i := range groups - 2 {

@@ -138,7 +138,7 @@ func FuzzMatch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p, n, v []byte) {
 		if len(p) > 12 || len(n) > 12 || len(v) > 6 {
-			return // too much for the naive matcher
+			return // the naive matcher would take too long
 		}
 		pattern, name, value := spell(patternWords, p), spell(nameWords, n), spell(nameWords, v)
 		if asked, _, err := scope.Parse([]string{"repository:" + name + ":pull"}); err != nil || len(asked) != 1 {
@@ -149,8 +149,8 @@ func FuzzMatch(f *testing.F) {
 		if !ok || strings.Contains(pattern, "${") {
 			return
 		}
-		// Package doublestar has the same results, except that in that package the pattern a/**
-		// also matches a.
+		// Package doublestar must have the same results. The only exception is the pattern a/**,
+		// which also matches a in package doublestar.
 		if strings.HasSuffix(pattern, "/**") {
 			pattern += "/*"
 		}

@@ -88,15 +88,14 @@
 //
 // # Performance
 //
-// Compile builds a tree from the parts of patterns, and Decide walks the tree with the name.
-// Hash tables find the literal text of a part, the text around a * in a part, the registries,
-// and the subjects of many rules at one node. So a decision takes the same number of steps with
-// 100,000 rules as with one rule, and makes two small allocations. This is also true in three
-// other cases: if all patterns begin with ** or ${user}; if all rules have the same group or the
-// same repository name; and if each rule has its own registry. A decision takes some tenths of a
-// microsecond. A policy of 100,000 rules does not fit into a processor's caches. If a decision
-// reads a part of the policy that is not in a cache, it waits about a dozen times for memory. This
-// adds one or two microseconds.
+// Compile builds a tree from the parts of patterns, and Decide walks the tree with the name. Hash
+// tables find the literal text of a part, the text around a * in a part, the registries, and the
+// subjects of many rules at one node. So a decision takes the same number of steps with 100,000
+// rules as with one rule, and makes two small allocations. This is true even if all patterns begin
+// with ** or ${user}, if all rules have the same group or the same repository name, or if each
+// rule has its own registry. A decision takes some tenths of a microsecond. A policy of 100,000
+// rules does not fit into a processor's caches. A decision that reads uncached parts of the policy
+// waits for memory about a dozen times. These waits add one or two microseconds.
 //
 // The running time of a decision grows with these numbers:
 //
@@ -163,7 +162,7 @@ type Principal struct {
 	// all its rights.
 	Limits []Limit `json:"limits,omitempty"`
 
-	index *index // of Kind, Name and Groups; nil: not Indexed
+	index *index // built from Kind, Name and Groups; nil if the principal is not Indexed
 }
 
 // Limit restricts a credential: if there are limits, an action is granted only if at least one
@@ -174,9 +173,9 @@ type Limit struct {
 	Actions scope.Actions `json:"actions"`        // the permitted actions
 }
 
-// Rule is one rule of a policy. An empty list of Subjects or Names is an error. It does not
-// mean "everybody" or "everything". [github.com/tidewaiter/tidewaiter/rules.Rule] is a rule as
-// it is written in files.
+// Rule is one rule of a policy. An empty list of Subjects or Names is an error. It does not mean
+// "everybody" or "everything". [github.com/tidewaiter/tidewaiter/rules.Rule] is the form that a
+// rule has in files.
 type Rule struct {
 	Name string `json:"name"`
 	Deny bool   `json:"deny,omitempty"`
@@ -222,7 +221,7 @@ type Value struct {
 	Value      string `json:"value"`
 }
 
-// Source is the input of [Compile]: rules, and the roles that they name.
+// Source is the input of [Compile]: rules, and the roles that the rules use.
 type Source struct {
 	Roles map[string]Role `json:"roles,omitempty"`
 	Rules []Rule          `json:"rules"`
@@ -251,8 +250,8 @@ type Problem struct {
 
 // Values of Problem.Rule for problems outside of rules.
 const (
-	InRoles = -1 // in Source.Roles, where Field is the role
-	InLimit = -2 // in the Limit that was checked
+	InRoles = -1 // the problem is in Source.Roles, and Field is the name of the role
+	InLimit = -2 // the problem is in the Limit that was checked
 )
 
 // Problems is the error of [Compile]. It lists all errors of a source.
@@ -293,8 +292,8 @@ const (
 	NoRule          Reason = iota // no rule matches
 	Allowed                       // Rule allows it
 	Denied                        // Rule denies it
-	Narrowed                      // Rule allows it, but the limits of the credential do not
-	ConditionFailed               // Rule would allow it if its condition held
+	Narrowed                      // Rule allows it, but the credential's limits do not
+	ConditionFailed               // Rule would allow it if the rule's condition held
 )
 
 // Cause is the rule that decided some actions of a scope.

@@ -54,8 +54,8 @@ func (p *postingList) sortIntoBuckets() {
 		p.entries[*next] = m
 		*next++
 	}
-	// The loop moved the start of each bucket to its end, which is the start of the next
-	// bucket.
+	// The loop replaced the start index of each bucket by the bucket's end index. This is the
+	// start index of the next bucket.
 	copy(p.buckets[1:], p.buckets)
 	p.buckets[0] = 0
 }

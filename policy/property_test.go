@@ -68,8 +68,8 @@ func TestPropertyTheOrderOfRulesDoesNotMatter(t *testing.T) {
 	})
 }
 
-// A rule with several subjects and names is equal to a list of rules, with one rule for each
-// pair of a subject and a name.
+// A rule with several subjects and names has the same effect as a list of rules with one rule for
+// each pair of a subject and a name.
 func TestPropertyARuleEqualsItsParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
@@ -122,8 +122,8 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 	})
 }
 
-// A name, group or claim with pattern characters gets no special rights, because the characters
-// match only themselves.
+// A name, group or claim with pattern characters gives no special rights, because pattern
+// characters in these values match only themselves.
 func TestPropertyPatternCharactersInNamesAreText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
@@ -184,7 +184,8 @@ func TestPropertyFailingConditionsGrantNothing(t *testing.T) {
 	})
 }
 
-// The order of groups, repeated groups and an index do not change decisions.
+// A decision does not depend on the order of groups, or on repeated groups, or on whether the
+// principal is Indexed.
 func TestPropertyGroupsAreASet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
@@ -217,7 +218,7 @@ func TestPropertyScopesAreDecidedSeparately(t *testing.T) {
 	})
 }
 
-// sameRule compares the rules of one policy.
+// sameRule compares pointers to rules of the same policy.
 var sameRule = cmp.Comparer(func(a, b *policy.Rule) bool { return a == b })
 
 func grants(t *rapid.T, source policy.Source, r *policy.Request) []scope.Actions {
@@ -236,8 +237,8 @@ func mustBeWithin(t *rapid.T, less, more []scope.Actions) {
 	}
 }
 
-// withoutRules returns the granted actions and the reasons of a decision, without the rules,
-// because the rules depend on their order in the policy.
+// withoutRules returns the granted actions and the reasons of a decision, without the rules. The
+// rules that a decision names depend on the order of the rules in the policy.
 func withoutRules(d policy.Decision) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "lifetime %s\n", d.Lifetime)

@@ -89,7 +89,7 @@ func (n *renaming) request(r *policy.Request) *policy.Request {
 	}
 	who.Limits = nil
 	for _, l := range r.Principal.Limits {
-		if l.Type != scope.TypeRegistry { // its only name is a word of the protocol
+		if l.Type != scope.TypeRegistry { // the only name of this type is a word of the protocol
 			l.Names = n.patterns(l.Names)
 		}
 		who.Limits = append(who.Limits, l)

@@ -40,7 +40,9 @@ func (who *Principal) properties() match.Who {
 // number of the principal's groups.
 type subjectSet struct {
 	hashes []uint32 // in the order of match.Who.Subject
-	slots  []uint32 // hash table of 1 + index into hashes; 0: free. A power of two, a quarter free
+	// slots is a hash table. A slot is 0 if it is free. Otherwise it is 1 plus an index into
+	// hashes. The number of slots is a power of two, and at least a quarter of the slots are free.
+	slots []uint32
 }
 
 // newSubjectSet returns the subjects of a principal.
@@ -54,8 +56,8 @@ func newSubjectSet(who *match.Who) *subjectSet {
 	return h
 }
 
-// hashSubjects fills the slice hashes and the hash table slots. hashes has one element for each
-// subject of the principal. The elements of slots must be zero.
+// hashSubjects fills two slices: hashes, and the hash table in slots. The slice hashes has one
+// element for each subject of the principal. All elements of slots must be zero before the call.
 func hashSubjects(who *match.Who, hashes, slots []uint32) {
 	for i := range hashes {
 		hashes[i] = hashOfSubject(who.Subject(i))
@@ -78,7 +80,7 @@ type index struct {
 }
 
 // Indexed returns a copy of the principal with hashed subjects, so that decisions need not hash
-// them. Indexing saves time for a principal in many groups that is used for many requests.
+// them. Indexing saves time if the principal is in many groups and is used for many requests.
 //
 // The copy may be copied and changed like any other principal. After a change of the kind, the
 // name or the list of groups, the index is ignored.

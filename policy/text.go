@@ -16,8 +16,8 @@ var (
 	reasonNames = []string{"no-rule", "allowed", "denied", "narrowed", "condition-failed"}
 )
 
-// nameOf returns the name of a number. For an unknown number, it returns a text such as "kind
-// 9".
+// nameOf returns the name of a kind or a reason from its number. For an unknown number, it returns
+// a text such as "kind 9".
 func nameOf(names []string, number uint8, what string) string {
 	if int(number) < len(names) {
 		return names[number]

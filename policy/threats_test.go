@@ -119,7 +119,8 @@ func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		}
 	}
-	// If one rule is invalid, Compile returns no policy. It must not leave out only this rule.
+	// If one rule is invalid, Compile returns no policy. It must not return a policy with only the
+	// valid rules.
 	bad := whole
 	bad.Name, bad.Deny, bad.Names = "b", true, nil
 	if p, err := policy.Compile(policy.Source{Rules: []policy.Rule{whole, bad}}); err == nil || p != nil {
@@ -137,7 +138,7 @@ func TestThreatPatternsAreAnchored(t *testing.T) {
 	}
 }
 
-// With docker_auth, the directory accepted ALICE as alice, but a deny rule of the ACL for alice
+// With docker_auth, the directory accepted ALICE as alice, but a deny rule for alice in the ACL
 // did not apply to ALICE. Here both the source and the rules compare names exactly.
 func TestThreatCaseIsExact(t *testing.T) {
 	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{

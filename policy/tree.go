@@ -17,8 +17,9 @@ import (
 //	${user}/**      -${user}-> .
 //	team-*/app      -team-*-> . -app-> .        found by the text around its *
 //
-// A policy has several roots, one for each registry and type. The trees below all roots share
-// the tables of this struct. A key of a table is a node and an edge's text.
+// A policy has several roots, one for each registry and type. The trees below all roots share the
+// tables of this struct. In these tables, the key of an edge is the node where the edge begins,
+// together with the text of the edge.
 type tree struct {
 	literals   literalIndex
 	globs      map[affix][]globEdge
@@ -33,8 +34,8 @@ type affix struct {
 	before, after string
 }
 
-// globEdge is one of the globs with the same affix. The field middle is the text between the
-// first * and the last *, or "" if there is only one *.
+// globEdge is the edge of one glob. Globs with the same affix are in one list. The field middle is
+// the text between the first * and the last *, or "" if there is only one *.
 type globEdge struct {
 	middle string
 	to     *node
@@ -42,25 +43,25 @@ type globEdge struct {
 
 // node is a node of the trie. It has 64 bytes, the size of a cache line.
 type node struct {
-	ends        *postingList // rules of the names that end here
-	below       *postingList // rules of the patterns that continue with a final **
+	ends        *postingList // rules whose names end at this node
+	below       *postingList // rules whose patterns continue with a final **
 	star        *node
 	rare        *rareEdges // edges that few nodes have
-	from        *node      // where the literal edge to this node begins; nil: no such edge
-	part        string     // the text of that edge
+	from        *node      // start of the literal edge to this node; nil: no such edge
+	part        string     // the text of the edge that begins at from
 	number      uint32     // unique in the tree
-	hasLiterals bool       // literal edges begin here
+	hasLiterals bool       // literal edges begin at this node
 	repeats     bool       // the node is behind a **, so it stays active after each part
 	shared      bool       // one name may lead to this node in several ways
 }
 
-// rareEdges has those edges of a node that are not literals and not *.
+// rareEdges has all edges of a node except the literal edges and the edge for *.
 type rareEdges struct {
 	deep   *node
 	user   *node
 	group  *node
 	claims []claimEdge
-	shapes []shape // the lengths of the affixes that begin here, each pair once
+	shapes []shape // the pairs of lengths of the node's affixes, without duplicates
 }
 
 type claimEdge struct {

@@ -18,9 +18,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// comparedNames has the comparisons with names of users or groups, by the id of the expression.
-// The two values are for the left and the right operand. A value is true if the operand's
-// spelling might not be canonical.
+// comparedNames has the comparisons with names of users or groups. The key is the id of the
+// comparison. The two values are for its left and its right operand. A value is true if the
+// operand's spelling might not be canonical.
 type comparedNames map[int64][2]bool
 
 // checker finds errors that CEL does not report.
@@ -113,12 +113,12 @@ func canConvert(e ast.Expr, to ref.Type) bool {
 	return !literal || !types.IsError(types.String(value).ConvertToType(to))
 }
 
-// checkSpelling reports a literal text that a condition searches in groups, for example by
-// startsWith, if no group can contain the text. In conditions, the names of groups have the
-// canonical spelling. If a condition searches for a part of a distinguished name in another
-// spelling, it finds nothing. A deny rule with such a condition would silently never match. The
-// operators ==, != and in accept any spelling (see comparison), except where they read the keys of
-// a map.
+// checkSpelling checks a literal text that a condition searches for in the names of groups, for
+// example with startsWith. It reports an error if no name of a group can contain the text. In
+// conditions, the names of groups have the canonical spelling. If a condition searches for a part
+// of a distinguished name in another spelling, it finds nothing. A deny rule with such a condition
+// would silently never match. The operators ==, != and in accept any spelling (see comparison),
+// except where they read the keys of a map.
 func (c *checker) checkSpelling(e ast.Expr) {
 	call := e.AsCall()
 	parts := children(e)

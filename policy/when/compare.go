@@ -84,8 +84,9 @@ func differentTypes(id int64, a, b ref.Val) ref.Val {
 	return types.NewErrWithNodeID(id, "%s%s and %s", errTypes, typeNamed(a.Type().TypeName()), typeNamed(b.Type().TypeName()))
 }
 
-// equalValues reports whether two values are equal. Two lists or maps are different if one part is
-// different. If there is no such part, but a part cannot be compared, the result is an error.
+// equalValues reports whether two values are equal. Two lists or maps are different if one of
+// their parts is different. If no part is different, but some part cannot be compared, the result
+// is an error.
 func equalValues(id int64, a, b ref.Val) ref.Val {
 	for _, v := range [...]ref.Val{a, b} {
 		if types.IsUnknownOrError(v) {
@@ -142,8 +143,8 @@ func equalMaps(id int64, a, b traits.Mapper) ref.Val {
 	})
 }
 
-// equalParts compares two lists or maps part by part. For an item of a list or a key of a map, the
-// function pair returns the two values to compare.
+// equalParts compares two lists or maps part by part. The function pair gets an item of a list or
+// a key of a map, and returns the two values to compare.
 func equalParts(id int64, a, b traits.Sizer, pair func(ref.Val) (_, _ ref.Val, found bool)) ref.Val {
 	if a.Size() != b.Size() {
 		return types.False
@@ -178,7 +179,8 @@ func contains(id int64, value, all ref.Val) ref.Val {
 		if known, ok := all.(*partialClaims); ok {
 			all = known.Mapper
 		}
-		if it := all.Iterator(); it.HasNext() == types.True { // usually, all keys have one type
+		// one key is enough: usually, all keys have the same type
+		if it := all.Iterator(); it.HasNext() == types.True {
 			if key := it.Next(); kindOf(key) != kindOf(value) {
 				return differentTypes(id, value, key)
 			}
@@ -296,8 +298,8 @@ func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 
 // canonicalConstant converts an operand to canonical spelling when the condition is compiled, if
 // the operand is a constant. If mayDiffer is true, the operand's spelling might not be canonical.
-// Then an operand that is not a constant must be converted at each request, and the result later
-// is true.
+// In this case, an operand that is not a constant must be converted at each request, and
+// canonicalConstant returns true as its second result.
 func canonicalConstant(operand interpreter.InterpretableV2, mayDiffer bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
 	if !mayDiffer || !ok {

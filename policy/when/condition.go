@@ -20,15 +20,16 @@ type condition struct {
 	constant bool
 
 	// uncounted evaluates the condition without counting the cost. This takes a third of the time
-	// of an evaluation that counts the cost. It is nil if the maximum cost could be above the
-	// limit.
+	// of an evaluation that counts the cost. The field is nil if the cost of an evaluation could
+	// exceed the limit.
 	uncounted cel.Program
 	counted   func() (cel.Program, error)
-	traced    func() (cel.Program, error) // records the values of the parts, for Explain
+	// also records the values of the condition's parts, for Explain
+	traced func() (cel.Program, error)
 }
 
 // newCondition prepares a checked condition for evaluation. The parameter names has the
-// comparisons with names of users or groups. The error is Errors.
+// comparisons with names of users or groups. An error has the type Errors.
 func (l *language) newCondition(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
 	estimate, err := l.env.EstimateCost(checked, usualRequest{})
 	if err != nil {

@@ -81,8 +81,8 @@ func (counter) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	return &steps
 }
 
-// countSteps returns the number of steps to read a value. It stops counting when the limit is
-// exceeded.
+// countSteps returns done plus the number of steps to read a value. It stops counting when the sum
+// exceeds the limit.
 func countSteps(v ref.Val, done uint64) uint64 {
 	switch v := v.(type) {
 	case *partialClaims:

@@ -100,7 +100,8 @@ func (p *parts) addInputs(e ast.Expr, show bool) {
 		if show {
 			p.add(e)
 		}
-		p.addInputs(e.AsComprehension().IterRange(), true) // the rest has many values
+		// the other parts have one value for each item
+		p.addInputs(e.AsComprehension().IterRange(), true)
 	case ast.ListKind, ast.MapKind:
 		for _, child := range children(e) {
 			p.addInputs(child, true)

@@ -63,7 +63,8 @@ func (c *condition) errorText(err error) string {
 	return fmt.Sprintf("%.200s", text)
 }
 
-// find returns the part of an expression that has the id, or nil.
+// find searches the expression e for the part with the given id. It returns nil if there is no
+// such part.
 func find(e ast.Expr, id int64) ast.Expr {
 	if e.ID() == id {
 		return e

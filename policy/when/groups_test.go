@@ -71,8 +71,9 @@ func TestNamesOfADirectoryInConditions(t *testing.T) {
 	}
 }
 
-// No group contains a part of a distinguished name in a spelling that is not canonical. A deny
-// rule that searches for such a part would never match, so Compile refuses it.
+// The names of groups have canonical spelling, so they never contain a part of a distinguished
+// name in any other spelling. A deny rule that searches for such a part would never match, so
+// Compile refuses the condition.
 func TestUnusualSpellingsOfPartsOfNames(t *testing.T) {
 	for _, tt := range []struct {
 		condition, suggestion string // "": the condition is valid
@@ -131,9 +132,9 @@ func TestReadingNamesCounts(t *testing.T) {
 	}
 }
 
-// The keys of a map are not converted to canonical spelling. So Compile refuses to search a
-// group among the keys of a map. It also refuses to search a user if one of the keys is a
-// distinguished name.
+// The keys of a map are not converted to canonical spelling. So Compile refuses a condition that
+// searches for a group among the keys of a map. It also refuses a condition that searches for a
+// user, if one of the keys is a distinguished name.
 func TestNamesAreNotSearchedInMaps(t *testing.T) {
 	for condition, column := range map[string]int{
 		`groups.exists(g, g in {"CN=Ops,DC=com": true})`: 24, `groups.exists(g, g in {"cn=ops,dc=com": true})`: 24,
@@ -147,8 +148,7 @@ func TestNamesAreNotSearchedInMaps(t *testing.T) {
 	}
 }
 
-// If a user's name is a distinguished name, the subject of a rule and a condition match it in
-// every spelling.
+// If a user's name is a distinguished name, rules and conditions may use any spelling of it.
 func TestUsersWithDistinguishedNames(t *testing.T) {
 	for name, is := range map[string]bool{
 		"CN=Ann,OU=People,DC=com": true, "cn=ann, ou=people, dc=com": true, `2.5.4.3=\41nn,ou=people,dc=com`: true,

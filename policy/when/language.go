@@ -30,7 +30,7 @@ type language struct {
 	words []string // variables, for suggestions
 }
 
-// newLanguage creates the environment. It takes about a millisecond.
+// newLanguage creates the environment. This takes about a millisecond.
 func newLanguage() (*language, error) {
 	l := &language{zones: newZones()}
 	options := []cel.EnvOption{
@@ -74,8 +74,9 @@ type accessor struct {
 	of          func(time.Time) int
 }
 
-// accessors are the accessors of CEL's standard library, with CEL's numbering. Days of the
-// week, days of the year, getDayOfMonth and months count from 0; getDate counts from 1.
+// accessors lists the accessors of CEL's standard library. They number days and months as CEL
+// does. Days of the week, days of the year, getDayOfMonth and months count from 0; getDate counts
+// from 1.
 var accessors = []accessor{
 	{overloads.TimeGetFullYear, overloads.TimestampToYear, overloads.TimestampToYearWithTz, time.Time.Year},
 	{overloads.TimeGetMonth, overloads.TimestampToMonth, overloads.TimestampToMonthWithTz, func(t time.Time) int { return int(t.Month()) - 1 }},
@@ -134,7 +135,7 @@ func (l *language) timeFunctions() []cel.EnvOption {
 	return options
 }
 
-// compile compiles a condition. The error is Errors.
+// compile compiles a condition. An error has the type Errors.
 func (l *language) compile(text string) (*condition, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, Errors{{Line: 1, Column: 1, Text: "the condition is empty"}}

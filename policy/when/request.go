@@ -148,8 +148,8 @@ func firstOf(list traits.Lister, n int) []ref.Val {
 }
 
 // user returns the principal's name if the principal is a user. For robots and workloads, it
-// returns "", and ${user} has no value, either. Otherwise anybody who is allowed to create a robot
-// could name it after a user.
+// returns "". The placeholder ${user} has no value for them, either. Otherwise anybody who is
+// allowed to create a robot could give it the name of a user, and so get that user's rights.
 func (r *request) user() string {
 	if r.Principal == nil || r.Principal.Kind != policy.User {
 		return ""

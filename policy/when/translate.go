@@ -269,8 +269,8 @@ func restOfLine(line string, column int) string {
 }
 
 // nameStart returns the column where the name begins. The given column is the position that CEL
-// reports. This position can be inside or after the name, such as the dot of request.ip or the
-// parenthesis after a function's name.
+// reports. This position can be inside or after the name. For example, it is the dot of
+// request.ip, or the parenthesis after a function's name.
 func nameStart(line string, column int, name string) int {
 	for back := 0; back <= utf8.RuneCountInString(name) && back < column; back++ {
 		if strings.HasPrefix(restOfLine(line, column-back), name) {

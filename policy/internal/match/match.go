@@ -1,9 +1,9 @@
 // Package match matches the names of resources with patterns, and principals with the subjects
 // of rules.
 //
-// Two packages share this code: [github.com/tidewaiter/tidewaiter/policy], which decides
-// requests, and policy/ask, which answers questions about a policy. Package match has no type
-// for a rule: the two packages pass the patterns and subjects of their rules.
+// Two packages share this code: [github.com/tidewaiter/tidewaiter/policy], which decides requests,
+// and policy/ask, which answers questions about a policy. Package match has no type for a rule, so
+// the two packages pass the patterns and subjects of their rules as arguments.
 package match
 
 import (

@@ -39,8 +39,9 @@ func (p *Path) Part(i int) string { return p.name[p.starts[i] : p.starts[i+1]-1]
 // range.
 func (p *Path) Between(from, to int) string { return p.name[p.starts[from] : p.starts[to]-1] }
 
-// Follows returns the number of parts of value if these parts follow in the name from part i on.
-// Otherwise it returns 0. It also returns 0 if value is not a valid path.
+// Follows compares value with the part of the name that begins at part i. If the parts of value
+// are the next parts of the name, Follows returns their number. Otherwise, or if value is not a
+// valid path, it returns 0.
 func (p *Path) Follows(i int, value string) int {
 	rest := p.name[p.starts[i]:]
 	if !strings.HasPrefix(rest, value) || len(rest) > len(value) && rest[len(value)] != '/' || !ValidPath(value) {
@@ -52,7 +53,7 @@ func (p *Path) Follows(i int, value string) int {
 // ValidPart reports whether s is one part of a repository's path in the registry's grammar:
 // [a-z0-9]+ joined by ".", "_", "__" or dashes.
 func ValidPart(s string) bool {
-	separators := 0 // after the last letter or digit
+	separators := 0 // the number of separators since the last letter or digit
 	for i := range len(s) {
 		c := s[i]
 		switch {
@@ -84,9 +85,9 @@ func ValidPath(s string) bool {
 	return true
 }
 
-// ValidHost reports whether s could be the host:port before a repository's name: it has no
-// upper-case letters, and only characters that a name can have. Other properties are not checked,
-// because a host is only compared as text.
+// ValidHost reports whether s could be the host:port before a repository's name. It returns true
+// if s has no upper-case letters, and only characters that a name can have. It checks no other
+// properties, because a host is only compared as text.
 func ValidHost(s string) bool {
 	return strings.ContainsAny(s, ":[") && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == ""
 }

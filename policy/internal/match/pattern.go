@@ -112,8 +112,9 @@ func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	return into, nil
 }
 
-// nextPart parses the first part of rest. This is the end of the text, which is not parsed yet. It
-// also returns the text after the part, and reports whether a slash follows the part.
+// nextPart parses the first part of rest. The parameter rest is the unparsed end of text. nextPart
+// also returns what follows the part and its slash. The result more is true if a slash follows the
+// part.
 func nextPart(text, rest string) (p Part, after string, more bool, bad *SyntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
@@ -185,8 +186,7 @@ func withoutEmptyParts(text string) string {
 	return strings.Trim(collapse(text, "//", "/"), "/")
 }
 
-// collapse puts the replacement in place of the old text, repeatedly, until the text no longer
-// contains the old text.
+// collapse replaces old by the replacement repeatedly, until the text no longer contains old.
 func collapse(text, old, replacement string) string {
 	for strings.Contains(text, old) {
 		text = strings.ReplaceAll(text, old, replacement)
@@ -207,12 +207,12 @@ func nearestPlaceholder(inside string) string {
 	return text.Nearest(inside, []string{"user", "group"})
 }
 
-// Match reports whether the pattern matches the whole name. It goes through the pattern once.
-// For each part, it computes the set of positions in the name at which a match of the pattern
-// up to this part can end. There is no backtracking. So a pattern of n parts and a name of m
-// parts take at most n times m comparisons.
+// Match reports whether the pattern matches the whole name. It goes through the pattern once. For
+// each part, it takes the beginning of the pattern up to this part, and computes the set of
+// positions in the name at which a match of this beginning can end. There is no backtracking. So a
+// pattern of n parts and a name of m parts take at most n times m comparisons.
 func (p Pattern) Match(name *Path, who *Who) bool {
-	reached := uint64(1) // bit i: the parts so far match the first i parts of the name
+	reached := uint64(1) // bit i: the pattern so far matches the first i parts of the name
 	end := uint64(1) << name.Parts
 	for k, part := range p {
 		var next uint64

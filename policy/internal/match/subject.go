@@ -21,8 +21,8 @@ type Subject struct {
 	Name string // "" for a kind without names
 }
 
-// SubjectKind is the kind of a subject. Its first four values have the same numbers as those of
-// policy.Kind.
+// SubjectKind is the kind of a subject. Its first four values have the same numbers as the four
+// values of policy.Kind.
 type SubjectKind uint8
 
 // The kinds of subjects.
@@ -152,8 +152,8 @@ var otherKinds = map[string]string{
 	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
 }
 
-// issuers are words with which names of workloads often begin. The author of a rule may write
-// such a word as a kind: github:team/app instead of workload:github:team/app.
+// issuers lists words at the beginning of many names of workloads. The author of a rule may use
+// such a word as a kind by mistake: github:team/app instead of workload:github:team/app.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
 func unknownSubject(written, word, name string, named bool) *SyntaxError {
@@ -176,7 +176,8 @@ func unknownSubject(written, word, name string, named bool) *SyntaxError {
 		bad.Suggestion = "group:" + name
 		return bad
 	}
-	if name, ok := strings.CutPrefix(written, "robot+"); ok && name != "" { // as robots sign in
+	// the form in which robots sign in
+	if name, ok := strings.CutPrefix(written, "robot+"); ok && name != "" {
 		bad.Suggestion = "robot:" + name
 		return bad
 	}

@@ -128,8 +128,8 @@ func With(source policy.Source, r policy.Rule) policy.Source {
 	return policy.Source{Roles: source.Roles, Rules: append(slices.Clip(source.Rules), r)}
 }
 
-// DrawGroups draws up to four groups that rules use. It adds groups that no rule uses: none, or
-// so many that the evaluator uses another kind of lookup.
+// DrawGroups draws up to four groups that rules use. It may also add groups that no rule uses.
+// Sometimes it adds so many that the evaluator uses another kind of lookup.
 func DrawGroups(t *rapid.T) []string {
 	groups := rapid.SliceOfN(rapid.SampledFrom([]string{"g1", "g2", "ann", "other", "*", "group:g1", "g1/**", "a", "b", "a/b", "A", "..", "", "a*", "${group}"}), 0, 4).Draw(t, "groups")
 	for i := range OneOf(t, "others", 0, 300, 50, 5, 0, 43, 40) {

@@ -25,7 +25,7 @@ func Compile(t T, source policy.Source) *policy.Policy {
 	return p
 }
 
-// Scopes parses scopes in the form of requests.
+// Scopes parses scopes as they are written in token requests.
 func Scopes(t T, text string) []scope.Scope {
 	t.Helper()
 	asked, ignored, err := scope.Parse([]string{text})
