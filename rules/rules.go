@@ -32,9 +32,10 @@
 //
 // # Single rules
 //
-// The types [Rule] and [Role] have the same fields as a file, before the fields are parsed. In
-// JSON they have the same keys. A program can fill in these types with rules that do not come from
-// a file. Their method Policy checks a rule or role and converts it to the type of package policy.
+// The fields of the types [Rule] and [Role] are the keys of a file. Their values are not parsed.
+// In JSON, the types have the same keys as a file. A program can use these types for rules that do
+// not come from a file. Their method Policy checks a rule or role and converts it to the
+// corresponding type of package policy.
 //
 // The package does no I/O: the caller reads the files.
 package rules
@@ -46,14 +47,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// File is the content of a file. The field Name is the file's name in problems and in the
-// origin of rules, such as "policy.yaml". The field Text is YAML or JSON in UTF-8, at most 32
-// MiB.
+// File is the content of a file. The field Name is the name of the file, such as "policy.yaml". It
+// is used in problems and in the origins of rules. The field Text is YAML or JSON in UTF-8, at
+// most 32 MiB.
 type File = policyfile.File
 
 // Read parses several files as one policy, so a rule can use a role of another file. Warnings are
-// about valid rules that probably do not have the intended effect. The error is [Problems] and
-// lists all errors. If Read returns no error, policy.Compile accepts the source.
+// about valid rules that probably do not have the intended effect. An error has the type
+// [Problems] and lists all errors. If Read returns no error, policy.Compile accepts the source.
 func Read(files ...File) (source policy.Source, warnings Problems, err error) {
 	return policyfile.ReadRules(files)
 }
@@ -69,21 +70,22 @@ type Problem = strictyaml.Problem
 // returns one line for each problem.
 type Problems = strictyaml.Problems
 
-// Rule is a rule in the form of files. Its fields are Name, Effect, Subjects, Registries,
-// Repositories, Catalog, Tidewaiter, Role, Actions, When, Comment and Lifetime. Exactly one of
-// Repositories, Catalog and Tidewaiter must be set. Fields that are missing in the file have their
-// zero value.
+// Rule is a rule in the form that rules have in files. Its fields are Name, Effect, Subjects,
+// Registries, Repositories, Catalog, Tidewaiter, Role, Actions, When, Comment and Lifetime.
+// Exactly one of Repositories, Catalog and Tidewaiter must be set. Fields that are missing in the
+// file have their zero value.
 //
-// The method Policy checks a rule and converts it to a rule of a policy. It takes a function
-// that compiles conditions, such as the method Compile of a when.Compiler. Its error is
-// [RuleProblems].
+// The method Policy checks a rule and converts it to a policy.Rule. Its argument is a function
+// that compiles conditions, such as the method Compile of a when.Compiler. An error of Policy has
+// the type [RuleProblems].
 type Rule = ruleset.Rule
 
-// Role is a role in the form of files: Actions and Lifetime. The method Policy checks it and
-// converts it to a role of a policy. Its error is [RuleProblems].
+// Role is a role in the form that roles have in files. Its fields are Actions and Lifetime. The
+// method Policy checks the role and converts it to a policy.Role. An error of Policy has the type
+// [RuleProblems].
 type Role = ruleset.Role
 
-// RuleProblems are all errors of a [Rule] or a [Role] that is not in a file. Each problem has
-// the name of its Field, the index Item of an item in the field's list (or -1), a Text and a
-// Suggestion.
+// RuleProblems are all errors of a [Rule] or a [Role] that is not in a file. Each problem has four
+// fields. Field is the name of a field, Item is an index into the list of this field or -1, Text
+// describes the problem, and Suggestion is a likely correction or "".
 type RuleProblems = ruleset.Problems

@@ -37,7 +37,7 @@ func (a Actions) Has(b Actions) bool { return a&b == b }
 // names are the names of the actions, in the order of their bits.
 var names = [...]string{"pull", "push", "delete", "*", "read", "write"}
 
-// ParseAction returns the action with the name: pull, push, delete, *, read or write.
+// ParseAction returns the action with the given name: pull, push, delete, *, read or write.
 func ParseAction(name string) (Actions, bool) {
 	if i := slices.Index(names[:], name); i >= 0 {
 		return 1 << i, true
@@ -64,7 +64,7 @@ func (a Actions) Names() []string {
 	return slices.AppendSeq(make([]string, 0, bits.OnesCount8(uint8(a&every))), a.Each)
 }
 
-// String returns the actions in the form of scopes: "pull,push", or "" for the empty set.
+// String returns the actions as they are written in scopes: "pull,push", or "" for the empty set.
 func (a Actions) String() string {
 	if every.Has(a) && bits.OnesCount8(uint8(a)) == 1 {
 		return names[bits.TrailingZeros8(uint8(a))]

@@ -43,8 +43,8 @@ func BenchmarkAppendText(b *testing.B) {
 	}
 }
 
-// Nearly every request has one scope in one value. For such a request, Parse allocates only its
-// result.
+// Nearly every request has only one scope value, with one scope in it. For such a request, Parse
+// allocates only its result.
 func TestParseOneScopeAllocatesOnce(t *testing.T) {
 	values := []string{"repository:team/app:pull,push"}
 	if n := testing.AllocsPerRun(100, func() { scope.Parse(values) }); n > 1 {

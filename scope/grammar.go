@@ -18,15 +18,15 @@ const (
 )
 
 // parse parses one scope: type, optional "(class)", name and actions. The type ends at the first
-// colon. The actions begin after the last colon: a name can contain colons, because it can begin
-// with host:port/.
+// colon. The actions begin after the last colon. The text between these two colons is the name,
+// which can contain colons, because it can begin with host:port/.
 //
 // If the text is not a scope, the returned scope has no actions, and the second result is the
 // reason. If the returned scope has actions and the second result is not "", unknown actions were
 // removed from the scope.
 func parse(text string) (s Scope, reason string) {
 	first, last := strings.IndexByte(text, ':'), strings.LastIndexByte(text, ':')
-	if first == last { // also without a colon: both are -1
+	if first == last { // fewer than two colons: without a colon, both are -1
 		return Scope{}, "it does not have the form type:name:actions"
 	}
 	s.Type, s.Name = text[:first], text[first+1:last]
@@ -47,8 +47,8 @@ func parse(text string) (s Scope, reason string) {
 	return s, reason
 }
 
-// parseActions parses the actions of a scope. It returns only the actions that the scope's type
-// has.
+// parseActions parses the actions of a scope. It leaves out actions that the type of the scope
+// does not have.
 func parseActions(kind, written string) (known Actions, reason string) {
 	if written == "" {
 		return 0, "it has no action"
@@ -109,11 +109,11 @@ func checkName(kind, name string) string {
 }
 
 // checkRepository checks a name by the registry's grammar (distribution, reference.NameRegexp):
-// path parts of [a-z0-9]+ joined by ".", "_", "__" or dashes, separated by "/", after an
-// optional host. The registry treats the first part as a host whenever the name is valid in this
-// way, so it accepts "FOO/bar". Here, the first part is a host only if it has a port or is in
-// brackets. Upper case is always refused, because names that differ only in case are easily
-// confused.
+// path parts of [a-z0-9]+ joined by ".", "_", "__" or dashes, separated by "/", after an optional
+// host. The registry treats the first part as a host whenever the name is valid with this host, so
+// it accepts "FOO/bar". Here, the first part is a host only if it has a port or is in brackets. A
+// name with an upper-case letter is always refused, because names that differ only in case are
+// easily confused.
 func checkRepository(name string) string {
 	path := name
 	if host, rest, ok := strings.Cut(name, "/"); strings.ContainsAny(host, ":[") {
@@ -193,8 +193,8 @@ func digits(s string) bool {
 }
 
 // checkOther checks the name of a resource that is not a repository. The name consists of parts
-// separated by "/". A part has ASCII letters, digits and . _ - : @ + and must not be empty, "."
-// or "..". This excludes ambiguous names.
+// separated by "/". A part has ASCII letters, digits and . _ - : @ + and must not be empty, "." or
+// "..". These rules exclude ambiguous names.
 func checkOther(name string) string {
 	strange := func(c rune) bool { return !lower(c) && (c < 'A' || c > 'Z') && !strings.ContainsRune("._-:@+/", c) }
 	if i := strings.IndexFunc(name, strange); i >= 0 {
@@ -212,7 +212,7 @@ func checkOther(name string) string {
 }
 
 // describeInvalid returns the reason why the text s is invalid. It has special reasons for
-// frequent errors and attacks. For other texts, it returns the given other reason.
+// frequent errors and attacks. For all other texts, it returns otherReason.
 func describeInvalid(s, otherReason string) string {
 	if !utf8.ValidString(s) {
 		return "the name is not UTF-8"

@@ -1,11 +1,11 @@
 // Package scope parses the scopes of token requests.
 //
-// A client asks a token service for scopes. A scope is a resource type, a name and actions,
-// such as repository:team/app:pull,push. [Parse] reads the scope values of one request. It
-// accepts all forms that clients send: repeated parameters, several scopes in one value, the
-// same repository twice. It merges them into one [Scope] for each type and name. Text that is not
-// a scope is returned as [Ignored], but does not make a request fail. The reason: clients copy the
-// scopes of a registry's challenge, and attackers can put text into a challenge.
+// A client asks a token service for scopes. A scope is a resource type, a name and actions, such
+// as repository:team/app:pull,push. [Parse] reads the scope values of one request. It accepts all
+// forms that clients send: repeated parameters, several scopes in one value, the same repository
+// twice. It merges them into one [Scope] for each type and name. Text that is not a scope is
+// returned as [Ignored], but does not make a request fail, because clients copy the scopes of a
+// registry's challenge, and attackers can put text into a challenge.
 //
 // Package policy decides about scopes, and package token writes them into tokens.
 package scope
@@ -31,7 +31,7 @@ const (
 const (
 	MaxScopes = 100       // distinct scopes
 	MaxBytes  = 16 << 10  // total bytes of all scopes
-	MaxName   = 255 + 256 // bytes of a name with its host
+	MaxName   = 255 + 256 // bytes of a name, including its host
 )
 
 // ErrTooMuch means that a request's scopes exceed MaxScopes or MaxBytes.
@@ -65,7 +65,7 @@ func (s Scope) Check() error {
 
 // Ignored is text in a request that is not a scope, or has unknown actions.
 type Ignored struct {
-	// Text is the original text, at most 256 bytes of it. Unprintable characters are escaped, so
+	// Text is the original text, cut to at most 256 bytes. Unprintable characters are escaped, so
 	// the text is safe in a log line.
 	Text   string `json:"text"`
 	Reason string `json:"reason"` // "the name has an upper-case letter"
@@ -78,9 +78,9 @@ type Ignored struct {
 // Text that is not a scope is in the second result. If only an action is unknown, the scope is
 // returned without this action. The values may have at most MaxBytes bytes, MaxScopes scopes and
 // MaxScopes invalid texts. Otherwise Parse returns ErrTooMuch together with the first scopes and
-// texts, up to the limit. So a client that requests too many repositories still gets the first
-// ones. The text of the error has the number of the remaining scopes and texts. Parse returns no
-// other errors. The results share memory with the values.
+// texts, up to the limit. So a client that requests too many repositories still gets tokens for
+// the first of these repositories. The text of the error says how many scopes and texts were left
+// out. Parse returns no other errors. The results share memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
 	for _, v := range values {
@@ -138,8 +138,8 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	return asked, ignored, err
 }
 
-// index finds a scope among the scopes parsed so far. Up to maxLinear scopes are searched one
-// by one. Beyond that, the index uses a map, so that the time for each scope does not grow with
+// index finds a scope among the scopes that were parsed so far. It searches up to maxLinear scopes
+// one by one. For more scopes, it uses a map, so that the time for each scope does not grow with
 // the number of scopes.
 type index struct {
 	positions map[resource]int // nil for fewer than maxLinear scopes
@@ -177,8 +177,8 @@ func (x *index) add(asked []Scope) {
 	}
 }
 
-// MatchService returns the registry whose name is the service of a request. Some clients, such
-// as Watchtower, send the service in lower case. So if no name is equal to the service, but
+// MatchService returns the name of the registry that a request names as its service. Some clients,
+// such as Watchtower, send the service in lower case. So if no name is equal to the service, but
 // exactly one name differs only in case, MatchService returns that name.
 func MatchService(asked string, names iter.Seq[string]) (name string, ok bool) {
 	if names == nil {

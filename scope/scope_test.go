@@ -133,7 +133,7 @@ func TestParseIgnores(t *testing.T) {
 		{"tidewaiter:a\rb:read", `tidewaiter:a\rb:read`, "the name has a control character"},
 		{"repository:x:admin", "repository:x:admin", `unknown action "admin"`},
 		{"repository:x:read", "repository:x:read", `unknown action "read"`},
-		// These actions exist only for other types, and action names are in lower case.
+		// The action write exists only for the type tidewaiter. Action names are in lower case.
 		{"registry:catalog:write", "registry:catalog:write", `unknown action "write"`},
 		{"repository:x:PULL", "repository:x:PULL", `unknown action "PULL"`},
 		{"repository:x:a,b,c", "repository:x:a,b,c", `unknown action "a", and others`},
@@ -168,8 +168,8 @@ func TestUnknownActionsAreDropped(t *testing.T) {
 }
 
 // A registry copies the query of a request into its challenge, so a third party can put whole
-// scopes there. Such scopes are parsed like any other scope. The policy decides about them, so
-// they grant nothing that the client may not do.
+// scopes there. Such scopes are parsed like any other scope. The policy decides about such scopes,
+// too, so a token never grants more than the client may do.
 func TestScopeInjectedThroughAChallenge(t *testing.T) {
 	asked, _, err := scope.Parse([]string{"repository:app:pull repository:x:pull repository:admin/secret:push:pull"})
 	if err != nil {
@@ -209,9 +209,9 @@ func TestLongestNames(t *testing.T) {
 	}
 }
 
-// docker_auth has no limits: it accepted 2,000 scopes and a scope of 1 MiB. Here there are
-// limits. Scopes within the limits are still parsed, because tools that mirror registries
-// request all repositories at once.
+// docker_auth has no limits: it accepted 2,000 scopes and a scope of 1 MiB. Here there are limits.
+// If a request exceeds a limit, the scopes within the limit are still parsed, because tools that
+// mirror registries request all repositories at once.
 func TestParseLimits(t *testing.T) {
 	scopes := func(n int, format string) []string {
 		var all []string
@@ -319,7 +319,7 @@ func TestMatchService(t *testing.T) {
 		{"registry.example.com", []string{"Registry.example.com"}, "Registry.example.com"},
 		{"a", []string{"A", "a"}, "a"},
 		{"a", []string{"a", "A"}, "a"},
-		{"aa", []string{"Aa", "aA"}, ""}, // either could be meant
+		{"aa", []string{"Aa", "aA"}, ""}, // two names differ from the service only in case
 		{"aa", []string{"Aa", "aA", "aa"}, "aa"},
 		{"c", []string{"a", "b"}, ""},
 		{"a", nil, ""},

@@ -10,8 +10,8 @@ import (
 // makePrintable returns text from a client in a form that is safe to print.
 func makePrintable(s string) string { return text.Shorten(text.Escape(s), 256) }
 
-// String returns the scope as text: "repository(plugin):team/app:pull,push". For each Scope
-// that Parse returns, parsing its String gives the same Scope.
+// String returns the scope as text: "repository(plugin):team/app:pull,push". If Parse returned the
+// Scope, parsing the result of String returns the same Scope again.
 func (s Scope) String() string {
 	text, _ := s.AppendText(make([]byte, 0, len(s.Type)+len(s.Class)+len(s.Name)+32))
 	return string(text)

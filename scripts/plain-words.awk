@@ -33,7 +33,7 @@ function report(kind, word, instead,   i, key, text) {
 	printf "%s:%d: %s: %s%s: %s\n", file, line, kind, word, instead == "" ? "" : " -> " instead, text
 }
 
-# summary prints the number of each kind, and its most frequent words.
+# summary prints the number of candidates of each kind, and the most frequent words of the kind.
 function summary(   order, kinds_, i, j, total, key, part, n, name, often, best, shown) {
 	kinds_ = split("word style name file long allow", order, " ")
 	for (i = 1; i <= kinds_; i++) total += count[order[i]]
@@ -97,7 +97,8 @@ function prose(text,   t, i) {
 # Names
 
 # known reports the words of a declared identifier. The argument inside is true for a field, a
-# constant and a variable. For these, the words in the list ordinary are not reported.
+# constant and a variable. The words in the list ordinary are not reported for fields, constants
+# and variables.
 function known(id, inside,   lower, i, n, part, s) {
 	lower = tolower(substr(id, 1, 1)) substr(id, 2)
 	for (i = 1; i <= names; i++)

@@ -21,8 +21,8 @@ import (
 const storageFolder = "registry"
 
 // collect removes the layers to which no manifest refers, and returns the number of freed bytes.
-// When an image is deleted, the registry does not delete its layers. This is the task of a garbage
-// collector, which must not run during a push. So collect locks the folder, and fails while
+// When an image is deleted, the registry does not delete the image's layers. A garbage collector
+// deletes them later. It must not run during a push, so collect locks the folder, and fails while
 // Standalone runs.
 func collect(ctx context.Context, data string) (freed int64, err error) {
 	root := filepath.Join(data, storageFolder)

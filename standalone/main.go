@@ -1,7 +1,7 @@
 // Standalone runs Tidewaiter and a registry in one process, at one address: `make up`.
 //
-// It is for a first look and for one machine: it listens only on loopback, without TLS. All its
-// data is in one folder.
+// Use it to try Tidewaiter, or on a single machine. Standalone listens only on loopback, without
+// TLS. All its data is in one folder.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "invalid port %d: ports are numbers up to 65535\n", *port)
 		os.Exit(2)
 	}
-	if *data == "" { // the files would be mixed with those of the current folder
+	if *data == "" { // the files would be mixed with the files of the current folder
 		fmt.Fprintln(os.Stderr, "the folder for the data is empty: give its name, as in DATA=data, or leave out DATA=")
 		os.Exit(2)
 	}

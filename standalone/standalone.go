@@ -27,7 +27,7 @@ import (
 // lockFile is the file that a process locks while it uses the data folder.
 const lockFile = "lock"
 
-// grace is the time for running pushes to finish after a stop was requested.
+// grace is how long Serve waits for running pushes after a stop was requested.
 const grace = 10 * time.Second
 
 // Options are the settings of a Standalone.
@@ -60,7 +60,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 		}
 	}()
 	if s.outer, err = loopback(o.Port, o.Data); err != nil {
-		if inUse(o.Data) { // another port alone would not help
+		if inUse(o.Data) { // the folder is in use, so another port alone would not help
 			err = folderInUse(o.Data, o.Port+1)
 		}
 		return nil, err
@@ -71,8 +71,8 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	port := s.outer[0].Addr().(*net.TCPAddr).Port
 	s.address = net.JoinHostPort("localhost", strconv.Itoa(port))
 	url := "http://" + s.address
-	// The journal, queries and tokens name the registry as clients do. A config that exists keeps
-	// its service: the name has no effect on the port.
+	// The journal, queries and tokens name the registry as clients do. An existing config keeps
+	// its service name, because this name has no effect on the port.
 	options := setup.Options{Service: s.address, PublicURL: url, Private: true, Database: newDatabase(o.Data)}
 	if s.setup, err = setup.Write(o.Data, options); err != nil {
 		return nil, err
@@ -108,7 +108,8 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 }
 
 // newDatabase returns the database for a new config. Older versions stored the database in
-// data/data. A folder that has this database keeps it, also if its config was deleted.
+// data/data. A folder with a database in data/data continues to use that database, even if the
+// config was deleted.
 func newDatabase(folder string) string {
 	if _, err := os.Lstat(filepath.Join(folder, "data", "state.db")); errors.Is(err, fs.ErrNotExist) {
 		return "sqlite:state.db"
@@ -117,7 +118,8 @@ func newDatabase(folder string) string {
 }
 
 // loopback listens on a port of both loopback addresses, because clients can use either address
-// for localhost. A machine without IPv6 has only one. Errors name the data folder in their advice.
+// for localhost. A machine without IPv6 has only one loopback address. The advice in errors names
+// the data folder.
 func loopback(port int, data string) ([]net.Listener, error) {
 	first, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -231,9 +233,9 @@ func (s *Standalone) Serve(ctx context.Context) error {
 	return err
 }
 
-// settle waits until the registry has posted its events, because events that are still queued
-// are lost when the process ends. The registry posts one event after the other. So settle returns
-// after a short time without a new event.
+// settle waits until the registry has posted its events, because events that are still queued are
+// lost when the process ends. The registry posts its events one after the other. So settle returns
+// when no new event has arrived for a short time.
 func (s *Standalone) settle(ctx context.Context) {
 	const moment = 150 * time.Millisecond
 	last := s.app.Journal().Stats().Written

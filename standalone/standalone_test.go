@@ -276,7 +276,8 @@ func TestAFolderIsUsedByOneProcess(t *testing.T) {
 	down()
 }
 
-// The first advice to a second `make up` must lead to a registry that runs.
+// A user who follows the first advice in the error of a second `make up` must get a running
+// registry.
 func TestASecondStandaloneIsToldWhatItNeeds(t *testing.T) {
 	data := t.TempDir()
 	s, down := startStandalone(t, data, new(await.Log))
@@ -296,7 +297,7 @@ func TestASecondStandaloneIsToldWhatItNeeds(t *testing.T) {
 	}
 }
 
-// A folder of an older version keeps its database, also if the config is written again.
+// A folder of an older version continues to use its database, even if the config is written again.
 func TestTheDatabaseIsInTheFolder(t *testing.T) {
 	data := t.TempDir()
 	s, down := startStandalone(t, data, new(await.Log))
@@ -320,14 +321,14 @@ func TestTheDatabaseIsInTheFolder(t *testing.T) {
 	}
 }
 
-// The catalog needs the objects to which a manifest refers. Without them, the size of an image is
-// that of its manifest.
+// The catalog needs the objects to which a manifest refers. Without these objects, the catalog
+// would show the size of the manifest as the size of the image.
 func TestTheRegistryReportsReferences(t *testing.T) {
 	data := t.TempDir()
 	s, down := startStandalone(t, data, new(await.Log))
 	password := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(s.Welcome())[1]
 	client{t, "http://" + s.address, "admin", password}.pushImage("admin/app", "v1", "layer")
-	down() // waits for the events
+	down() // stopping waits until all events have arrived
 	s, down = startStandalone(t, data, new(await.Log))
 	defer down()
 	page, err := s.app.Journal().Search(t.Context(), journal.Query{Action: "push", Tag: "v1"}, 0, 1, func(int) bool { return false })
@@ -352,7 +353,7 @@ func TestThePathOfTheCurrentFolder(t *testing.T) {
 	}
 }
 
-// Events have their own listener: clients, which reach the other port, cannot post any.
+// Events have their own listener. Clients reach only the other port, so they cannot post events.
 func TestClientsCannotPostEvents(t *testing.T) {
 	s, down := startStandalone(t, t.TempDir(), new(await.Log))
 	defer down()
@@ -370,8 +371,8 @@ func TestClientsCannotPostEvents(t *testing.T) {
 	}
 }
 
-// The journal and tokens name the registry as users do. The name stays the same at another port,
-// because rules and commands can contain it.
+// The journal and tokens name the registry as users do. The name stays the same when the port
+// changes, because rules and commands can contain the name.
 func TestTheRegistryHasTheNameThatClientsUse(t *testing.T) {
 	data := t.TempDir()
 	service := func(s *Standalone) string {

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// A registry is given the root's certificate once. When the leaves under the root change,
-// nothing has to change at the registry.
+// A registry needs only the root's certificate. When the leaves under the root change, nothing has
+// to change at the registry.
 func Example() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
@@ -45,7 +45,7 @@ func Example() {
 	// eyJ
 }
 
-// Append refuses to sign a right over Tidewaiter itself, even if the claims contain it.
+// Append refuses to sign claims that contain a right over Tidewaiter itself.
 func ExampleSigner_Append() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))

@@ -7,11 +7,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Grant returns the claims of a token that is issued at the given time because of the decision d.
-// The result is a copy of c, with the granted scopes in Access and the times of the token. The
-// token's lifetime is the shorter one of the given lifetime and the decision's lifetime, but at
-// least MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is valid
-// for a whole minute.
+// Grant returns the claims of a token for the decision d. The token is issued at the time now. The
+// result is a copy of c, with the granted scopes in Access and the times of the token. The token's
+// lifetime is the minimum of the given lifetime and the decision's lifetime, but at least
+// MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is valid for a
+// whole minute.
 //
 // Grant reuses the memory of c.Access and overwrites its entries.
 func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) Claims {

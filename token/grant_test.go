@@ -48,12 +48,13 @@ func TestGrant(t *testing.T) {
 }
 
 // In the last minutes of a root, tokens expire with the root. If the root expires in less than
-// MinLifetime, the expiry is not reduced, and Append refuses the token: clients assume a
-// lifetime of at least MinLifetime.
+// MinLifetime, Limit does not reduce the expiry, and Append refuses the token, because clients
+// assume a lifetime of at least MinLifetime.
 func TestLimit(t *testing.T) {
-	s := leaf(t, root(t, token.ES256), token.ES256) // signs until a minute before the leaf expires
+	// Tokens of this signer must expire a minute before the leaf.
+	s := leaf(t, root(t, token.ES256), token.ES256)
 	for _, tt := range []struct {
-		before, lifetime, want time.Duration // before: the remaining time
+		before, lifetime, want time.Duration // before: the time until the leaf expires
 	}{
 		{time.Hour, 5 * time.Minute, 5 * time.Minute},
 		{3 * time.Minute, 5 * time.Minute, 3 * time.Minute},

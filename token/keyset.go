@@ -18,8 +18,8 @@ import (
 const maxJWKS = 1 << 20
 
 // trustKeys adds the keys of a JWKS. Like registry 3, a Verifier finds a key only by its kid: a
-// key without a kid verifies no token, even if the token has the key's thumbprint. RFC 7517
-// requires that keys which cannot verify a token are ignored, because a set can contain keys for
+// key without a kid verifies no token, even if the token has the key's thumbprint. Keys that
+// cannot verify a token are ignored, as RFC 7517 requires, because a set can contain keys for
 // other uses. A set without a usable key is an error. A secret key is an error, too.
 func (v *Verifier) trustKeys(text []byte) error {
 	if len(text) > maxJWKS {

@@ -102,13 +102,13 @@ func decodeKey(der []byte) (crypto.Signer, error) {
 
 func isPrivateKey(b *pem.Block) bool { return strings.HasSuffix(b.Type, "PRIVATE KEY") }
 
-// blocks returns the PEM blocks of a file. A file without a block is an error. Error texts
-// contain the openssl command for files of this kind.
+// blocks returns the PEM blocks of a file. A file without a block is an error. The argument tool
+// is the openssl command for files of this kind, which error texts contain.
 func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("the file has %d bytes; the limit is %d", len(text), maxPEM)
 	}
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // a byte order mark of some editors
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // some editors write a byte order mark
 	var all []*pem.Block
 	for {
 		var b *pem.Block
@@ -130,8 +130,8 @@ func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	return nil, errors.New("it is not a PEM file: there is no -----BEGIN line")
 }
 
-// notA returns the error for a file that should contain a certain block, but contains the block b.
-// The missing block is given by its name, such as "private key".
+// notA returns the error for a file that contains the block b instead of the expected block. The
+// argument missing is the name of the expected block, such as "private key".
 func notA(missing string, b *pem.Block) error {
 	switch b.Type {
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":

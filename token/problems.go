@@ -24,8 +24,8 @@ func (p Problem) Fatal() bool { return len(p.Refuse) > 0 }
 
 var everyRegistry = []string{"2.8", "3.0", "3.1"}
 
-// expiryNotice is how long before its end a root is reported as expiring. The owner needs this
-// time to add the next root to all registries and to restart them.
+// expiryNotice is the time before a root's expiry from which on the root is reported as expiring.
+// The owner needs this time to add the next root to all registries and to restart them.
 const expiryNotice = 30 * 24 * time.Hour
 
 // Problems returns the reasons why registries would refuse the tokens of this root at the
@@ -102,8 +102,8 @@ func (r *Root) checkDates(now time.Time) []Problem {
 	return nil
 }
 
-// registriesWithOtherKID returns the versions of registries that compute a kid for the root's key
-// that differs from the kid in the given form. These registries do not find the key of a token.
+// registriesWithOtherKID returns the versions of registries whose kid for the root's key differs
+// from the kid in the given form. These registries do not find the key of a token.
 func (r *Root) registriesWithOtherKID(form KeyID) []string {
 	switch {
 	case r.alg == EdDSA && (form == Libtrust || form == Thumbprint30):
@@ -114,7 +114,7 @@ func (r *Root) registriesWithOtherKID(form KeyID) []string {
 	return map[KeyID][]string{Libtrust: {"3.0", "3.1"}, Thumbprint: {"2.8", "3.0"}, Thumbprint30: {"2.8", "3.1"}}[form]
 }
 
-// otherUses returns a problem for each sign that the root also has other purposes. Every
+// otherUses returns a problem for each sign that the root is not only for tokens. Every
 // certificate under a root in a rootcertbundle can sign tokens. If the root is a company's CA,
 // each server with a certificate of that CA could forge tokens.
 func (r *Root) otherUses() []Problem {
@@ -149,9 +149,9 @@ func (r *Root) otherUses() []Problem {
 	return all
 }
 
-// publicIssuer returns the public authority that issued a certificate, by the organization in
-// the issuer's name. It knows the authorities that issued most certificates of the web. It is
-// not complete.
+// publicIssuer returns the public authority that issued a certificate. It compares the
+// organization in the issuer's name with a list of authorities. The list is not complete, but it
+// has the authorities that issued most certificates of the web.
 func publicIssuer(c *x509.Certificate) (string, bool) {
 	known := []string{
 		"let's encrypt", "internet security research group", "digicert", "sectigo", "usertrust", "comodo",

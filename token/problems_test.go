@@ -29,7 +29,7 @@ func TestProblems(t *testing.T) {
 		what string
 		root *token.Root
 		form token.KeyID
-		want []string // kind, and the registries that refuse the tokens
+		want []string // the kind of a problem, and the registries that refuse the tokens
 	}{
 		{"our own", ours, token.X5C, nil},
 		{"the output of openssl req -x509", parse(t, "ec-cert.pem", "ec.pem"), token.X5C, nil},
@@ -72,8 +72,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// With x5c, registries accept tokens of every certificate under a CA in rootcertbundle. If a CA
-// also has other purposes, it issues other certificates, with which their owners could sign
+// With x5c, registries accept tokens of every certificate under a CA in rootcertbundle. A CA with
+// other purposes also issues other certificates. The owners of these certificates could sign
 // tokens.
 func TestSharedCA(t *testing.T) {
 	company := root(t, token.ES256)

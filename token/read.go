@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// MarshalJSON returns the claims in the form of tokens.
+// MarshalJSON returns the claims as they are written in a token.
 func (c Claims) MarshalJSON() ([]byte, error) { return appendClaims(nil, &c), nil }
 
 // UnmarshalJSON parses the text that MarshalJSON returns. Several audiences are an error,
@@ -35,9 +35,9 @@ func (c *Claims) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Allows reports whether the token grants all actions of the wanted scope. The rules are those of
-// registries: the types and the names of the scopes must be equal, and the action "*" of a token
-// stands for every action. The class is ignored.
+// Allows reports whether the token grants all actions of the wanted scope. It compares scopes as
+// registries do: the types and the names of the scopes must be equal, and the action "*" of a
+// token stands for every action. The class is ignored.
 func (c *Claims) Allows(wanted scope.Scope) bool {
 	if c == nil || wanted.Actions == 0 {
 		return false
@@ -118,8 +118,8 @@ func textsOf(value any, name string) ([]string, error) {
 	return texts, nil
 }
 
-// time returns a time in whole seconds. Registries reject other times. It returns the zero time if
-// the field is missing.
+// time returns the time in the field with this name, or the zero time if the field is missing. The
+// time must be in whole seconds, because registries reject other times.
 func (f *fields) time(name string) time.Time {
 	if f.values[name] == nil {
 		return time.Time{}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Root is a certificate that registries trust, with its key. It is immutable. The zero Root
-// cannot sign. NewRoot, RootOf and ParseRoot never return it.
+// Root is a certificate that registries trust, together with its key. It is immutable. The zero
+// Root cannot sign. NewRoot, RootOf and ParseRoot never return the zero Root.
 type Root struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
@@ -94,7 +94,7 @@ var errZeroRoot = errors.New("the root is empty: use NewRoot, RootOf or ParseRoo
 
 func (r *Root) empty() bool { return r == nil || r.certificate == nil || r.key == nil }
 
-// Certificate returns the certificate. It is shared: do not change it.
+// Certificate returns the root's certificate. Do not change the certificate, because it is shared.
 func (r *Root) Certificate() *x509.Certificate {
 	if r.empty() {
 		return nil
@@ -118,8 +118,8 @@ func (r *Root) Bundle() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.certificate.Raw})
 }
 
-// KeyPEM returns the private key in PEM (PKCS#8). It is a secret. It is an error if the key
-// cannot be exported.
+// KeyPEM returns the private key in PEM (PKCS#8). The result is a secret. KeyPEM returns an error
+// if the key cannot be exported.
 func (r *Root) KeyPEM() ([]byte, error) {
 	if r.empty() {
 		return nil, errZeroRoot
@@ -140,9 +140,9 @@ func (r *Root) KeyID(form KeyID) (string, error) {
 	return KeyIDOf(form, r.certificate.PublicKey)
 }
 
-// IssuesLeaves reports whether registries accept leaves under this certificate. They do so if the
-// certificate is for a CA, and if its key usage allows signing certificates or is missing.
-// Otherwise use Direct.
+// IssuesLeaves reports whether registries accept leaves under this certificate. They accept leaves
+// if the certificate is for a CA, and if its key usage is missing or allows signing certificates.
+// If IssuesLeaves returns false, use Direct.
 func (r *Root) IssuesLeaves() bool {
 	if r.empty() {
 		return false

@@ -17,8 +17,8 @@ import (
 // Limits of RSA keys in bits. Shorter keys are insecure. Longer keys sign too slowly.
 const minRSA, maxRSA = 2048, 8192
 
-// algorithmOf returns the algorithm for a public key. For RSA keys it returns RS256, although
-// they fit other algorithms, too (see fitsAny). It is an error if the key is nil or incomplete.
+// algorithmOf returns the algorithm for a public key. For RSA keys, it returns RS256, although RSA
+// keys fit other algorithms, too (see fitsAny). It is an error if the key is nil or incomplete.
 func algorithmOf(public crypto.PublicKey) (Algorithm, error) {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -81,9 +81,9 @@ func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
 	return key.Public(), nil
 }
 
-// fitsAny reports whether the public key can verify signatures of the algorithm alg. Without this
-// check, a verifier that trusts the algorithm in a token can be attacked: an attacker's token has
-// the algorithm HMAC and is signed with the public RSA key as the secret.
+// fitsAny reports whether the public key can verify signatures of the algorithm alg. This check
+// prevents an attack on a verifier that trusts the algorithm in a token: an attacker creates a
+// token with the algorithm HMAC, and signs it with the public RSA key as the secret.
 func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	own, err := algorithmOf(public)
 	switch {

@@ -34,9 +34,9 @@ type Signer struct {
 	kid    string
 	chain  []*x509.Certificate
 	until  time.Time
-	header []byte // encoded, with a dot at the end
+	header []byte // the encoded header, with a dot at the end
 
-	size int // of a signature before it is encoded, in bytes
+	size int // the size of a signature in bytes, before it is encoded
 }
 
 // NewSigner returns a signer whose tokens identify their key by a kid, by a certificate chain
@@ -107,7 +107,7 @@ func (s *Signer) Certificate() *x509.Certificate {
 
 // Until returns the latest expiry of a token of this signer: the expiry of the certificate that
 // expires first, minus Leeway. For tokens without certificates, it returns the zero time, which
-// means no limit. Registries do not check dates of keys that they find by kid.
+// means no limit, because registries do not check the dates of keys that they find by kid.
 func (s *Signer) Until() time.Time {
 	if s == nil {
 		return time.Time{}
@@ -133,7 +133,7 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	if err := s.check(c); err != nil {
 		return dst, fmt.Errorf("signing a token: %w", err)
 	}
-	var space [1024]byte // enough for a dozen scopes
+	var space [1024]byte // this is enough for a dozen scopes
 	claims := appendClaims(space[:0], c)
 
 	begin := len(dst)
@@ -148,8 +148,8 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(out, signature), nil
 }
 
-// check refuses claims that must not be signed, or that no registry would accept. There are no
-// other checks.
+// check refuses claims that must not be signed, or that no registry would accept. It checks
+// nothing else.
 func (s *Signer) check(c *Claims) error {
 	switch {
 	case c == nil:

@@ -37,7 +37,7 @@ func TestTokenOfEachAlgorithm(t *testing.T) {
 			if header.Algorithm != string(alg) || header.KeyID != "" {
 				t.Errorf("header %+v", header)
 			}
-			// A registry verifies the certificates of x5c like this.
+			// A registry verifies the certificates of x5c as the next lines do.
 			roots := x509.NewCertPool()
 			roots.AddCert(r.Certificate())
 			chains, err := header.Certificates(x509.VerifyOptions{Roots: roots, CurrentTime: noon, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
@@ -264,8 +264,8 @@ func TestNeverSigned(t *testing.T) {
 	sign(t, s, grant(scope.Scope{Type: "repository", Name: "Nothing Granted"}))
 }
 
-// In CVE-2025-24976 of distribution, registries took the key from the token itself. Tokens of
-// this package contain neither a key nor the address of a key, for all kinds of keys.
+// In CVE-2025-24976 of distribution, registries took the key from the token itself. Tokens of this
+// package do not contain a key or the address of a key, for any kind of key.
 func TestTokensCannotProvideTheirKey(t *testing.T) {
 	for _, alg := range token.Algorithms() {
 		r := root(t, alg)
@@ -405,8 +405,8 @@ type service struct {
 func (s service) Public() crypto.PublicKey                                  { return s.public }
 func (s service) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return s.der, nil }
 
-// If the caller passes a slice of sufficient capacity, Append makes only one allocation of its
-// own, for the digest. The signature makes further allocations.
+// If the caller passes a slice of sufficient capacity, Append itself makes only one allocation,
+// for the digest. The code that computes the signature makes further allocations.
 func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 	signer, c, dst := leaf(t, root(t, token.EdDSA), token.EdDSA), claims(), make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(50, func() { signer.Append(dst, c) }); n > 2 {

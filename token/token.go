@@ -32,12 +32,12 @@ const (
 	// MinLifetime is the minimum lifetime: docker and podman treat a shorter lifetime as a minute.
 	MinLifetime = time.Minute
 	// Backdate is how far the nbf and iat of a token are in the past, because clocks differ.
-	// Registries accept an nbf up to Leeway in the future. But zot refuses any iat in the future,
-	// and some clients could refuse any nbf in the future.
+	// Registries accept an nbf up to Leeway in the future. But zot refuses every iat in the
+	// future, and some clients could refuse every nbf in the future.
 	Backdate = 10 * time.Second
-	// MaxToken is the maximum length of a token in bytes; a Verifier checks it before parsing.
-	// No usable token is longer: clients read at most 64 KiB of a response, which contains the
-	// token twice.
+	// MaxToken is the maximum length of a token in bytes. A Verifier checks the length before it
+	// parses a token. No usable token is longer, because clients read at most 64 KiB of a
+	// response, and a response contains the token twice.
 	MaxToken = 64 << 10
 )
 
@@ -45,7 +45,7 @@ const (
 // registries refuse fractions. The JSON form of Claims is the same as in a token.
 type Claims struct {
 	Issuer    string
-	Subject   string // the principal's name; "": anonymous
+	Subject   string // the principal's name, or "" for an anonymous principal
 	Audience  string // the registry's service name; a string in JSON, because 2.8 refuses a list
 	ID        string // jti
 	IssuedAt  time.Time

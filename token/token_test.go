@@ -69,7 +69,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// newRoot returns a root with a new key and the given template of its certificate.
+// newRoot returns a root with a new key. The argument c is the template of its certificate.
 func newRoot(t *testing.T, c *x509.Certificate) *token.Root {
 	t.Helper()
 	key := newKey(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Errors of Verify. Each error of Verify wraps exactly one of these errors, which errors.Is
-// finds. Its text has details. The text can quote claims, but never the token.
+// Errors of Verify. Each error of Verify wraps exactly one of these errors, so errors.Is can find
+// it. The text of an error of Verify has details. The text can quote claims, but never the token.
 var (
 	// ErrMalformed means that the token's syntax is invalid.
 	ErrMalformed = errors.New("malformed token")
@@ -55,9 +55,9 @@ type VerifierOptions struct {
 
 	// Algorithms are the allowed algorithms; empty: VerifiedAlgorithms.
 	Algorithms []Algorithm
-	// KeyIDs are the forms in which a token may identify the key of a root. If the list is
-	// empty, they are X5C, Libtrust and Thumbprint. With Thumbprint30, all keys of a curve have
-	// the same kid. The kid identifies the last root with a key of that curve.
+	// KeyIDs are the forms in which a token may identify the key of a root. If the list is empty,
+	// the forms X5C, Libtrust and Thumbprint are allowed. With Thumbprint30, all keys of a curve
+	// have the same kid, which identifies the last root with a key of that curve.
 	KeyIDs []KeyID
 	// Leeway is the permitted difference between the clocks of the issuer and the caller.
 	// Registries allow the constant Leeway. The leeway does not apply to certificates.
@@ -67,11 +67,11 @@ type VerifierOptions struct {
 // Verifier checks tokens. It is immutable and may be used from any goroutine.
 //
 // If a registry that supports the KeyIDs of a Verifier refuses a token, the Verifier refuses the
-// token, too. It is stricter than registries in these points:
+// token, too. A Verifier is stricter than registries in these points:
 //
 //   - A header with jwk, jku, x5u, crit or b64 is refused, even with a trusted x5c or kid.
-//   - Duplicate names in the header or the claims are refused, and so is base64 with padding,
-//     line ends or unused bits.
+//   - Duplicate names in the header or the claims are refused. Base64 with padding, line ends or
+//     unused bits is refused, too.
 //   - A leaf certificate with a key usage must allow digital signatures. Registries do not
 //     check this.
 //   - A key of a JWKS that names an algorithm or a use verifies only tokens of this algorithm
@@ -87,7 +87,7 @@ type Verifier struct {
 // verifyingKey is a key that tokens identify by a kid.
 type verifyingKey struct {
 	public crypto.PublicKey
-	alg    Algorithm // the only algorithm for this key; "": all that fit the key
+	alg    Algorithm // the only algorithm for this key; "": every algorithm that fits the key
 }
 
 // NewVerifier returns a Verifier. It is an error if there is no key to trust, or if the options
@@ -329,7 +329,8 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}
-	// A root that signs tokens itself does not need a particular key usage.
+	// If a root signs tokens with its own key, its certificate does not need a particular key
+	// usage.
 	root := slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return len(chain) == 1 })
 	if !root && leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return nil, fmt.Errorf("%w: its certificate is not for signatures", ErrUntrusted)

@@ -53,8 +53,8 @@ func verifier(t testFailer, change func(*token.VerifierOptions), roots ...*token
 	return v
 }
 
-// signCompact joins the parts of a token and signs the token with the function signer. Without
-// a signer, the token has no signature.
+// signCompact joins the parts of a token and signs the token with the function signer. If signer
+// is nil, the token has no signature.
 func signCompact(t testFailer, header, payload string, signer func(message []byte) []byte) string {
 	t.Helper()
 	encode := base64.RawURLEncoding.EncodeToString
@@ -413,14 +413,14 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// reasons are all errors with which Verify refuses a token.
+// reasons lists the errors of Verify. Each refusal of a token wraps one of these errors.
 var reasons = []error{
 	token.ErrMalformed, token.ErrAlgorithm, token.ErrUntrusted, token.ErrSignature,
 	token.ErrIssuer, token.ErrAudience, token.ErrExpired, token.ErrNotYetValid,
 }
 
-// respell returns another base64url text for the same bytes. Both texts are decoded to the same
-// bytes by a decoder that ignores unused bits.
+// respell returns another base64url text for the same bytes. A decoder that ignores unused bits
+// decodes both texts to these bytes.
 func respell(text string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, text[len(text)-1])
@@ -430,7 +430,7 @@ func respell(text string) string {
 func TestVerifyTimes(t *testing.T) {
 	r := root(t, token.ES256)
 	s := leaf(t, r, token.ES256)
-	text := string(sign(t, s, claims())) // from 10 s before noon until 5 minutes after it
+	text := string(sign(t, s, claims())) // valid from 10 s before noon until 5 minutes after noon
 	begin, end := noon.Add(-10*time.Second), noon.Add(5*time.Minute)
 	for _, tt := range []struct {
 		leeway time.Duration
@@ -653,8 +653,8 @@ func TestClaimsAsJSON(t *testing.T) {
 	}
 }
 
-// If the verifier accepts a changed token, another implementation accepts the token, too, and reads
-// the same key, signature and claims from it.
+// If the verifier accepts a changed token, another implementation must accept the token, too, and
+// must read the same key, signature and claims from the token.
 func TestVerifyAgreesWithJOSE(t *testing.T) {
 	r := root(t, token.ES256)
 	rs := root(t, token.RS256)

@@ -21,9 +21,9 @@ type Answer struct {
 	ExpiresIn int    // seconds; at least token.MinLifetime, which clients assume
 	Granted   []scope.Scope
 
-	// IssuedAt is omitted from the response if it is zero. Leave it zero for most clients:
-	// clients compare issued_at with their own clock, and BuildKit caches a token forever if
-	// the server's clock is behind. Set it for Harbor, which treats a response without
+	// IssuedAt is omitted from the response if it is zero. Leave it zero for most clients, because
+	// clients compare issued_at with their own clock. For example, BuildKit caches a token forever
+	// if the server's clock is behind. Set IssuedAt for Harbor, which treats a response without
 	// issued_at as expired.
 	IssuedAt time.Time
 	// RefreshToken is omitted if it is empty. Set it only for a client that requested a refresh
@@ -32,8 +32,8 @@ type Answer struct {
 	RefreshToken string
 }
 
-// Write writes the response. It contains the token twice, as token and as access_token, because
-// some clients only know one of these names.
+// Write writes the response. The response contains the token twice, as token and as access_token,
+// because some clients know only one of these names.
 func (a *Answer) Write(w http.ResponseWriter) {
 	buffer := buffers.Get().(*[]byte)
 	b := append((*buffer)[:0], `{"token":"`...)

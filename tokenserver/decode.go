@@ -34,8 +34,8 @@ type Kind uint8
 
 // The kinds of credentials.
 const (
-	None         Kind = iota // no credentials: the client is anonymous
-	Password                 // a name and a password, or an access token instead of it
+	None         Kind = iota // there are no credentials, so the client is anonymous
+	Password                 // a name and a password, or an access token as the password
 	RefreshToken             // grant_type=refresh_token; docker also sends it as a password
 )
 
@@ -45,7 +45,7 @@ type Credentials struct {
 	Kind Kind
 	Name string // of Password
 
-	secret *string // fmt would print a plain string
+	secret *string // a pointer, because fmt would print a plain string
 }
 
 // Secret returns the password or the refresh token. Use the result only to check it. Do not
@@ -79,13 +79,13 @@ type Request struct {
 	NamesAccount bool
 }
 
-// form has the parameters of the query and the body together. Some clients repeat the realm's
-// query in the body. Some send two scopes in one scope parameter, and some repeat the scope
+// form has the parameters of the query and of the body. Some clients repeat the realm's query in
+// the body. Some clients send two scopes in one scope parameter, and others repeat the scope
 // parameter.
 type form struct {
 	values  [len(parameters)]string
 	seen    [len(parameters)]bool
-	account bool // the client named its account
+	account bool // the request has the parameter account
 	scopes  []string
 	space   [2]string // buffer for scopes
 }
@@ -169,15 +169,16 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 }
 
 // brokenSecret reports whether the scopes, joined by spaces, contain a secret. If a client writes
-// a secret with spaces into the parameter scope, the secret becomes several scopes. In the log,
-// none of these scopes would be redacted.
+// a secret with spaces into the parameter scope, the secret is split into several scopes. Each
+// scope has only a part of the secret, which the log would not redact.
 func brokenSecret(scopes []string) bool {
 	f, ok := secret.Find(strings.Join(scopes, " "))
 	return ok && f.Hidden
 }
 
-// ClientName returns a client's name for itself, in a form that may be logged. It has at most
-// maxName bytes, and no secrets, which some clients put into their name.
+// ClientName returns the name that a client gives itself, in a form that may be logged. The result
+// has at most maxName bytes. Secrets are redacted, because some clients put secrets into their
+// name.
 func ClientName(name string) string {
 	return secret.Shorten(name, maxName)
 }

@@ -39,10 +39,10 @@ var (
 type Error struct {
 	Status  int
 	Code    string // CodeUnauthorized or another code of registries
-	Message string // for the client's user
-	OAuth2  string // error code of RFC 6749, for a POST; "": derived from Status
+	Message string // a text for the user of the client
+	OAuth2  string // the error code of RFC 6749, for a POST; if empty, derived from Status
 	Header  http.Header
-	Cause   error // for errors.Is and the log; not sent to the client
+	Cause   error // the cause, for errors.Is and the log; it is not sent to the client
 }
 
 // Error returns the message without the cause.
@@ -74,7 +74,7 @@ func unsupported(format string, args ...any) *Error {
 	return problem(http.StatusBadRequest, CodeUnsupported, format, args...)
 }
 
-// Known returns the response to an error. This is the *Error in err, or an *Error for
+// Known returns the response to an error: the *Error that err wraps, or a new *Error for
 // ErrRejected, ErrUnavailable or an error of a context. For any other error it returns nil. The
 // caller should log such an error and not show it to the client.
 func Known(err error) *Error {
@@ -95,10 +95,10 @@ func Known(err error) *Error {
 	return e
 }
 
-// Write responds to a token request in the form of a registry's errors, which every client
-// prints. The response to a POST also has the form of RFC 6749. If the status is 401 and there
-// is no WWW-Authenticate header, Write adds this header for Basic authentication. Text in the
-// message that looks like a token is redacted.
+// Write responds to a token request in the JSON form of a registry's errors, because every client
+// prints errors in this form. The response to a POST also has the fields of RFC 6749. If the
+// status is 401 and there is no WWW-Authenticate header, Write adds this header for Basic
+// authentication. Text in the message that looks like a token is redacted.
 func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 	type one struct {
 		Code    string `json:"code"`

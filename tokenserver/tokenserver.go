@@ -7,8 +7,8 @@
 //
 // The parts can be used separately: [Decode] parses a token request, and [Answer] and [Error]
 // write responses that clients understand. A program that checks tokens with a [token.Verifier]
-// gets the token of a request from [Bearer]. It responds with a [Challenge] to clients without
-// a token, so that they know where to get a token.
+// gets the token of a request from [Bearer]. If a request has no token, the program responds with
+// a [Challenge], so that the client knows where to get a token.
 //
 // The Handler does not limit attempts to guess a password. The function Authenticate should
 // limit them and return an [*Error] with the status 429.
@@ -55,8 +55,8 @@ type Options struct {
 	Policy func() *policy.Policy
 	// Signer returns the signer for a time. It is called for each token, because leaves expire.
 	Signer func(now time.Time) (*token.Signer, error)
-	// Lifetime is the lifetime of tokens. A rule can shorten it. 0: DefaultLifetime. Tokens live
-	// for at least token.MinLifetime.
+	// Lifetime is the lifetime of tokens. If it is 0, DefaultLifetime is used. A rule can shorten
+	// the lifetime, but not below token.MinLifetime.
 	Lifetime time.Duration
 	// Remote returns a client's address for conditions. If Remote is nil, the address of the
 	// connection is used. Behind a proxy, this is the address of the proxy.
@@ -65,7 +65,7 @@ type Options struct {
 	Decided func(context.Context, *policy.Request, *policy.Decision)
 
 	Now func() time.Time
-	Log *slog.Logger // for refusals and their reasons; nil: no logging
+	Log *slog.Logger // logs refusals and their reasons; nil: no logging
 }
 
 // Handler is a token endpoint.
@@ -180,8 +180,9 @@ func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Princip
 	return who, nil
 }
 
-// subject returns the name of a principal in tokens. The registry uses the same name in its
-// events and logs. A robot and a user with the same name must have different names in tokens.
+// subject returns the name that a principal has in tokens. The registry uses this name in its
+// events and logs. If a robot and a user have the same name, their names in tokens must be
+// different.
 func subject(who *policy.Principal) string {
 	switch who.Kind {
 	case policy.Anonymous:

@@ -111,7 +111,7 @@ func basic(name, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+secret))
 }
 
-// ask sends a GET, or a POST if there is a form.
+// ask sends a GET request, or a POST request if form is not nil.
 func (s *server) ask(query, authorization string, form url.Values) *httptest.ResponseRecorder {
 	s.Helper()
 	r := httptest.NewRequest("GET", "/token?"+query, nil)
@@ -187,7 +187,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// A refusal has a form that all clients show. The reason for the refusal is in the log.
+// All clients can show the response to a refused request. The log has the reason for the refusal.
 func TestRefusals(t *testing.T) {
 	const service = "service=Registry.example.com"
 	for _, tt := range []struct {
@@ -274,7 +274,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Printing a request shows no secret, with any verb of fmt.
+// fmt prints a request without its secret, for every verb.
 func TestARequestPrintsWithoutItsSecret(t *testing.T) {
 	r := httptest.NewRequest("GET", "/token?service=a", nil)
 	r.Header.Set("Authorization", basic("ann", "canary"))

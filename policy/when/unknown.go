@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
 
-// DependsOn implements ask.Partial. In CEL, an expression can have the value unknown: false &&
-// unknown is false, and true && unknown is unknown. If the condition itself is unknown, CEL
-// names the inputs that caused this. The condition depends on these inputs.
+// DependsOn implements ask.Partial. In CEL, the value of an expression can be unknown: false &&
+// unknown is false, and true && unknown is unknown. If the value of the whole condition is
+// unknown, CEL names the unknown inputs that caused this. DependsOn returns these inputs.
 func (c *condition) DependsOn(r *policy.Request, u *ask.Unknown) []string {
 	if r == nil {
 		r = new(policy.Request)
@@ -46,8 +46,9 @@ type partialRequest struct {
 	request
 	unknown *ask.Unknown
 
-	names []string // unknown inputs that were read; the id of a types.Unknown is 1 + the index
-	whole bool     // all claims were read
+	// unknown inputs that were read; the id of a types.Unknown is 1 + its index in names
+	names []string
+	whole bool // all claims were read
 }
 
 // ResolveName is part of cel.Activation.
@@ -83,7 +84,7 @@ func (p *partialRequest) unknownInput(name string) *types.Unknown {
 }
 
 // partialClaims are the known claims of a principal that might have more claims. An operation that
-// reads more than one claim at a time sets partial.whole.
+// reads more than one claim at a time sets the field whole of partialRequest.
 type partialClaims struct {
 	traits.Mapper
 	of *partialRequest

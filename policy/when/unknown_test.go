@@ -36,7 +36,7 @@ func TestDependsOn(t *testing.T) {
 		{`client.startsWith("docker/") && registry == "r"`, everything, ann, []string{"client", "registry"}},
 		{`user == "ann" && "dev" in groups`, everything, ann, nil},
 
-		// The known inputs decide.
+		// The known inputs alone determine the value.
 		{`user == "ben" && now > timestamp("2026-01-01T00:00:00Z")`, everything, ann, nil},
 		{`now > timestamp("2026-01-01T00:00:00Z") && user == "ben"`, everything, ann, nil},
 		{`user == "ann" || request.ip.isLoopback()`, everything, ann, nil},
@@ -61,7 +61,7 @@ func TestDependsOn(t *testing.T) {
 		{`"project" in claims`, everything, job, []string{"claims.project"}},
 		{`"ref" in claims`, everything, job, nil},
 		{`claims.pod.node.name == "n1"`, everything, job, nil},
-		// The claim pod is known, and so are all its keys.
+		// The claim pod is known. So all its keys are known, too.
 		{`claims.pod.namespace == "n1"`, everything, job, nil},
 		{`claims.deep.namespace == "n1"`, everything, job, []string{"claims.deep"}},
 		{`claims.exists(name, name == "x")`, everything, job, []string{"claims"}},
@@ -124,7 +124,7 @@ func TestChangingDecisionsDependOnInputs(t *testing.T) {
 		}
 		p, err := policy.Compile(s)
 		if err != nil {
-			t.Skip() // such as ${claims.a} for a principal without claims
+			t.Skip() // for example, no name matches ${claims.a} if the principal has no claims
 		}
 		u := ask.Unknown{
 			Now: rapid.Bool().Draw(t, "now is unknown"), IP: rapid.Bool().Draw(t, "ip is unknown"), Client: rapid.Bool().Draw(t, "client is unknown"),

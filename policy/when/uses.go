@@ -60,9 +60,8 @@ func isOptional(e ast.Expr) bool {
 	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() != operators.Index
 }
 
-// leftmostPart returns the part at the beginning of an expression. It is needed because CEL
-// reports the position of an operator's sign, and not the position at which its left operand
-// begins.
+// leftmostPart returns the part at the beginning of an expression. The function is needed because
+// CEL reports the position of an operator, and not the position at which the left operand begins.
 func leftmostPart(e ast.Expr) ast.Expr {
 	for {
 		switch e.Kind() {
@@ -227,8 +226,8 @@ func (c *checker) checkTypes(e ast.Expr) {
 	}
 }
 
-// nameOf returns the name of an expression for error texts: a path like claims.ref, or otherwise
-// the expression's type.
+// nameOf returns a name of an expression for error texts. The name is the expression's path, such
+// as claims.ref, or its type if it has no path.
 func (c *checker) nameOf(e ast.Expr) string {
 	if path, ok := pathOf(e); ok {
 		return path

@@ -53,11 +53,12 @@
 //
 // The type of a claim is its type in JSON: the number 2 is not the text "2". Comparing values of
 // different types is an error. This holds for ==, !=, in and <, and also inside lists and objects.
-// In plain CEL, such values are not equal, so a deny rule with == would never match, and nobody
-// would notice. All numbers have one type: 3 equals 3.0. Whole numbers are exact. A number beyond
-// 64 bits can be compared only if a 64-bit floating-point number represents it exactly. Arithmetic
-// needs two whole numbers or two numbers with fractions, as in claims.attempt + 1. A null value
-// can be compared only with null. Use int(claims.attempt) and string(claims.level) to convert.
+// In plain CEL, such a comparison is not an error: the values are not equal. So a deny rule with
+// == would never match, and nobody would notice. All numbers have one type: 3 equals 3.0. Whole
+// numbers are exact. A number beyond 64 bits can be compared only if a 64-bit floating-point
+// number represents it exactly. Arithmetic needs two whole numbers or two numbers with fractions,
+// as in claims.attempt + 1. A null value can be compared only with null. Use int(claims.attempt)
+// and string(claims.level) to convert.
 //
 // An input that the request omits is unknown. It is an error to read an unknown time (now),
 // address (request.ip) or registry.
@@ -67,8 +68,8 @@
 // A condition reads no disk, no environment and no clock, and stores nothing between requests. The
 // length and depth of its text and the cost of an evaluation are limited. An evaluation that would
 // take more than about a millisecond is an error, even if the reason is the size of the claims. A
-// pattern must be a literal text in the condition, so a request cannot provide one. A request
-// cannot provide a new time zone, either.
+// pattern must be a literal text in the condition, so that a request cannot provide a pattern. A
+// request cannot provide a new time zone, either.
 //
 // Compile finds all errors that do not depend on a request, with line and column: syntax, names,
 // types, zones, networks, patterns, and a result that is not true or false.
@@ -84,9 +85,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Compiler compiles conditions. Conditions with equal texts share one program while any of them
-// is in use. A Compiler does not store invalid conditions or conditions that are no longer in
-// use. It may be used from any goroutine. The zero Compiler is ready to use.
+// Compiler compiles conditions. Conditions with equal texts share one program as long as one of
+// these conditions is in use. A Compiler does not store invalid conditions or conditions that are
+// no longer in use. It may be used from any goroutine. The zero Compiler is ready to use.
 type Compiler struct {
 	mu       sync.Mutex
 	language *language // created when the first condition is compiled
@@ -96,8 +97,8 @@ type Compiler struct {
 // NewCompiler returns a new Compiler.
 func NewCompiler() *Compiler { return new(Compiler) }
 
-// Compile checks the text of a condition and prepares its evaluation. The error is [Errors]. It
-// has all errors in the text, except those that other errors hide.
+// Compile checks the text of a condition and prepares its evaluation. An error has the type
+// [Errors]. It lists all errors in the text, except errors that are hidden by other errors.
 func (c *Compiler) Compile(text string) (policy.Condition, error) {
 	if c == nil {
 		c = NewCompiler()
@@ -119,8 +120,8 @@ func (c *Compiler) Compile(text string) (policy.Condition, error) {
 	return made, nil
 }
 
-// remove removes a text whose condition is no longer in use. If the text has a new condition
-// already, remove does nothing.
+// remove removes a text whose condition is no longer in use. If a new condition with the same text
+// exists already, remove does nothing.
 func (c *Compiler) remove(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -139,8 +139,9 @@ func TestAddressesAreUnmapped(t *testing.T) {
 	holds(t, r, `cidr("fe80::/10").containsIP(request.ip) && request.ip.isLinkLocalUnicast()`)
 }
 
-// The client's address is unknown if a proxy is not trusted, and in some tests of policies.
-// Reading it is an error, even for a network that contains all addresses.
+// The client's address is unknown if a proxy is not trusted. It is also unknown in some tests of
+// policies. Reading an unknown address is an error, even if the condition compares it with a
+// network that contains all addresses.
 func TestUnknownAddressesAreErrors(t *testing.T) {
 	r := ann()
 	r.IP = netip.Addr{}
@@ -171,8 +172,8 @@ func TestErrorsNeverAllow(t *testing.T) {
 	}
 	always := policy.Rule{Name: "always", Subjects: []string{"anyone"}, Names: []string{"deny/*"}, Actions: scope.Push}
 	for _, tt := range []struct{ condition, allow, deny string }{
-		// A condition that reads a missing claim fails, even if it uses != or negates the
-		// comparison.
+		// A condition that reads a missing claim fails, even if the condition uses != or negates
+		// the comparison.
 		{`claims.ref == "refs/heads/main"`, "", ""},
 		{`claims.ref != "refs/heads/main"`, "", ""},
 		{`!(claims.ref == "refs/heads/main")`, "", ""},

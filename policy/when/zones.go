@@ -48,8 +48,8 @@ func (z *zones) load(name string) bool {
 	return true
 }
 
-// loadAll loads all zones. It is for a condition that reads the zone's name from a request. The
-// first call takes some milliseconds and 1 MB of memory.
+// loadAll loads all zones. It is needed for a condition that reads a zone's name from the request.
+// The first call takes some milliseconds and 1 MB of memory.
 func (z *zones) loadAll() {
 	for _, name := range z.names() {
 		z.load(name)
@@ -68,8 +68,8 @@ func (z *zones) find(name string) (*time.Location, bool) {
 	return time.FixedZone(name, offset), true
 }
 
-// parseOffset parses an offset from UTC, such as "+02:00" or "-09:30", and returns its seconds.
-// It requires a sign, because "02:00" is a time of the day.
+// parseOffset parses an offset from UTC, such as "+02:00" or "-09:30", and returns the offset in
+// seconds. The text must have a sign, because "02:00" is a time of the day.
 func parseOffset(text string) (seconds int, ok bool) {
 	if len(text) != len("+02:00") || text[3] != ':' || text[0] != '+' && text[0] != '-' {
 		return 0, false

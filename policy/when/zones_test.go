@@ -53,8 +53,8 @@ func TestZonesAreThoseOfGo(t *testing.T) {
 	}
 }
 
-// A container without zone files has all zones. The test runs itself in a new process that
-// finds no zone files.
+// All zones can be used in a container without zone files. The test runs itself in a new process
+// that finds no zone files.
 func TestZonesNeedNoFiles(t *testing.T) {
 	if os.Getenv("ZONES_OF") == "nowhere" {
 		l, err := newLanguage()

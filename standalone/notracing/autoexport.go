@@ -1,7 +1,7 @@
-// Package autoexport replaces the OpenTelemetry module of that name. The original links gRPC and
-// every exporter. These are 170 packages, which `make up` would compile but never use, because
-// only the registry's main function calls InitOpenTelemetry. A replace line in standalone/go.mod
-// selects this package. The registries of e2e use the original module.
+// Package autoexport replaces the OpenTelemetry module of the same name. The original module
+// depends on gRPC and every exporter. `make up` would compile these 170 packages but never use
+// them, because only the registry's main function calls InitOpenTelemetry. A replace line in
+// standalone/go.mod selects this package. The registries of e2e use the original module.
 package autoexport
 
 import (
