@@ -32,7 +32,7 @@ type jobPrincipal struct {
 }
 
 const (
-	perJob       = 20 // entries of a job: two decisions, the rest are events
+	perJob       = 20 // entries of a job: 2 decisions and 18 events
 	jobsADay     = 2000
 	repositories = 200
 	registryName = "registry.example.com"

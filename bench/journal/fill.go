@@ -30,9 +30,9 @@ func (m *measurement) fill(ctx context.Context) error {
 	return m.size(ctx)
 }
 
-// write writes the entries that follow the existing ones. While it writes, it merges the blocks of
-// the new entries and adds the entries to the index. The last entries are left for the method
-// index.
+// write writes the entries that follow the existing ones. At the same time, it merges the blocks
+// of the new entries and adds most of these entries to the index. The method index adds the last
+// entries.
 func (m *measurement) write(ctx context.Context, existing int) error {
 	const (
 		atOnce    = 512

@@ -15,7 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 )
 
-// latencies are the latencies of the events that were recorded in one turn, the shortest first.
+// latencies has the latencies of the events that one call of record has recorded, the shortest
+// first.
 type latencies struct {
 	took   []time.Duration
 	passed time.Duration
@@ -70,10 +71,11 @@ func (m *measurement) record(ctx context.Context, o *openDatabase, senders int, 
 	return r, err
 }
 
-// lag records events at full rate, and then measures how many of them are not indexed yet. It does
-// this twice: first as if this process wrote the events, then as if other processes wrote them, so
-// that they must be read from the journal. After the second time, it measures how fast the index
-// catches up. Then it measures the delay of the index at 1,000 events a second.
+// lag records events at full rate, and then measures how many of these events are not indexed yet.
+// It does this twice: first as if this process wrote the events, and then as if other processes
+// wrote the events. In the second case, the events must be read from the journal. After that, lag
+// measures how fast the index catches up. Then it measures the delay of the index at 1,000 events
+// a second.
 func (m *measurement) lag(ctx context.Context) error {
 	var first, last journal.Position
 	for _, of := range []string{"this process", "others"} {
@@ -97,7 +99,7 @@ func (m *measurement) lag(ctx context.Context) error {
 	defer indexing.Wait()
 	defer stop()
 	began := time.Now()
-	const group = 256 // the index is built by whole groups of entries
+	const group = 256 // entries are indexed only in whole groups
 	for m.set.Status()[0].Position < last-group && ctx.Err() == nil {
 		_ = clock.Sleep(ctx, 10*time.Millisecond)
 	}
@@ -140,7 +142,7 @@ func (m *measurement) follow(ctx context.Context) error {
 }
 
 // intake measures how fast the full journal records events. It compares this rate with the rate of
-// an empty journal. Both journals are measured alternately.
+// an empty journal. It measures the two journals in turn.
 func (m *measurement) intake(ctx context.Context) (err error) {
 	empty, err := open(ctx, filepath.Join(m.work, "empty.db"), m.now())
 	if err != nil {
@@ -180,8 +182,8 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 func (o *openDatabase) maintain(ctx context.Context) { o.journal.Maintain(ctx, retention.Limits{}) }
 
 // retention measures the latency of events while the older half of the entries is removed. It
-// compares this latency with the latency while no entries are removed. Slices with and without
-// removal alternate.
+// compares this latency with the latency while no entries are removed. In each round, a time slice
+// without removal is followed by a slice with removal.
 func (m *measurement) retention(ctx context.Context) error {
 	age := m.now().Sub(m.ci.time(m.entries / 2))
 	half := retention.Limit{Age: age}

@@ -4,8 +4,8 @@
 //	go run ./journal --entries 10000000 --folder /var/tmp
 //
 // Journal fills a database with the entries of CI jobs: 2,000 jobs a day in 200 repositories, each
-// job with its own principal and address. It prints a table of bars, and exits with 1 if a bar is
-// missed. --steps selects what it measures:
+// job with its own principal and address. It prints a table of measured values with their limits,
+// and exits with 1 if a value misses its limit. --steps selects what it measures:
 //
 //	fill       writes the entries, merges their blocks and builds the index: bytes and time
 //	filters    the first page of each filter, and of pairs of common filters
@@ -15,9 +15,9 @@
 //	intake     how fast events are recorded, compared with an empty journal
 //	retention  the latency of events while half of the entries are removed, compared with none
 //
-// The last three steps change the journal, so they run in this order at the end. With --keep, they
-// use a copy of the database, and the database stays in the folder. A further run with the same
-// --folder and --entries uses this database and need not fill it again.
+// The last three steps change the journal, so they run at the end, in this order. With --keep, the
+// last three steps use a copy of the database, and the original database stays in the folder. A
+// later run with the same --folder and --entries uses this database and need not fill it again.
 package main
 
 import (
@@ -53,7 +53,8 @@ type settings struct {
 	filters []string
 }
 
-// run returns the exit code: 0, 1 (failure or missed bar) or 2 (wrong usage).
+// run returns the exit code: 0, 1 (a failure, or a value that misses its limit) or 2 (wrong
+// usage).
 func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 	var s settings
 	var names []string
@@ -93,8 +94,8 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 	return code
 }
 
-// bar is one measured value. A limit of 0 means no limit. If the field atLeast is set, the limit
-// is the least allowed value.
+// bar is one measured value. A limit of 0 means no limit. If the field atLeast is true, the limit
+// is the minimum. Otherwise it is the maximum.
 type bar struct {
 	what    string
 	value   float64
@@ -103,7 +104,7 @@ type bar struct {
 	atLeast bool
 }
 
-// print prints the table. It returns 1 if a bar is missed.
+// print prints the table. It returns 1 if a value misses its limit.
 func print(out io.Writer, bars []bar) (code int) {
 	for _, b := range bars {
 		verdict := ""

@@ -55,9 +55,9 @@ type openDatabase struct {
 	db      *store.DB
 	journal *journal.Journal
 	set     *projection.Set
-	ahead   atomic.Int64 // how far the journal's clock is ahead, in nanoseconds
-	// observing means that the index is written from the entries in memory, as in the service.
-	// Otherwise all entries are read from the journal, like the entries of other processes.
+	ahead   atomic.Int64 // nanoseconds that the journal's clock is ahead of this machine's clock
+	// If observing is true, the index is written from the entries in memory, as in the service.
+	// Otherwise all entries are read from the journal, as if other processes had written them.
 	observing atomic.Bool
 }
 

@@ -24,7 +24,7 @@ var pairs = []string{
 
 // filter measures how long the first page of each filter takes.
 func (m *measurement) filter(ctx context.Context) error {
-	before := journal.Position(m.entries + 1) // later entries are not those of the CI jobs
+	before := journal.Position(m.entries + 1) // entries after these positions are not from CI jobs
 	for _, name := range m.filters {
 		var took []time.Duration
 		found, cut, empty, used := 0, 0, 0, processorTime()

@@ -3,7 +3,7 @@
 //	go run ./load --url 'http://127.0.0.1:5001/token?service=registry.example.com&scope=repository:team/app:pull'
 //	go run ./load --url … --against other='http://127.0.0.1:5002/auth?service=…' --duration 20s
 //
-// It only accepts loopback addresses.
+// Load accepts only loopback addresses.
 package main
 
 import (

@@ -167,8 +167,8 @@ func (s *session) printAccount(a *accounts.Account, err error, verb, state strin
 	return s.print(api.NewAccount(a), "%s %s %s", verb, a.Kind, a.Name)
 }
 
-// warnUnchecked prints a warning for each unavailable identity source. Nobody knows whether such a
-// source also has the name of the new account.
+// warnUnchecked prints a warning for each unavailable identity source. Such a source could also
+// have a user with the name of the new account.
 func (s *session) warnUnchecked(a *accounts.Account) {
 	for _, source := range a.Unchecked {
 		s.warn("could not check whether another source has the name %s: %s", a.Login(), text.Escape(source))

@@ -138,8 +138,9 @@ func (s *session) manifestOptions(service string, rate float64) (*manifests.Opti
 	}, err
 }
 
-// deleteFrom deletes the manifests of a repository that a rule selects. It returns those that it
-// has selected, or deleted until an error.
+// deleteFrom deletes the manifests of a repository that a rule selects. It returns the deleted
+// manifests, also after an error. With dryRun, it deletes nothing and returns the selected
+// manifests.
 func (s *session) deleteFrom(o *manifests.Options, name string, rule manifests.Rule, dryRun bool) (all []deletedManifest, err error) {
 	selected, err := manifests.Select(s.ctx, o, name, rule)
 	report := progress(s.errs, clock.Now)

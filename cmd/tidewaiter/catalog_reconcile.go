@@ -110,8 +110,8 @@ func rateFlag(f *flags) *float64 {
 	return rate
 }
 
-// registryClient returns a client of a registry. When the client sends requests, the registry's
-// events name the subject as their actor.
+// registryClient returns a client of a registry. In its events about the client's requests, the
+// registry names the subject as the actor.
 func (s *session) registryClient(service, subject string, rate float64) (*registryapi.Client, error) {
 	return app.NewRegistryClient(s.cfg, service, subject, rate, clock.Now)
 }

@@ -19,12 +19,12 @@ type command struct {
 	use     string // the name and the arguments, such as "add NAME"; see arguments
 	short   string // one line for the list of commands in help
 	long    string // the first paragraphs of help; if "", help begins with short
-	example string // each line indented by two spaces
+	example string // each line begins with two spaces
 	aliases []string
 	// earlierName is an earlier name of the command. If a user calls the command by this name, the
 	// error contains the new name and describes the change.
 	earlierName string
-	change      string    // part of this error: how the behavior differs from the earlier command
+	change      string    // the part of this error that describes how the command has changed
 	sub         []command // a command with subcommands has no action
 
 	config bool // --config and --keys
@@ -32,7 +32,7 @@ type command struct {
 	// outputs are the values that --output accepts in addition to text and json.
 	outputs []string
 	force   bool   // --force, for commands that could remove the last administrator
-	opens   action // opens what the command needs; implies --config and --output
+	opens   action // opens the config, database or journal; implies --config and --output
 	before  action // rejects invalid arguments before anything is opened
 	run     action
 	flags   func(*flags) action // adds the command's own flags, and returns its action
@@ -115,7 +115,7 @@ func (f *flags) text(to *string, valueName, name, usage string) {
 	f.Var(flagValue{valueName, func() string { return *to }, func(s string) error { *to = s; return nil }}, name, usage)
 }
 
-// flagValue is a flag with a function that parses it.
+// flagValue is a flag with a function that parses the flag's value.
 type flagValue struct {
 	kind string        // the name of the value in the help
 	text func() string // returns the value
@@ -126,7 +126,7 @@ func (v flagValue) String() string     { return v.text() }
 func (v flagValue) Type() string       { return v.kind }
 func (v flagValue) Set(s string) error { return v.set(s) }
 
-// build returns the command in the form of cobra, which parses the command line.
+// build returns the command as a cobra.Command. cobra parses the command line.
 func (c *command) build() *cobra.Command {
 	cmd := &cobra.Command{Use: c.use, Short: c.short, Long: fill(c.long), Example: c.example, Aliases: c.aliases}
 	cmd.SuggestFor = synonyms[cmd.Name()]
@@ -179,8 +179,8 @@ func words(cmd *cobra.Command) string {
 }
 
 // synonyms maps the name of a command to words that other programs use instead of this name. If a
-// user types such a word, and it is not the name of a command, the error suggests the commands
-// with this synonym.
+// user types such a word instead of the name of a command, the error suggests the commands that
+// have this word as a synonym.
 var synonyms = map[string][]string{
 	"add":      {"create", "new", "make"},
 	"create":   {"add", "new", "make"},
@@ -226,8 +226,8 @@ func fill(text string) string {
 }
 
 // arguments returns the names of the arguments in a usage line. If the line has alternatives in
-// braces, any number of arguments is allowed. If the line ends with "...", the last argument can
-// be repeated.
+// braces, anyNumber is true: any number of arguments is allowed. If the line ends with "...", the
+// last argument can be repeated.
 func arguments(use string) (names []string, anyNumber, lastRepeats bool) {
 	words := strings.Fields(use)[1:]
 	for i := 0; i < len(words); i++ {

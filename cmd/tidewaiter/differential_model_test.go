@@ -15,7 +15,8 @@ import (
 // claims, and the granted actions. The model is slow and simple, and shares no code with the
 // program.
 
-// number is a JSON number: its text in the request, and its canonical text.
+// number is a JSON number. It has the text of the number in the request, and the canonical text of
+// the number.
 type number struct{ written, text string }
 
 var numbers = []number{{"2", "2"}, {"2.0", "2"}, {"20e-1", "2"}, {"3", "3"}, {"3.0", "3"}, {"2.5", "2.5"}, {"9007199254740993", "9007199254740993"}, {"9007199254740992", "9007199254740992"}}
@@ -123,13 +124,13 @@ func canonicalSubject(text string) string {
 
 // caller is a principal with a credential.
 type caller struct {
-	as         string        // as rules name the caller, such as user:ann; or "anonymous"
+	as         string        // the caller's name in rules, such as user:ann, or "anonymous"
 	entry      directoryName // the entry whose DN is the name; nil if the name is not a DN
 	groups     []string
 	spelled    []string // the same groups in other spellings; nil if there is only one spelling
 	claims     map[string]any
 	login, key string
-	known      bool // a source can find groups and claims by the name alone, without a credential
+	known      bool // a source can find the caller's groups and claims without a credential
 }
 
 func (c *caller) subjects() []string {
@@ -182,7 +183,8 @@ type modelRule struct {
 	when       *modelCondition
 }
 
-// modelCondition is a condition: its text, and a function that evaluates it.
+// modelCondition is a condition. It has the text of the condition and a function that evaluates
+// the condition.
 type modelCondition struct {
 	text string
 	of   func(q *tokenRequest) (bool, error)
@@ -231,8 +233,8 @@ func (r *modelRule) holds(q *tokenRequest) (bool, error) {
 	return r.when.of(q)
 }
 
-// takesEffect reports whether a rule that matches the request takes effect. If the condition of a
-// deny fails, the deny takes effect.
+// takesEffect reports whether a rule that matches the request takes effect. A deny rule also takes
+// effect if its condition fails.
 func (r *modelRule) takesEffect(q *tokenRequest) bool {
 	holds, err := r.holds(q)
 	return r.deny && (holds || err != nil) || !r.deny && holds && err == nil
@@ -517,7 +519,7 @@ func drawRule(t *rapid.T, n int, callers []*caller) modelRule {
 	if rapid.IntRange(0, 2).Draw(t, "conditional") > 0 {
 		r.when = drawCondition(t, 2, callers)
 	}
-	// A pattern with placeholders is valid only if a subject of the rule can be a user with
+	// A rule may have patterns with placeholders only if one of its subjects can be a user with
 	// claims. If a rule has no such subject, its patterns with placeholders are removed.
 	if !slices.ContainsFunc(r.subjects, func(s string) bool { return s == "anyone" || s == "signed-in" || strings.HasPrefix(s, "group:") }) {
 		r.patterns = slices.DeleteFunc(r.patterns, func(p string) bool { return strings.Contains(p, "${") })

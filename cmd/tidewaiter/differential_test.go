@@ -38,13 +38,13 @@ type testService struct {
 	dir       string
 	app       *app.App
 	api       http.Handler
-	hash      string // of the password "pw"
+	hash      string // the hash of the password "pw"
 	signer    jose.Signer
 	issuer    string
 	keys      string // the file with the issuer's keys
 	shop      string
-	answers   map[string]string // of the webhook: name -> answer
-	directory *ldaptest.Fake    // of both LDAP sources
+	answers   map[string]string // the webhook's answer for each name
+	directory *ldaptest.Fake    // the directory of both LDAP sources
 	fixed     []*caller
 	n         atomic.Int64
 }
@@ -67,8 +67,8 @@ func newTestService(t *testing.T) *testService {
 		t.Fatal(err)
 	}
 	keys, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
-	// The keys are in a file. If they came from an issuer over HTTP, a late answer on a busy
-	// machine would be an outage.
+	// The keys are in a file. If the service fetched the keys over HTTP, a late answer on a busy
+	// machine would count as an outage.
 	o.issuer, o.keys = "https://issuer.example.com", filepath.Join(t.TempDir(), "jwks.json")
 	if err := os.WriteFile(o.keys, keys, 0o600); err != nil {
 		t.Fatal(err)

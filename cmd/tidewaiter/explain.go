@@ -94,8 +94,8 @@ func (f *explainFlags) run(s *session) error {
 	return err
 }
 
-// explainRequest evaluates the request by the current policy, or with --files-only by the rules
-// of the files alone.
+// explainRequest evaluates the request by the current policy. With --files-only, it uses only the
+// rules in the files.
 func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	given, err := f.principal.read(s)
 	if err != nil {

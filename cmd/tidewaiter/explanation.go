@@ -227,8 +227,8 @@ func asMember(r *policy.Request, rule *policy.Rule) string {
 	return ""
 }
 
-// withoutCauses returns the rules that nearly match, without the rules that are already printed as
-// causes. For example, a rule whose condition is false is printed as a cause.
+// withoutCauses returns those rules of n that are not already printed as causes. The rules of n
+// nearly match the request. For example, a rule whose condition is false is printed as a cause.
 func withoutCauses(n ask.Nearby, causes []policy.Cause) ask.Nearby {
 	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near ask.Near) bool {
 		return len(near.Obstacles) == 1 && slices.ContainsFunc(causes, func(c policy.Cause) bool {

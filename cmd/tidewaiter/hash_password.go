@@ -88,8 +88,8 @@ func checkEntryName(name string) error {
 	return nil
 }
 
-// checkPassword rejects passwords with which nobody could sign in, because Tidewaiter would treat
-// them as another kind of credential.
+// checkPassword rejects a password that Tidewaiter would treat as another kind of credential.
+// Nobody could sign in with such a password.
 func checkPassword(password identity.Secret) error {
 	if strings.IndexByte(password.Reveal(), 0) >= 0 {
 		return errors.New("a password must not contain a NUL byte")
@@ -139,7 +139,7 @@ func (s *session) prompt(in *os.File, text string) (line []byte, err error) {
 	var typed []byte
 	fmt.Fprint(s.errs, text)
 	defer fmt.Fprintln(s.errs)
-	go func() { // after a signal, this goroutine still reads until the program exits
+	go func() { // after a signal, this goroutine continues to read until the program exits
 		var err error
 		typed, err = term.ReadPassword(fd)
 		read <- err

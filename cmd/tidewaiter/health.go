@@ -51,8 +51,8 @@ health check of a container, because the image has no curl.`,
 }
 
 // requestHealth requests a path from the first listener that serves health. On a loopback address,
-// it does not verify the listener's certificate, because the certificate is for other hosts. This
-// is safe, because the request contains no secret.
+// it does not verify the listener's certificate, because the certificate is for other host names.
+// An unverified certificate is safe here, because the request contains no secret.
 func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ string, err error) {
 	at := slices.IndexFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.ServeHealth) })
 	if at < 0 {
@@ -74,7 +74,8 @@ func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ stri
 	}
 	client := &http.Client{
 		Transport: &http.Transport{
-			// No Proxy: the service is on this machine, so proxies in the environment are ignored.
+			// The field Proxy is not set, so proxies in the environment are ignored, because the
+			// service is on this machine.
 			DisableKeepAlives: true,
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: loopback},
 		},
@@ -100,8 +101,8 @@ func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ stri
 	return text, nil
 }
 
-// reachableAddress returns the address at which this machine reaches a listener, and whether it is
-// a loopback address.
+// reachableAddress returns the address at which this machine reaches a listener. It also reports
+// whether this is a loopback address.
 func reachableAddress(address string) (at string, loopback bool, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

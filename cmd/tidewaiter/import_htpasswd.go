@@ -103,7 +103,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 type userReader struct {
 	others    *sources.Set
 	unchecked []string       // unavailable sources, each with the reason
-	left      map[string]int // for each htpasswd source: the number of users that are not imported
+	left      map[string]int // the number of users that are not imported, for each htpasswd source
 }
 
 // readUsers reads the users of an htpasswd file, with the groups from the config and from the
@@ -140,8 +140,8 @@ func (r *userReader) readUsers(ctx context.Context, file, groupFile string) (use
 }
 
 // groupsOf returns the groups that the config has for a line, or the reason why the line cannot be
-// imported. If the account would have fewer groups or claims than the user has now, the result is
-// an error: a deny that names the lost group or claim would no longer apply.
+// imported. If the account would have fewer groups or claims than the user has now, groupsOf
+// returns an error, because a deny that names the lost group or claim would no longer apply.
 func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []string, err error) {
 	if err := checkName(e.Name); err != nil {
 		return nil, err

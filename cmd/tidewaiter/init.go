@@ -91,8 +91,8 @@ func (s *session) init(dir string, o setup.Options) error {
 	return printNextSteps(s.out, result, o)
 }
 
-// checkSame rejects flags that differ from an existing config. The command init does not change
-// this config, so these flags would have no effect.
+// checkSame rejects flags that differ from an existing config. The command init does not change an
+// existing config, so such flags would have no effect.
 func checkSame(existing, given setup.Options) error {
 	for _, o := range []struct{ name, existing, given string }{
 		{"preset", existing.Preset, given.Preset},

@@ -158,7 +158,7 @@ func journalReindex(s *session) (err error) {
 	}
 	report := progress(s.errs, clock.Now)
 	err = derived.CatchUp(s.ctx, j, func(all []projection.Status) {
-		read, of := int64(0), int64(0) // in entries; each projection reads each entry once
+		read, of := int64(0), int64(0) // numbers of entries; each projection reads each entry once
 		for _, p := range all {
 			read, of = read+int64(p.Position), of+int64(p.Position)+p.Behind
 		}

@@ -119,7 +119,7 @@ func (s *session) unknownRegistry(named string) string {
 	return fmt.Sprintf("; the config has no registry %s: it has %s", text.Name(named), strings.Join(names, ", "))
 }
 
-// The orders of entries.
+// The values of --order: the entries that are listed first.
 const (
 	newest = "newest"
 	oldest = "oldest"
@@ -128,7 +128,7 @@ const (
 // entryList selects the entries that journal list prints.
 type entryList struct {
 	query    journal.Query
-	from, to journal.Position // 0 means the beginning for from, and the end for to
+	from, to journal.Position // from 0 is the beginning, and to 0 is the end
 	limit    int
 }
 
@@ -166,8 +166,8 @@ func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next jo
 
 // search calls the function print for the selected entries, the newest first. It selects entries
 // at the positions from lowest to end-1. It stops when it has found as many entries as the limit
-// allows. It returns the end for the next search, or 0 if this search is complete. On a terminal,
-// search prints the time of the oldest entry that it has searched.
+// allows. It returns the value of end for the next search, or 0 if it has searched the whole
+// range. On a terminal, search prints the time of the oldest entry that it has searched.
 func (s *session) search(q journal.Query, lowest, end journal.Position, limit int, print func(journal.Entry) error) (next journal.Position, err error) {
 	const atOnce = 20_000 // entries that are searched in one step
 	const every = 500 * time.Millisecond
@@ -312,12 +312,12 @@ func parseTime(written string) (time.Time, error) {
 }
 
 // meantAgo returns the end of an error about a text that is not a time. If the text is a number
-// with a wrong unit, the end has the duration that was probably meant.
+// with a wrong unit, this end of the error contains the duration that the user probably meant.
 func meantAgo(written string) string {
 	bare := strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(written, "ago"), " "))
 	unit := strings.TrimLeft(bare, "0123456789 ")
-	// Months get no guess, because 3m means three minutes. A number without a unit gets no guess,
-	// because it can be a year.
+	// For months, there is no suggestion, because 3m means three minutes. For a number without a
+	// unit, there is no suggestion, because the number can be a year.
 	if unit == "" || strings.HasPrefix(strings.ToLower(unit), "mo") || strings.ContainsAny(unit, "0123456789") {
 		return ""
 	}

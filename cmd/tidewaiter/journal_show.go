@@ -70,11 +70,11 @@ func journalShow(s *session) error {
 	return nil
 }
 
-// signIn looks for the first decision among the entries. If a refresh token was presented for the
-// decision, signIn returns the entry of the sign-in at which a client got this token. Docker and
-// other clients store such a token instead of the password, token or secret that the user gave. If
-// the decision has another credential, or if the journal no longer has the sign-in, the result is
-// nil.
+// signIn looks for the first decision among the entries. If the credential of this decision is a
+// refresh token, signIn returns the entry of the sign-in at which the client got this token.
+// Docker and other clients store such a token instead of the password, token or secret that the
+// user gave. If the decision has another kind of credential, or if the journal no longer has the
+// sign-in, signIn returns nil.
 func (s *session) signIn(entries []journal.Entry) (*journal.Entry, error) {
 	i := slices.IndexFunc(entries, func(e journal.Entry) bool { return e.Decision != nil })
 	if i < 0 {
@@ -97,8 +97,9 @@ func (s *session) signIn(entries []journal.Entry) (*journal.Entry, error) {
 	return &page.Entries[0], nil
 }
 
-// signInRow returns a row for details. The row shows when a client got the refresh token that was
-// presented for the decision, and which credential the client presented to get it.
+// signInRow returns a row for details. The row is about the refresh token that was presented for
+// the decision. It shows when a client got the token, and which credential the client presented to
+// get the token.
 func signInRow(e, signIn *journal.Entry) [][]string {
 	if e.Decision == nil || signIn == nil {
 		return nil

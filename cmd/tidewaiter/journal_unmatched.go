@@ -19,13 +19,13 @@ const maxRecent = 20_000
 // filterPart is the part of a filter that one flag sets.
 type filterPart struct {
 	flag, value string
-	alone       api.Filter // a filter with this part only
+	alone       api.Filter // a filter that has only this part
 	meant       func(value string, recent []journal.Entry) string
 }
 
-// unmatchedReason returns the end of the note "no entry matches". It names the first flag whose
-// value is in no entry of the journal, and the value that was probably meant. It returns "" if the
-// journal has each value, but no entry with all of them.
+// unmatchedReason returns the end of the note "no entry matches". The text names the first flag
+// whose value is in no entry of the journal, and the value that the user probably meant.
+// unmatchedReason returns "" if each value is in some entry, but no entry has all values.
 func (s *session) unmatchedReason(f *api.Filter) (string, error) {
 	for _, part := range []filterPart{
 		{"principal", f.Principal, api.Filter{Principal: f.Principal}, meantPrincipal},
@@ -116,8 +116,9 @@ func principalOf(e *journal.Entry) string {
 	return ""
 }
 
-// meantRepository returns a similar name or, for the name of a parent, the pattern of the
-// repositories below it.
+// meantRepository returns the name that the user probably meant. If repositories below the written
+// name exist, it returns a pattern that matches them. Otherwise it returns a similar name or
+// pattern.
 func meantRepository(written string, recent []journal.Entry) string {
 	parent, below := strings.CutSuffix(written, "/**")
 	known := make(map[string]bool)

@@ -47,8 +47,8 @@ func journalVerify(f *flags) action {
 	}
 }
 
-// verifyProgress returns two functions. The first prints the progress on a terminal, and
-// the second removes this line.
+// verifyProgress returns two functions. The first function prints the progress in one line of the
+// terminal. The second function clears this line.
 func (s *session) verifyProgress() (report func(done, all int64), clearLine func()) {
 	const every = 500 * time.Millisecond
 	if !isTerminal(s.errs) {
@@ -78,7 +78,7 @@ func (s *session) printVerified(v journal.Verified, err error, isPartial bool) e
 		result := struct {
 			Whole      bool             `json:"intact"`
 			First      journal.Position `json:"first"`
-			journalEnd                  // the end of the part that is intact
+			journalEnd                  // the end of the intact part
 			Blocks     int64            `json:"blocks"`
 			Removed    int64            `json:"removed,omitempty"` // entries that are not stored
 			Erased     int64            `json:"erased,omitempty"`  // entries without personal data

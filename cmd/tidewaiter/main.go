@@ -4,7 +4,7 @@
 // A command is a row in a table (command.go). The row has the usage line, the help, the flags, a
 // function that opens the config or the database, and a function that runs the command. The
 // function gets a session, which has the arguments, the config, the open database and the output
-// (session.go, output.go). All tables are listed in main.go, by the function groups.
+// (session.go, output.go). groups() in main.go lists all tables.
 package main
 
 import (
@@ -96,8 +96,8 @@ in an audit journal.`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	// A command that has subcommands does nothing but print its help, so its usage has no flags.
-	// The help of flags is wrapped into lines.
+	// A command with subcommands only prints its help, so its usage has no flags. The template
+	// breaks the help of flags into lines.
 	root.SetUsageTemplate(strings.NewReplacer(
 		"{{if .Runnable}}", "{{if not .HasAvailableSubCommands}}", "FlagUsages ", "FlagUsagesWrapped 100 ",
 	).Replace(root.UsageTemplate()))

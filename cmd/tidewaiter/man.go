@@ -116,7 +116,7 @@ const conventions = `- Data goes to standard output, everything else to standard
 
 func description(c *cobra.Command) string { return cmp.Or(c.Long, c.Short+".") }
 
-// flagLine is a flag in a reference.
+// flagLine describes a flag in a manual page or in docs/commands.md.
 type flagLine struct{ name, value, what, standard string }
 
 // flagsOf returns the flags of a command, without --help.

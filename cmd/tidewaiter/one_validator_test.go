@@ -101,7 +101,7 @@ func (w *validators) configErrors(text string) []string {
 	return slices.Compact(texts)
 }
 
-// apiErrors returns the API's errors for the rule: the wrong fields, and the texts.
+// apiErrors returns the API's errors for the rule: the wrong fields, and the texts of the errors.
 func (w *validators) apiErrors(rule map[string]any) (fields, texts []string) {
 	return w.post("/api/v1/rules", rule)
 }
@@ -134,7 +134,7 @@ func (w *validators) post(path string, body map[string]any) (fields, texts []str
 	return slices.Compact(fields), slices.Compact(texts)
 }
 
-// commandErrors returns the errors of "rule add": the wrong fields, and the texts.
+// commandErrors returns the errors of "rule add": the wrong fields, and the texts of the errors.
 func (w *validators) commandErrors(rule map[string]any) (fields, texts []string) {
 	w.n++
 	args := []string{"rule", "add", "--config", filepath.Join(w.dir, "tidewaiter.yaml")}
@@ -174,7 +174,7 @@ func (w *validators) commandErrors(rule map[string]any) (fields, texts []string)
 	return slices.Compact(fields), texts
 }
 
-// runCommand runs a command, and returns the wrong flags and the texts.
+// runCommand runs a command, and returns the wrong flags and the texts of the errors.
 func (w *validators) runCommand(args []string) (flags, texts []string) {
 	var out bytes.Buffer
 	if exit := run(w.Context(), args, strings.NewReader(""), &out, &out); exit == 0 {
@@ -195,9 +195,9 @@ func (w *validators) runCommand(args []string) (flags, texts []string) {
 func TestRulesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
 	w := newValidators(t)
 	for what, tt := range map[string]struct {
-		change map[string]any // of a valid rule; nil removes a field
+		change map[string]any // changed fields of a valid rule; nil removes a field
 		wrong  []string       // the wrong fields
-		noFlag bool           // the command line has no flag for the change
+		noFlag bool           // the command line has no flag for the changed field
 	}{
 		"a valid rule":                      {},
 		"an empty list of registries":       {map[string]any{"registries": []string{}}, []string{"registries"}, true},

@@ -34,8 +34,9 @@ func (s *session) writeJSON(v any) error {
 	return e.Encode(v)
 }
 
-// encoder returns an encoder for standard output that escapes invisible characters. JSON can
-// contain names that strangers chose, and users print JSON on a terminal.
+// encoder returns an encoder that writes to standard output and escapes invisible characters. They
+// must be escaped, because JSON can contain names that strangers chose, and users print JSON on a
+// terminal.
 func (s *session) encoder() *json.Encoder {
 	e := json.NewEncoder(text.JSONWriter{W: s.out})
 	e.SetEscapeHTML(false)
@@ -83,7 +84,7 @@ func printList[T, F any](s *session, read pages[T], form func(*T) F, head []stri
 	if err != nil {
 		return err
 	}
-	forms := make([]F, len(list)) // never null in JSON
+	forms := make([]F, len(list)) // not nil, so that JSON has [] and not null
 	rows := [][]string{head}
 	for i := range list {
 		forms[i] = form(&list[i])
@@ -133,7 +134,7 @@ func printProblems(w io.Writer, problems strictyaml.Problems) {
 	sources := make(map[string][]byte)
 	p, terminal := paintFor(w), isTerminal(w)
 	for _, problem := range problems {
-		if problem.File == "" { // printed like errors that have no place in a file
+		if problem.File == "" { // such a problem is printed like an error without a position
 			fmt.Fprint(w, p.bold("tidewaiter:")+" ")
 		}
 		if !terminal {
@@ -149,7 +150,8 @@ func printProblems(w io.Writer, problems strictyaml.Problems) {
 	}
 }
 
-// highlight colours a problem and its line: the place bold, the caret red.
+// highlight colours the text of a problem and its line in the file. The position becomes bold, and
+// the caret becomes red.
 func highlight(text string, p paint) string {
 	lines := strings.Split(text, "\n")
 	if place, rest, ok := strings.Cut(lines[0], ": "); ok {
@@ -190,7 +192,7 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// paint is true if text is coloured.
+// paint is true if the output has colours.
 type paint bool
 
 // paintFor returns true if w is a terminal with colour. See no-color.org.

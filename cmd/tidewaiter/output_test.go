@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Strangers can choose names and claims. Invisible characters in them must not reach the terminal.
-// A program that decodes the JSON must get the original values.
+// Strangers can choose names and claims. Invisible characters in such texts must not reach the
+// terminal. A program that decodes the JSON must get the original values.
 func TestOutputIsPrintable(t *testing.T) {
 	for _, h := range texttest.All {
 		e := journal.Entry{Decision: &journal.Decision{

@@ -68,12 +68,12 @@ actions. No key or secret is read. Before the first start, only the files are pr
 // rules of the database.
 type wholePolicy struct {
 	*policyfile.Compiled
-	database bool // the policy includes the rules of a database
+	database bool // true if the policy includes the rules of a database
 }
 
-// policyFlags adds the flags that select the files and the database with the rules. The
-// function load reads the selected policy. Its error is strictyaml.Problems, a usage error, or
-// an error of the database.
+// policyFlags adds the flags that select the files and the database with the rules. The function
+// load reads the selected policy. An error of load has the type strictyaml.Problems, or is a usage
+// error or an error of the database.
 func policyFlags(f *flags) (load func(*session) (wholePolicy, error)) {
 	var file string
 	f.file(&file, "config", "c", setup.Config, "the config `file`; only its policy and its database are read", "yaml", "yml")

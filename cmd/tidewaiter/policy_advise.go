@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// defaultAdvice is the age of the oldest entries that the command advise reads without --since.
+// defaultAdvice is the default of --since: the command advise reads entries up to this age.
 const defaultAdvice = 90 * day
 
 func policyAdvise() command {
@@ -57,7 +57,7 @@ type policyAdvice struct {
 	policy      string // its ID
 	decisions   int64
 	first, last time.Time // of the decisions
-	catalog     bool      // patterns were compared with the catalog
+	catalog     bool      // true if patterns were compared with the catalog
 	findings    []advice.Finding
 }
 
@@ -117,7 +117,7 @@ func (s *session) addRepositories(u *advice.Usage) (bool, error) {
 	}
 }
 
-// unusedTokens returns access tokens, and the secrets of robots. It selects those that were
+// unusedTokens returns unused access tokens and unused secrets of robots. These credentials were
 // created before the given time and were not used after that time.
 func (s *session) unusedTokens(since time.Time) (found []advice.Finding, err error) {
 	if err := open(s, &s.accounts, offline.ReadAccounts); err != nil {

@@ -163,8 +163,9 @@ func roleLines(actions string, lifetime time.Duration) []string {
 	return lines
 }
 
-// printChange prints the fields of a rule or a role, each in one line: "-" if the field is
-// removed, "+" if it is added, and both if it is changed.
+// printChange prints the fields of a rule or a role. A removed field has a line with "-", an added
+// field has a line with "+", and a changed field has both lines. The line of an unchanged field
+// has no sign.
 func (s *session) printChange(what string, before, after []string) {
 	p, how := paintFor(s.out), "changed"
 	switch {

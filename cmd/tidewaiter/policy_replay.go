@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// defaultReplay is the age of the oldest decisions that are replayed without --since.
+// defaultReplay is the default of --since: decisions up to this age are replayed.
 const defaultReplay = 7 * day
 
 func policyReplay() command {
@@ -94,8 +94,9 @@ func decisionRange(f *flags, byDefault time.Duration) (since, until *time.Time) 
 	return since, until
 }
 
-// candidatePolicy returns the policy with the rules of files, or of the config if the list of files
-// is empty. Unless filesOnly is true, the policy also has the rules of the database.
+// candidatePolicy returns the policy with the rules of the given files. If the list of files is
+// empty, it uses the rules of the config. Unless filesOnly is true, the policy also has the rules
+// of the database.
 func (s *session) candidatePolicy(files []string, filesOnly bool) (*policy.Policy, error) {
 	compiled := &s.cfg.Compiled
 	if len(files) > 0 {
@@ -185,7 +186,7 @@ func (s *session) printReplay(r *replay.Report) {
 	fmt.Fprintln(s.out)
 }
 
-// maxPrincipals is the maximum number of lines for one pair of causes.
+// maxPrincipals is the maximum number of lines that are printed for one pair of causes.
 const maxPrincipals = 20
 
 // printDifferences prints the differences with equal causes.

@@ -52,7 +52,7 @@ func (a *principalFlags) add(f *flags) {
 	_ = f.MarkHidden("anonymous")
 }
 
-// read returns the principal that the flags name. The error is a usage error.
+// read returns the principal that the flags name. Every error of read is a usage error.
 func (a *principalFlags) read(s *session) (*policy.Principal, error) {
 	switch len(a.given) {
 	case 0:
@@ -90,7 +90,7 @@ func (a *principalFlags) principal(s *session, subject string) (*policy.Principa
 	return &who, nil
 }
 
-// readClaims parses claims as flags write them: NAME=TEXT for a text, and NAME:=JSON for any
+// readClaims parses claims in the form of flags: NAME=TEXT for a text, and NAME:=JSON for any
 // other value.
 func readClaims(written []string) (claims map[string]any, err error) {
 	if len(written) == 0 {

@@ -87,12 +87,12 @@ func findProgram(ts *testscript.TestScript, name string) string {
 }
 
 // contextKey is the key under which a script stores a context that ends shortly before the timeout
-// of go test. A script waits without any other time limit. When the context ends, the process is
-// killed, and the script fails and prints the process's output.
+// of go test. This context is the only time limit of a script that waits for a process. When the
+// context ends, the process is killed, and the script fails and prints the output of the process.
 type contextKey struct{}
 
-// killAtEnd kills the process when the context under contextKey ends. So a wait for the process
-// ends, too. Call the returned function after the wait.
+// killAtEnd kills the process when the context under contextKey ends. So a script that waits for
+// the process continues. The caller must call stop after it has waited.
 func (p *process) killAtEnd(ts *testscript.TestScript) (stop func() bool) {
 	return context.AfterFunc(ts.Value(contextKey{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
 }
@@ -189,7 +189,7 @@ func request(ts *testscript.TestScript, args []string) (status string, text []by
 			req.SetBasicAuth(name, secret)
 		}
 	}
-	if agent := ts.Getenv("agent"); agent != "" { // set by scripts that act as a client
+	if agent := ts.Getenv("agent"); agent != "" { // a script sets this variable to act as a client
 		req.Header.Set("User-Agent", agent)
 	}
 	client := http.Client{Transport: &http.Transport{
