@@ -30,10 +30,10 @@
 // through notification to the journal.
 //
 // scope, policy, token and notification have no I/O, goroutines or clocks, so other programs can
-// import and test them easily. rules reads files of rules for such programs. tokenserver is for
-// other programs, too: it is the token endpoint as an http.Handler. server uses tokenserver to
-// decode requests and to write answers. api is the HTTP API for administration. explain explains
-// what the policy allows, for api and for the command line.
+// easily import and test these packages. rules reads files of rules for such programs. tokenserver
+// is for other programs, too: it is the token endpoint as an http.Handler. server uses tokenserver
+// to decode requests and to write answers. api is the HTTP API for administration. explain
+// explains what the policy allows, for api and for the command line.
 //
 // config reads tidewaiter.yaml. policyfile reads the policy in that file and in files of rules
 // and tests. Both decode with strictyaml. dockerauth translates a configuration of docker_auth

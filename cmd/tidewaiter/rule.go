@@ -151,8 +151,8 @@ func contentFlags(f *flags) func(name string) rulebook.Content {
 	}
 }
 
-// addField adds a flag for a field of a rule or a role. It accepts any words in a list. If the
-// user gives the flag, the list is not nil, even if it is empty.
+// addField adds a flag for a field of a rule or a role. For a list, the flag does not check the
+// words. If the user gives the flag, the list is not nil, even if it is empty.
 func addField(f *flags, flag, field, help string, into any) {
 	usage := strings.ToLower(help[:1]) + strings.TrimSuffix(strings.ReplaceAll(help[1:], "`", ""), ".")
 	switch v := into.(type) {
@@ -173,8 +173,8 @@ func addField(f *flags, flag, field, help string, into any) {
 	}
 }
 
-// splitWords splits a comma-separated list. The result is never nil, because a nil list means
-// that the flag is not given.
+// splitWords splits a comma-separated list. The result is never nil, because nil means that the
+// user has not given the flag.
 func splitWords(s string) []string {
 	words := []string{}
 	for word := range strings.SplitSeq(s, ",") {
@@ -185,8 +185,8 @@ func splitWords(s string) []string {
 	return words
 }
 
-// fieldProblems prints the problems of a rule or a role. Instead of the names of fields, it
-// prints the names of their flags.
+// fieldProblems prints the problems of a rule or a role. Instead of the name of a field, it prints
+// the name of the flag for the field.
 func (s *session) fieldProblems(err error, flags map[string]string) error {
 	problems, ok := errors.AsType[ruleset.Problems](err)
 	if !ok {

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// parseScopes parses arguments that are actions and names (push prod/app), or scopes in the form
-// that registries write. A name without a type is a repository. Other names begin with their type:
+// parseScopes parses arguments that are actions and names (push prod/app), or scopes as registries
+// write them. A name without a type is a repository. Other names begin with their type:
 // registry:catalog, tidewaiter:accounts.
 func (s *session) parseScopes() ([]scope.Scope, []scope.Ignored, error) {
 	texts := s.args
@@ -54,7 +54,7 @@ func (s *session) parseScopes() ([]scope.Scope, []scope.Ignored, error) {
 }
 
 // checkWithoutRegistry returns a usage error if the name of a repository begins with a registry.
-// If the name may begin with a registry, but this is not certain, it prints a note.
+// If it is not certain that the first part is a registry, it prints a note instead.
 func (s *session) checkWithoutRegistry(name string) error {
 	host, repository, sure := text.WithoutRegistry(name)
 	switch {
@@ -104,14 +104,14 @@ func (s *session) registry(named string) (string, error) {
 	return named, nil
 }
 
-// queryFlags has the flags that the commands explain, who-can and what-can share. They select the
-// registry and the policy of the query.
+// queryFlags has the flags that the commands explain, who-can and what-can share. These flags
+// select the registry and the policy of the query.
 type queryFlags struct {
 	registry  string
 	filesOnly *bool
 	all       bool // without --registry, the query is about all registries
 	at        time.Time
-	orCurrent bool // if the policy of this time is not recorded, use the current policy
+	orCurrent bool // use the current policy if the policy of this time is not recorded
 	past      explain.Past
 }
 
@@ -139,8 +139,8 @@ func (q *queryFlags) addAt(f *flags) {
 }
 
 // load returns the registry ("" for all registries) and the policy. The policy has the rules of
-// files, database and namespaces, or with --files-only the rules of files alone. If the flag
-// --at is given, load returns the policy that was in force at this time.
+// the files, the database and the namespaces. With --files-only, it has only the rules of the
+// files. With --at, load returns the policy that was in force at that time.
 func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err error) {
 	if err := loadConfig(s); err != nil {
 		return "", nil, err
@@ -166,7 +166,7 @@ func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err er
 	return registry, p, err
 }
 
-// printPast writes which policy was used for a query about a time in the past.
+// For a query about a time in the past, printPast writes which policy was used.
 func (q *queryFlags) printPast(w io.Writer) {
 	p := paintFor(w)
 	switch period := q.past.Period; {

@@ -72,20 +72,21 @@ func (s *session) serve(createDatabase bool) error {
 // GC percentages: how much the heap may grow between two collections, relative to the live heap.
 //
 // steady is for serving. The live heap is about 5 MB, and a signature leaves 9 kB of garbage. With
-// the default of 100, collections take one twentieth of a loaded machine. A request takes 59 µs of
-// CPU time with 100, and 51 to 53 µs with 200, 400 and 800. So values above 200 gain nothing, and
-// a busy process would then use 64 MB or more.
+// the default of 100, collections take one twentieth of the CPU time of a loaded machine. A
+// request takes 59 µs of CPU time with 100, and 51 to 53 µs with 200, 400 and 800. So a value
+// above 200 does not make requests faster, but a busy process would use 64 MB or more.
 //
 // starting is for loading the config. Reading 10,000 rules leaves 60 MB of garbage. With the
-// default of 100, this garbage is collected six times, which takes a quarter of the start's CPU
-// time. With 1600, it is collected once at the end. The first collection comes when the heap has
-// 64 MB, so loading never uses much more memory than that.
+// default of 100, this garbage is collected six times, and these collections take a quarter of the
+// start's CPU time. With 1600, the garbage is collected once at the end. The first collection
+// comes when the heap has 64 MB, so loading never uses much more than 64 MB.
 const (
 	steady   = 200
 	starting = 1600
 )
 
-// setGCPercent sets the GC percentage, unless the environment sets GOGC. GOMEMLIMIT always holds.
+// setGCPercent sets the GC percentage, unless the environment sets GOGC. It does not change the
+// limit of GOMEMLIMIT.
 func setGCPercent(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)

@@ -54,10 +54,10 @@ type session struct {
 	db       *store.DB
 	journal  *journal.Journal
 	catalog  *catalog.Catalog
-	derived  *projection.Set // only with a writable catalog
+	derived  *projection.Set // set only if the catalog is writable
 
 	changesAccounts bool
-	closing         []func() error // in the order in which the things were opened
+	closing         []func() error // they close what was opened; the last one is called first
 }
 
 // runSteps runs the steps of a command. Then it closes everything that the steps have opened.
@@ -85,9 +85,9 @@ func (s *session) runSteps(cmd *cobra.Command, args []string, steps []action) (e
 // addHint adds a hint to an error: the command that solves the problem.
 func (s *session) addHint(err error) error {
 	missing, isMissing := errors.AsType[*admin.NotFoundError](err)
-	// If an error has text after the missing name, this text is a hint already.
+	// If the error has text after the missing name, it contains a hint already.
 	if isMissing && missing.Kind == "user" && s.cfg != nil && strings.HasSuffix(err.Error(), missing.Error()) {
-		// The accounts do not have the name, so only the other identity sources are searched.
+		// The name is not among the accounts, so only the other identity sources are searched.
 		if p, e := offline.Sources(s.cfg, nil).Find(s.ctx, missing.Name); e == nil {
 			return fmt.Errorf("%w in the accounts: the user is in the identity source %s, which this command does not change", err, text.Name(p.Source))
 		}
@@ -107,7 +107,7 @@ func (s *session) addHint(err error) error {
 	return err
 }
 
-// loadConfig reads the config. Its error is strictyaml.Problems.
+// loadConfig reads the config. An error has the type strictyaml.Problems.
 func loadConfig(s *session) (err error) {
 	if s.cfg == nil {
 		s.cfg, err = config.Load(s.file, config.Options{Keys: s.keys})
@@ -116,7 +116,7 @@ func loadConfig(s *session) (err error) {
 }
 
 // reloadConfig reads the config for a running service. It uses at most half of the cores, so that
-// requests get the other half. It calls the function onRead before it reads a file.
+// requests get the other half. It calls the function onRead before it reads each file.
 func (s *session) reloadConfig(onRead func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys, Seen: onRead, Parallel: max(1, password.Processors()/2)})
 }
@@ -146,14 +146,15 @@ func changeRules(s *session) error { return open(s, &s.rules, offline.OpenRulebo
 // loadRules opens the rulebook with the rules of the policy files and of the database.
 func loadRules(s *session) error { return open(s, &s.rules, offline.LoadRulebook) }
 
-// openHistory is loadRules for commands that need the history of the policy, which is in the
-// database.
+// openHistory opens the rulebook for commands that need the history of the policy. The history is
+// in the database. A database in memory belongs to the service, so openHistory returns an error
+// for such a database.
 func openHistory(s *session) error {
 	if err := loadConfig(s); err != nil {
 		return err
 	}
 	if store.InMemory(s.cfg.Database) {
-		return readRules(s) // the error has the reason
+		return readRules(s) // readRules fails, and its error names the reason
 	}
 	return loadRules(s)
 }

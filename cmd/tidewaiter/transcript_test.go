@@ -14,7 +14,7 @@ type transcript struct {
 	*testing.T
 	file, text string
 	dir        string // where commands run
-	asked      int    // how many commands were run whose output the page shows
+	asked      int    // the number of calls of runCounted
 }
 
 func openTranscript(t *testing.T, file string) *transcript {
@@ -26,7 +26,7 @@ func openTranscript(t *testing.T, file string) *transcript {
 	return &transcript{T: t, file: file, text: string(text), dir: t.TempDir()}
 }
 
-// sh runs commands and returns their output. If a command prints something, it may exit with 1.
+// sh runs commands and returns their output. A command that prints something may exit with 1.
 func (r *transcript) sh(command string) string {
 	r.Helper()
 	cmd := exec.CommandContext(r.Context(), "sh", "-c", command)

@@ -15,7 +15,7 @@ import (
 
 // usageError is an invalid command line. The program exits with 2.
 type usageError struct {
-	command string // the command whose help to read
+	command string // the command whose help the user should read
 	text    string
 }
 
@@ -109,7 +109,7 @@ func suggest(cmd *cobra.Command, typed string) string {
 	var meant []string
 	for _, sub := range cmd.Commands() {
 		if slices.Contains(sub.SuggestFor, typed) {
-			// A user who types get means show, although set is more similar.
+			// A user who types get probably means show, although the name set is more similar.
 			meant = append(meant, text.Quote(sub.Name()))
 		}
 	}

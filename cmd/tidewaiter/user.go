@@ -146,8 +146,8 @@ func (p *passwordSource) ask(s *session) (identity.Secret, error) {
 	return s.askPassword() // prompt without echo, even with --password-stdin
 }
 
-// printUser prints the result of a change of a user. If the password was generated, it also prints
-// the password.
+// printUser prints the result of a change of a user. If the command has generated a password,
+// printUser also prints the password.
 func (s *session) printUser(a *accounts.Account, err error, result string, p *passwordSource) error {
 	if err != nil || !p.generate {
 		return s.printAccount(a, err, result, "")

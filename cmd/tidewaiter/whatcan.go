@@ -123,7 +123,7 @@ func (r *rights) print(w io.Writer, limit int) error {
 	return nil
 }
 
-// row returns the columns for a right: its actions, its names and its rule.
+// row returns the columns for a right: the actions, the names and the rule of the right.
 func (r *rights) row(p paint, right *ask.Right) []string {
 	names := make([]string, len(right.Names))
 	for i, name := range right.Names {

@@ -99,7 +99,7 @@ func (f *whoCanFlags) run(s *session) error {
 	return nil
 }
 
-// evaluate evaluates the current policy, or with --files-only the rules of the files alone.
+// evaluate evaluates the current policy. With --files-only, it uses only the rules of the files.
 func (f *whoCanFlags) evaluate(s *session, scopes []scope.Scope) ([]answer, error) {
 	registry, p, err := f.query.load(s)
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 // answer lists who may perform an action. The field people has the local accounts in that list.
 type answer struct {
 	explain.Answer
-	noAnonymous bool // anonymous clients get no token
+	noAnonymous bool // true if anonymous clients get no token
 }
 
 // addPeople adds local accounts to the answers. With --members, it adds all accounts that the
@@ -154,8 +154,8 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	switch err := readAccounts(s); {
 	case err == nil:
 	case !f.members:
-		// Before the first start there is no database. Loading the policy has reported all other
-		// errors of the database.
+		// The error means that there is no database, as before the first start. When the policy
+		// was loaded, any other error of the database was reported.
 		return nil
 	case !errors.Is(err, store.ErrMissing):
 		return err

@@ -71,8 +71,8 @@ the public key. The protocol is that of https://c2sp.org/tlog-witness.`,
 }
 
 // witnessKey reads the key of a witness. If the file does not exist, it creates the key and the
-// state. If only the state is missing, it does not create the state, because a witness whose state
-// was lost must not start.
+// state. If only the state is missing, witnessKey does not create the state, because a witness
+// whose state was lost must not start.
 func witnessKey(file, name, state string) (*notekey.Key, error) {
 	key, err := notekey.Read(file)
 	switch {
