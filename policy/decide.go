@@ -106,15 +106,15 @@ func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = false
 }
 
-// state has a node that matches the beginning of the name, and the number of parts that it
-// matches.
+// state has a node that matches the beginning of the name, and the number of parts in this
+// beginning.
 type state struct {
 	node *node
 	at   int
 }
 
-// walk reads the name part by part. After each part, its list has all nodes that match the name up
-// to this part.
+// walk reads the name part by part. After each part, it has a list of all nodes that match the
+// name up to this part.
 func (e *evaluator) walk(root *node) {
 	var buf [2][24]state
 	now, next := addWithDoubleStar(buf[0][:0], root, 0), buf[1][:0]

@@ -116,7 +116,7 @@ func TestDecide(t *testing.T) {
 		{"ann +ops", "tidewaiter:journal:read", "read", "journal"},
 		{"ann +ops", "tidewaiter:namespace/team:read,write", "read", "journal -"},
 		{"ann +ops", "repository:journal:pull", "", "-"},
-		{"ann +ops", "artifact:journal:pull", "", "-"}, // a type that no rule is for
+		{"ann +ops", "artifact:journal:pull", "", "-"}, // no rule is for this type
 	} {
 		t.Run(tt.who+" asks "+tt.asks, func(t *testing.T) {
 			who := policygen.Principal(tt.who)

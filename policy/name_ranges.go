@@ -17,9 +17,10 @@ type NameRange struct {
 }
 
 // NameRanges returns ranges of repository names. If Decide could grant one of the actions on a
-// repository to the principal, the name is in a range. So a program that lists repositories need
-// not call Decide for all names. It must still call Decide for each name in a range, because the
-// ranges depend only on the literal beginnings of patterns, and ignore deny rules and conditions.
+// repository to the principal, the name of the repository is in one of the ranges. So a program
+// that lists repositories need not call Decide for all names. It must still call Decide for each
+// name in a range, because the ranges depend only on the literal beginnings of patterns, and
+// ignore deny rules and conditions.
 //
 // The ranges are in order and do not overlap. Each rule of the policy is compared with the
 // principal, which takes some milliseconds for 100,000 rules.

@@ -283,7 +283,7 @@ type Result struct {
 	Causes  []Cause       `json:"causes"`  // each action of Asked is in one of them
 }
 
-// Reason is why an action was granted or refused. The journal stores the numbers: add new
+// Reason is why an action was granted or refused. The journal stores the numbers, so add new
 // reasons at the end.
 type Reason uint8
 

@@ -237,8 +237,8 @@ func mustBeWithin(t *rapid.T, less, more []scope.Actions) {
 	}
 }
 
-// withoutRules returns the granted actions and the reasons of a decision, without the rules. The
-// rules that a decision names depend on the order of the rules in the policy.
+// withoutRules returns the granted actions and the reasons of a decision. It leaves out the rules,
+// because the rules that a decision names depend on the order of the rules in the policy.
 func withoutRules(d policy.Decision) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "lifetime %s\n", d.Lifetime)

@@ -78,7 +78,7 @@ type Ignored struct {
 // Text that is not a scope is in the second result. If only an action is unknown, the scope is
 // returned without this action. The values may have at most MaxBytes bytes, MaxScopes scopes and
 // MaxScopes invalid texts. Otherwise Parse returns ErrTooMuch together with the first scopes and
-// texts, up to the limit. So a client that requests too many repositories still gets tokens for
+// texts, up to the limit. So a client that requests too many repositories still gets a token for
 // the first of these repositories. The text of the error says how many scopes and texts were left
 // out. Parse returns no other errors. The results share memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {

@@ -1,8 +1,9 @@
 # The program of scripts/plain-words, in POSIX awk. Bytes are characters (LC_ALL=C).
 #
-# Variables that are passed in: words, the list; tmp, a folder with the names of the files to read
-# and, if change is set, the added lines; max, kinds, quiet and whole, which are the values of the
-# options.
+# scripts/plain-words passes these variables in. The variable words is the list of words.
+# The variable tmp is a folder with the names of the files to read.
+# If change is set, the folder also has the added lines.
+# The variables max, kinds, quiet and whole are the values of the options.
 
 # Reporting
 
@@ -96,9 +97,9 @@ function prose(text,   t, i) {
 
 # Names
 
-# known reports the words of a declared identifier. The argument inside is true for a field, a
-# constant and a variable. The words in the list ordinary are not reported for fields, constants
-# and variables.
+# known reports the words of a declared identifier.
+# The argument inside is true if the identifier is a field, a constant or a variable.
+# For such an identifier, the words in the list ordinary are not reported.
 function known(id, inside,   lower, i, n, part, s) {
 	lower = tolower(substr(id, 1, 1)) substr(id, 2)
 	for (i = 1; i <= names; i++)
@@ -122,9 +123,10 @@ function knownAt(s, inside) {
 	if (match(s, /^[A-Za-z_][A-Za-z0-9_]*/)) known(substr(s, 1, RLENGTH), inside)
 }
 
-# declared finds the identifiers that a line of Go declares. The variable group is the line that
-# began a parenthesized declaration. The variable depth counts the open structs and interfaces, and
-# ends[depth] has the indentation of their closing braces.
+# declared finds the identifiers that a line of Go declares.
+# The variable group is the line that began a parenthesized declaration.
+# The variable depth counts the open structs and interfaces.
+# The element ends[depth] has the indentation of the closing brace at this depth.
 function declared(code,   s, n, ids, i, indent) {
 	s = code
 	if (s ~ /^func /) {

@@ -1,7 +1,7 @@
 // Standalone runs Tidewaiter and a registry in one process, at one address: `make up`.
 //
-// Use it to try Tidewaiter, or on a single machine. Standalone listens only on loopback, without
-// TLS. All its data is in one folder.
+// Use it to try Tidewaiter, or if a single machine is enough. Standalone listens only on loopback,
+// without TLS. All its data is in one folder.
 package main
 
 import (

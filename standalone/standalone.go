@@ -71,8 +71,8 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	port := s.outer[0].Addr().(*net.TCPAddr).Port
 	s.address = net.JoinHostPort("localhost", strconv.Itoa(port))
 	url := "http://" + s.address
-	// The journal, queries and tokens name the registry as clients do. An existing config keeps
-	// its service name, because this name has no effect on the port.
+	// In the journal, in queries and in tokens, the registry has the name that clients use. An
+	// existing config keeps its service name, because this name has no effect on the port.
 	options := setup.Options{Service: s.address, PublicURL: url, Private: true, Database: newDatabase(o.Data)}
 	if s.setup, err = setup.Write(o.Data, options); err != nil {
 		return nil, err

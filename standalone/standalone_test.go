@@ -371,8 +371,8 @@ func TestClientsCannotPostEvents(t *testing.T) {
 	}
 }
 
-// The journal and tokens name the registry as users do. The name stays the same when the port
-// changes, because rules and commands can contain the name.
+// In the journal and in tokens, the registry has the name that clients use. The name stays the
+// same when the port changes, because rules and commands can contain the name.
 func TestTheRegistryHasTheNameThatClientsUse(t *testing.T) {
 	data := t.TempDir()
 	service := func(s *Standalone) string {

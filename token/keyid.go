@@ -15,10 +15,11 @@ import (
 	"slices"
 )
 
-// KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. Each form
-// computes the kid of a certain version of the registry, including the errors of that version,
-// because the registry only finds its own kid. X5C is an error, because it has no kid. A key of a
-// type that the registries of the form do not support is an error, too.
+// KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. For each
+// form, it computes the kid in the same way as a certain version of the registry. It repeats the
+// errors of that version, because a registry only finds the kid that it computes itself. X5C is an
+// error, because it has no kid. A key of a type that the registries of the form do not support is
+// an error, too.
 func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {
 	alg, err := algorithmOf(public)
 	if err != nil {

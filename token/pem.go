@@ -103,7 +103,7 @@ func decodeKey(der []byte) (crypto.Signer, error) {
 func isPrivateKey(b *pem.Block) bool { return strings.HasSuffix(b.Type, "PRIVATE KEY") }
 
 // blocks returns the PEM blocks of a file. A file without a block is an error. The argument tool
-// is the openssl command for files of this kind, which error texts contain.
+// is the openssl command for files of this kind. Error texts contain this command.
 func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("the file has %d bytes; the limit is %d", len(text), maxPEM)

@@ -24,8 +24,8 @@ func (p Problem) Fatal() bool { return len(p.Refuse) > 0 }
 
 var everyRegistry = []string{"2.8", "3.0", "3.1"}
 
-// expiryNotice is the time before a root's expiry from which on the root is reported as expiring.
-// The owner needs this time to add the next root to all registries and to restart them.
+// A root is reported as expiring if it expires in less than expiryNotice. The owner needs this
+// time to add the next root to all registries and to restart them.
 const expiryNotice = 30 * 24 * time.Hour
 
 // Problems returns the reasons why registries would refuse the tokens of this root at the

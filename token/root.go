@@ -172,7 +172,8 @@ func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 		return nil, fmt.Errorf("making a leaf: %w", err)
 	}
 	// The certificate names no host, so that no TLS client accepts it as the certificate of a
-	// server. It has no extended key usage, because registries accept any.
+	// server. It has no extended key usage, because registries accept a leaf with any extended key
+	// usage or none.
 	certificate, err := issue(&x509.Certificate{
 		Subject:               pkix.Name{CommonName: organization + " leaf"},
 		NotBefore:             from,

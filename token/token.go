@@ -29,11 +29,13 @@ const (
 	// registry/auth/token.Leeway). A token's certificate must be valid for Leeway longer than
 	// the token, because registries check certificates without leeway.
 	Leeway = 60 * time.Second
-	// MinLifetime is the minimum lifetime: docker and podman treat a shorter lifetime as a minute.
+	// MinLifetime is the minimum lifetime, because docker and podman treat a shorter lifetime as a
+	// minute.
 	MinLifetime = time.Minute
-	// Backdate is how far the nbf and iat of a token are in the past, because clocks differ.
-	// Registries accept an nbf up to Leeway in the future. But zot refuses every iat in the
-	// future, and some clients could refuse every nbf in the future.
+	// The nbf and iat of a token are set to a time in the past, because clocks differ. Backdate is
+	// the difference from the current time. Registries accept an nbf up to Leeway in the future.
+	// But zot refuses every iat in the future, and some clients could refuse every nbf in the
+	// future.
 	Backdate = 10 * time.Second
 	// MaxToken is the maximum length of a token in bytes. A Verifier checks the length before it
 	// parses a token. No usable token is longer, because clients read at most 64 KiB of a

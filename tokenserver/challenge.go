@@ -44,7 +44,7 @@ func (c Challenge) String() string {
 }
 
 // Write responds with the challenge. The response has the status 401 and the error in the JSON
-// form that registries use, because some clients check the status and others check the error.
+// form that registries use, because clients check the status and the error.
 func (c Challenge) Write(w http.ResponseWriter, r *http.Request) {
 	e := problem(http.StatusUnauthorized, CodeUnauthorized, "authentication required")
 	if c.Error == InsufficientScope {

@@ -153,7 +153,8 @@ func (f *farm) id(event bool) journal.ID {
 	return f.entryID(job + 8)
 }
 
-// query returns a query by filters, with values that occur somewhere in the journal.
+// query returns a query with the named filters. The values of these filters occur somewhere in the
+// journal.
 func (f *farm) query(filters string) (q journal.Query) {
 	job := random(f.entries / perJob)
 	for _, name := range strings.Fields(filters) {

@@ -57,7 +57,7 @@ func serve(address string, bytes int) error {
 
 // newHandler returns all handlers. The bodies of /sign and /write differ only in the signature.
 func newHandler(bytes int) (http.Handler, error) {
-	// the length of the longest signature in hexadecimal, which a body contains
+	// a body contains a signature in hexadecimal; this is the length of the longest signature
 	const least = 2 * 72
 	if bytes < least || bytes > 64<<10 {
 		return nil, fmt.Errorf("%d bytes: must be %d to %d", bytes, least, 64<<10)

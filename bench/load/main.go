@@ -135,7 +135,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	s.json = output == "json"
 	s.targets = []drive.TargetOptions{main}
 	for _, other := range against {
-		// All targets get the same requests, each at its own address.
+		// All targets get the same requests. Only the address and the name of the target differ.
 		address, name := other.URL, other.Name
 		other = main
 		other.URL, other.Name = address, name

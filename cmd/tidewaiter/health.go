@@ -74,8 +74,8 @@ func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ stri
 	}
 	client := &http.Client{
 		Transport: &http.Transport{
-			// The field Proxy is not set, so proxies in the environment are ignored, because the
-			// service is on this machine.
+			// The service is on this machine. So the field Proxy is not set, and proxies in the
+			// environment are ignored.
 			DisableKeepAlives: true,
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: loopback},
 		},

@@ -109,8 +109,8 @@ func (s *session) exportCheckpoint(p *entryPrinter) error {
 	return p.export.Checkpoint(signed, covers)
 }
 
-// unknownRegistry returns the end of the note "no entry matches", if the config has no registry of
-// that name. Entries of a registry that was removed from the config can still be listed.
+// If the config has no registry of the given name, unknownRegistry returns the end of the note "no
+// entry matches". Entries of a registry that was removed from the config can still be listed.
 func (s *session) unknownRegistry(named string) string {
 	names := s.services()
 	if named == "" || slices.Contains(names, named) {

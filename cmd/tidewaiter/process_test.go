@@ -92,7 +92,7 @@ func findProgram(ts *testscript.TestScript, name string) string {
 type contextKey struct{}
 
 // killAtEnd kills the process when the context under contextKey ends. So a script that waits for
-// the process continues. The caller must call stop after it has waited.
+// the process does not wait any longer. The caller must call stop after it has waited.
 func (p *process) killAtEnd(ts *testscript.TestScript) (stop func() bool) {
 	return context.AfterFunc(ts.Value(contextKey{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
 }

@@ -154,8 +154,8 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	switch err := readAccounts(s); {
 	case err == nil:
 	case !f.members:
-		// The error means that there is no database, as before the first start. When the policy
-		// was loaded, any other error of the database was reported.
+		// There is no database before the first start. Any other error of the database was
+		// reported when the policy was loaded.
 		return nil
 	case !errors.Is(err, store.ErrMissing):
 		return err

@@ -11,8 +11,8 @@ import (
 )
 
 // maxCost is the maximum cost of an evaluation in CEL's units. A step costs one unit, and
-// searching a text costs one unit for each ten characters. The maximum takes about a
-// millisecond.
+// searching a text costs one unit for each ten characters. An evaluation with the maximum cost
+// takes about a millisecond.
 const maxCost = 10_000
 
 // These are the maximum sizes that the cost estimate assumes for a request. For larger

@@ -35,14 +35,14 @@ func hostileRequest() *policy.Request {
 	}
 }
 
-// Threats: ReDoS, and slow matching. Text from other parties cannot make a condition slow: its
-// evaluation ends with a result or an error, and its cost has a limit, even if the claims are
-// very large.
+// Threats: ReDoS, and slow matching. Text from other parties cannot make a condition slow. Every
+// evaluation ends with a result or an error, and the cost of an evaluation has a limit, even if
+// the claims are very large.
 func TestUntrustedTextDoesNotStallConditions(t *testing.T) {
 	r := hostileRequest()
-	// A call is counted after it returns, so the last call can exceed the limit by its own
-	// cost. The call with the highest cost searches the largest claim for a group's name. Its
-	// number of steps is a tenth of the length of the claim, times a tenth of the length of the
+	// A call is counted after it returns, so the last call can exceed the limit by its own cost.
+	// The call with the highest cost searches the largest claim for a group's name. The number of
+	// steps of this call is a tenth of the length of the claim, times a tenth of the length of the
 	// name.
 	largest := uint64(0)
 	for _, claim := range r.Principal.Claims {

@@ -35,8 +35,8 @@ func (p Pattern) Contains(inner Pattern) bool {
 // Overlaps reports whether both patterns could match the same name. If it cannot decide, it
 // returns true.
 func (p Pattern) Overlaps(other Pattern) bool {
-	// row[j] is true if the parts of p after part k and the parts other[j:] could match the same
-	// text.
+	// row[j] is true if the parts of p that the loop has read and the parts other[j:] could match
+	// the same text.
 	var row [MaxParts + 1]bool
 	row[len(other)] = true
 	for j := len(other) - 1; j >= 0 && other[j].canSpanParts(); j-- {

@@ -59,8 +59,8 @@ type Who struct {
 	Claims map[string]any
 }
 
-// Count returns the number of subjects of the principal. Method Subject returns each of them.
-// An anonymous principal has no groups and no name, even if the struct has some.
+// Count returns the number of subjects of the principal. The method Subject returns one subject by
+// its number. An anonymous principal has no groups and no name, even if the struct has some.
 func (who *Who) Count() int {
 	switch who.Kind {
 	case User, Robot, Workload:
