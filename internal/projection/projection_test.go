@@ -60,6 +60,31 @@ type fixture struct {
 	journal    *journal.Journal
 	set        *projection.Set
 	definition *projection.Definition
+	observed   *observed
+}
+
+// observed counts the entries that a journal has passed to Options.Observe.
+type observed struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	n       int64
+}
+
+func (o *observed) add(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.n += int64(n)
+	o.changed.Broadcast()
+}
+
+// await waits until the given number of entries were observed. The journal passes on an entry soon
+// after Append has returned.
+func (o *observed) await(n int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.n < n {
+		o.changed.Wait()
+	}
 }
 
 // open opens a Set with the projection, and with the given other projections before it.
@@ -70,11 +95,16 @@ func open(t *testing.T, url string, d *projection.Definition, o projection.Optio
 		t.Fatal(err)
 	}
 	set := projection.New(db, o, append(others, d)...)
-	j, err := journal.New(db, journal.Options{Observe: set.Observe})
+	passed := new(observed)
+	passed.changed.L = &passed.mu
+	j, err := journal.New(db, journal.Options{Observe: func(entries []journal.Entry) {
+		set.Observe(entries)
+		passed.add(len(entries))
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t, db, j, set, d}
+	f := &fixture{t, db, j, set, d, passed}
 	t.Cleanup(f.close)
 	return f
 }
@@ -96,6 +126,7 @@ func (f *fixture) append(texts ...string) {
 			f.t.Fatal(err)
 		}
 	}
+	f.observed.await(f.journal.Stats().Written)
 }
 
 func (f *fixture) push(tag string) {
@@ -104,6 +135,7 @@ func (f *fixture) push(tag string) {
 	if err := f.journal.Append(context.Background(), e); err != nil {
 		f.t.Fatal(err)
 	}
+	f.observed.await(f.journal.Stats().Written)
 }
 
 func (f *fixture) catchUp() {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 	"github.com/tidewaiter/tidewaiter/internal/projection"
@@ -288,9 +289,13 @@ func (x *indexedJournal) compareCollected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last, _ := x.definition.Collector.Collected(0); last != (end+1)/index.GroupSize*index.GroupSize-1 {
-		t.Fatalf("the entries up to %d of %d were collected", last, end)
-	}
+	// The journal passes an entry to the collector soon after Append has returned.
+	await.Until(t, "the collected entries", func(context.Context) error {
+		if last, _ := x.definition.Collector.Collected(0); last != (end+1)/index.GroupSize*index.GroupSize-1 {
+			return fmt.Errorf("the entries up to %d of %d were collected", last, end)
+		}
+		return nil
+	})
 	x.catchUp(t, 1000)
 	collected := x.rows(t)
 	definition := search.Projection(login)
