@@ -7,8 +7,8 @@
 //
 // The parts can be used separately: [Decode] parses a token request, and [Answer] and [Error]
 // write responses that clients understand. A program that checks tokens with a [token.Verifier]
-// gets the token of a request from [Bearer]. If a request has no token, the program responds with
-// a [Challenge], so that the client knows where to get a token.
+// calls [Bearer] to get the token of a request. If a request has no token, the program responds
+// with a [Challenge], so that the client knows where to get a token.
 //
 // The Handler does not limit attempts to guess a password. The function Authenticate should
 // limit them and return an [*Error] with the status 429.

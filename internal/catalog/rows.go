@@ -91,7 +91,7 @@ func (m *manifestRow) values() []any {
 		m.pulled.at, m.pulled.by, m.pulls, m.seen, m.deleted.at, m.deleted.by, m.present}
 }
 
-// setCounted sets the fields counted and countedSize from the row that was read.
+// setCounted sets m.counted and m.countedSize from the row that was read.
 func (m *manifestRow) setCounted() {
 	if m.present == 1 {
 		m.counted, m.countedSize = m.refers, m.size

@@ -162,7 +162,7 @@ func TestTrapsAreReported(t *testing.T) {
 		{"4: names of a directory", "\nldap_auth: {addr: \"ldap:636\", tls: always, base: o=x, filter: \"(uid=${account})\"}", `line 2: trap: a directory finds alice if the user types ALICE`},
 		{"5: captures in an entry that is never reached", "acl:\n- {match: {}, actions: [pull]}\n- {match: {account: \"/^(.+)@x$/\", name: \"${account:1}/*\"}, actions: []}",
 			`line 3: left out: this entry never decides: earlier entries match everything that it matches; the captures of an account's regular expression would be patterns there`},
-		{"7: letsencrypt", `server: {addr: ":443", letsencrypt: {email: a@example.com}}`, `line 1: trap: letsencrypt: docker_auth has served plain HTTP with it since 1.9.0`},
+		{"7: letsencrypt", `server: {addr: ":443", letsencrypt: {email: a@example.com}}`, `line 1: trap: letsencrypt: since 1.9.0, docker_auth serves plain HTTP if it is set`},
 		{"8: label_claims", `oidc_auth: {issuer: "https://x", label_claims: [groups]}`, `line 1: trap: docker_auth's documentation says label_claims`},
 		{"9: passwords beyond 72 bytes", `users: {ann: {password: "` + hash + `"}}`, `passwords longer than 72 bytes are rejected; docker_auth compares only their first 72 bytes`},
 		{"10: expiration", `token: {issuer: x, expiration: 900}`, `line 1: trap: docker_auth does not tell clients how long a token is valid`},

@@ -40,7 +40,7 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 		i.note(Kept, keys["certificate"], "TLS uses the same certificate and key")
 	}
 	if at := keys["letsencrypt"]; at != nil {
-		text := "letsencrypt: docker_auth has served plain HTTP with it since 1.9.0; Tidewaiter does not request certificates"
+		text := "letsencrypt: since 1.9.0, docker_auth serves plain HTTP if it is set; Tidewaiter does not request certificates"
 		if i.out.certificate == "" {
 			i.note(Trap, at, "%s, so the import uses plain HTTP: configure a certificate for the listener (tls), or a proxy with TLS, because passwords are sent here", text)
 		} else {

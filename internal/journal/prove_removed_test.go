@@ -66,7 +66,7 @@ func testProofsOfMergedAndRemovedEntries(t *testing.T, d storetest.Database) {
 			t.Errorf("after removal, the proof of entry %d is\n%s\nand before\n%s", position, text, before[position])
 		}
 	}
-	// Of the entries around the ends of three checkpoints, only the hash of their subtree is left.
+	// The entries around the ends of three checkpoints are removed.
 	checkConsistency(t, "after removal", j, last, stored, key, 100, 257, 511)
 	if v, err := j.Verify(t.Context(), 0); err != nil || v.Removed < 400 {
 		t.Errorf("%+v, %v", v, err)

@@ -17,9 +17,9 @@ func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 }
 
 // Refuse counts a secret that was verified and is invalid. If neverValid is true, the secret can
-// never become valid, and Refuse dismisses it for the time dismissFor. If the source address
-// still has free failures, the Error is nil. Refuse also reports whether the journal already has
-// this refusal.
+// never become valid, and Refuse dismisses it for the time dismissFor. If the source address is
+// not limited yet, the Error is nil. Refuse also reports whether the journal already has this
+// refusal.
 func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, neverValid bool) (limited *Error, reported bool) {
 	if l == nil {
 		return nil, false
