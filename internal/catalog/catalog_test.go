@@ -30,7 +30,7 @@ const (
 	imageType = "application/vnd.oci.image.manifest.v1+json"
 )
 
-// digestOf returns the digest of something with a name.
+// digestOf returns a digest that contains the given name in hex.
 func digestOf(name string) string {
 	return "sha256:" + strings.Repeat("0", 64-2*len(name)) + fmt.Sprintf("%x", name)
 }
@@ -72,7 +72,7 @@ func (f *fixture) close() {
 	f.db = nil
 }
 
-// send appends events that arrive an hour after noon, or at their own time if it is later.
+// send appends events that arrive an hour after noon, or at their own time if that is later.
 func (f *fixture) send(events ...notification.Event) {
 	f.t.Helper()
 	for _, e := range events {
@@ -97,7 +97,7 @@ func (f *fixture) catchUp() {
 	}
 }
 
-// newReader returns a Reader of the catalog, after all events that were sent are in the catalog.
+// newReader waits until all sent events are in the catalog, and returns a Reader of the catalog.
 func (f *fixture) newReader() *catalog.Reader {
 	f.t.Helper()
 	f.catchUp()

@@ -47,9 +47,9 @@ func cursorCipher(ctx context.Context, q store.Querier) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// list returns the properties of the query that all pages of a list have. A cursor is only valid
-// with the same properties. Otherwise a reader could use a cursor with a list in another order,
-// and learn where a hidden repository is in that order.
+// list returns the properties of the query that are the same for all pages of a list. A cursor is
+// valid only for a query with the same properties. Otherwise a reader could use a cursor with a
+// list in another order, and learn where a hidden repository is in that order.
 func (q *Query) list() []byte {
 	return []byte(strings.Join([]string{string(q.Sort), q.Registry, q.Prefix}, nul))
 }

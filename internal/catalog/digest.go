@@ -63,8 +63,8 @@ func (b references) add(d digest, size int64) references {
 	return append(b, d...)
 }
 
-// objects is an iterator over the objects and their sizes. It stops at a byte that the method add
-// did not write.
+// objects is an iterator over the objects and their sizes. It stops where the bytes are not in the
+// format that the method add writes.
 func (b references) objects(yield func(digest, int64) bool) {
 	for len(b) > 0 {
 		size, n := binary.Uvarint(b)

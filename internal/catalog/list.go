@@ -50,21 +50,22 @@ type Query struct {
 	admin.Page
 }
 
-// maxExamined is the maximum number of rows of a registry that are compared with the filter for
-// one page. So a page can be short or empty if a reader sees only few of many repositories. Tests
-// use a smaller value.
+// For one page, at most maxExamined rows of each registry are compared with the filter. So a page
+// can be short or empty if the reader may see only few of many repositories. Tests use a smaller
+// value.
 var maxExamined = 2000
 
 const (
-	// rowsOfRange is the number of rows that take as much time as one more range.
+	// rowsOfRange is the cost of one more range, in rows: to read one more range takes as much
+	// time as to read this number of rows.
 	rowsOfRange = 8
 	rowsAtOnce  = 500
 )
 
 // Repositories returns a page of the repositories that have manifests. The second result is
 // Page.After for the next page, or "" after the last page. There can be a next page even if this
-// page is short. If a repository is pushed, pulled or resized between two pages, it can be missing
-// on both pages, or be on both.
+// page is short. If a repository is pushed, pulled or resized between the requests for two pages,
+// both pages can have the repository, or neither page.
 func (r *Reader) Repositories(ctx context.Context, q Query) (found []Repository, next string, err error) {
 	q.Sort = cmp.Or(q.Sort, ByName)
 	if q.Filter == nil {
@@ -210,7 +211,7 @@ func (l *listing) walkByName(ctx context.Context, ranges []policy.NameRange) err
 			from, included = l.last.name, false
 		}
 		if l.examined += rowsOfRange; l.examined >= maxExamined && i < len(ranges)-1 {
-			l.last, l.more = place{name: ranges[i+1].From}, true // no registry has an empty name
+			l.last, l.more = place{name: ranges[i+1].From}, true // the registry "" sorts first
 			return nil
 		}
 	}

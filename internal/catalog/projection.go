@@ -7,15 +7,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 )
 
-// version must be incremented when the tables change, or when other rows are written to them.
+// version must be incremented when the tables change, or when the same journal results in other
+// rows.
 const version = 4
 
 // Times are microseconds since 1970, and 0 stands for "never". Ids are numbered in the order of
 // the journal, so that a rebuild writes the same rows. Only the key of the cursors is random.
 //
 // Reported values and derived values are in separate columns. The derived values are in the
-// columns present and shown, and in the columns with the numbers of a repository. They are
-// computed again whenever a row on which they depend changes.
+// columns "present" and "shown", and in the columns with the numbers of a repository. A derived
+// value is computed again whenever a row on which it depends changes.
 const tables = `
 	CREATE TABLE catalog_repositories (
 		id        IDENT  NOT NULL PRIMARY KEY,

@@ -82,8 +82,8 @@ func drawEntry(t *rapid.T, n int, team, own string) journal.Entry {
 		Action: rapid.SampledFrom([]string{"push", "push", "pull", "pull", "delete", "mount"}).Draw(t, "action"),
 		Actor:  rapid.SampledFrom([]string{"ann", "robot+ci", "", own}).Draw(t, "actor"),
 	}
-	// All times are within an hour, so that some pulls follow a push or a delete within the
-	// constant grace. Some events arrive late.
+	// All times are within an hour, so that the time between a push or a delete and a later pull
+	// is sometimes less than the constant grace. Some events arrive late.
 	e.Time = noon.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "at"))*30*time.Second + time.Duration(n)*time.Microsecond)
 	received := e.Time.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "late")) * 20 * time.Minute)
 	if rapid.IntRange(0, 5).Draw(t, "clock") == 0 {

@@ -63,8 +63,8 @@ func eventTime(recorded, reported time.Time) time.Time {
 
 // aboutManifest reports whether an event is about a manifest or a tag. Events of blobs have no
 // tag, and their URL shows that they are about a blob. Registries that send no URL send a media
-// type. The event of a deleted blob has neither a URL nor a media type, like the event of a
-// deleted manifest. In this case, the result is true.
+// type. The events of a deleted blob and of a deleted manifest have neither a URL nor a media
+// type. For these events, the result is true.
 func aboutManifest(e *notification.Event) bool {
 	switch e.Action {
 	case notification.Delete:

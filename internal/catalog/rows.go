@@ -12,8 +12,8 @@ type fact struct {
 	by string
 }
 
-// setIfLatest sets the fact if the given event is not earlier. If two events have the same time,
-// the last one in the journal counts.
+// setIfLatest sets the fact to the given event, unless the given event is earlier than the fact.
+// If two events have the same time, the later event in the journal counts.
 func (f *fact) setIfLatest(at int64, by string) {
 	if at >= f.at {
 		*f = fact{at, by}

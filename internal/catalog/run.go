@@ -20,14 +20,15 @@ const RunAction = "catalog.reconcile"
 const deleteAction = "catalog.delete"
 
 // DeleteChange returns the change in the journal that stands for the delete of a manifest by
-// Tidewaiter itself. The catalog applies it, so that it does not depend on the registry's events.
+// Tidewaiter itself. The catalog applies this change, so the catalog does not need an event of the
+// registry for the delete.
 func DeleteChange(repository, digest string, from map[string]any) *journal.Change {
 	return &journal.Change{Action: deleteAction, Target: repository + "@" + digest, From: from}
 }
 
-// Run is what a comparison of a registry with the catalog has found. A long run has several parts,
-// each with an entry of its own in the journal. The catalog applies the findings of each part, so a
-// catalog that is rebuilt has them, too.
+// Run has the findings of a comparison of a registry with the catalog. A long run has several
+// parts, and each part has a separate entry in the journal. The catalog applies the findings of
+// each part, so a rebuilt catalog has the findings, too.
 type Run struct {
 	Registry string
 	After    string // the part begins after this repository; "": with the first one
@@ -50,7 +51,7 @@ type Finding struct {
 	Tag       string
 	Digest    string
 	MediaType string
-	Size      int64 // bytes, of the manifest
+	Size      int64 // of the manifest, in bytes
 }
 
 // runJSON is the JSON form of a run in the journal.

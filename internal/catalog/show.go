@@ -114,7 +114,8 @@ func (r *Reader) Manifest(ctx context.Context, of Repository, text string) (Mani
 
 func (r *Reader) manifest(ctx context.Context, of Repository, text string) (manifestRow, error) {
 	m, err := scanManifest(r.view.QueryRowContext(ctx, selectManifest, of.id, compact(text)))
-	// A deleted blob has a row, because its event looks like that of a manifest.
+	// A deleted blob has a row, because the event of a deleted blob looks like the event of a
+	// deleted manifest.
 	if errors.Is(err, sql.ErrNoRows) || err == nil && m.pushed.at == 0 && m.seen == 0 {
 		err = fmt.Errorf("manifest %s of %s: %w", text, of.Name, ErrNotFound)
 	}
@@ -136,7 +137,7 @@ func (r *Reader) Manifests(ctx context.Context, of Repository, page admin.Page) 
 	return found, next, err
 }
 
-// TagsOf returns the first tags that have a manifest, by name.
+// TagsOf returns the first tags of the given manifest, in the order of their names.
 func (r *Reader) TagsOf(ctx context.Context, of Repository, m Manifest, limit int) ([]string, error) {
 	return store.Texts(ctx, r.view, `
 		SELECT name FROM catalog_tags WHERE repository = $1 AND (digest = $2 OR seen_digest = $2) AND shown = $2 ORDER BY name LIMIT $3`,

@@ -22,8 +22,8 @@ const (
 		INSERT INTO catalog_pulls (manifest, day, pulls) VALUES ($1, $2, $3)
 		ON CONFLICT (manifest, day) DO UPDATE SET pulls = catalog_pulls.pulls + $3`
 
-	// addBlob does not change a total that is above 1 << 62. Otherwise, the sum could exceed 64
-	// bits if clients invent sizes, and then no later event could be written.
+	// addBlob does not change a total that is above 1 << 62. Otherwise, clients could invent sizes
+	// whose sum exceeds 64 bits. Then no later event could be written.
 	addBlob = `
 		INSERT INTO catalog_blobs (repository, digest, manifests, total) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (repository, digest) DO UPDATE SET manifests = catalog_blobs.manifests + $3,
@@ -144,7 +144,8 @@ func (b *batch) tag(ctx context.Context, in *repositoryRow, name string) (*tagRo
 	return &row, err
 }
 
-// tagsOf returns the stored tags that have or had a manifest, by name.
+// tagsOf returns the stored tags that have the given manifest or had it before, in the order of
+// their names.
 func (b *batch) tagsOf(ctx context.Context, m *manifestRow, after string, limit int) ([]tagRow, error) {
 	return store.Collect(ctx, b.tx, scanTag, `
 		SELECT `+tagColumns+` FROM catalog_tags
@@ -156,7 +157,7 @@ func (b *batch) digestsAfter(ctx context.Context, repository int64, after digest
 		SELECT digest FROM catalog_manifests WHERE repository = $1 AND digest > $2 ORDER BY digest LIMIT $3`, repository, after, limit)
 }
 
-// writeBlobs writes the changes of catalog_blobs, and adds them to the sizes of the repositories.
+// writeBlobs writes the changes of catalog_blobs, and updates the sizes of the repositories.
 func (b *batch) writeBlobs(ctx context.Context) error {
 	for _, key := range sortedKeys(b.blobs) {
 		change := b.blobs[key]

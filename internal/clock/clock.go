@@ -27,7 +27,8 @@ func Wall(clock func() time.Time) func() time.Time {
 func Now() time.Time { return time.Now().Round(0) }
 
 // Span is a span of time, with a beginning and an end. A time before the beginning is outside the
-// span. So when the clock is set back, a stored span counts as over, and no wait becomes longer.
+// span. So a stored span counts as over if the clock is set back to a time before the span's
+// beginning. A wait can never be longer than the span.
 type Span struct{ from, until int64 } // Unix nanoseconds
 
 // For returns the span that begins at the given time and has the given length.

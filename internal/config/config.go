@@ -63,8 +63,8 @@ const (
 	// Zot is a Registry.Preset.
 	Zot = "zot"
 
-	// RefusePlaces is a value of Limits.UnknownPlaces: after too many failures of a name,
-	// every attempt at unknown places is refused.
+	// RefusePlaces is a value of Limits.UnknownPlaces: after too many failures of a name, every
+	// attempt from an unknown place is refused.
 	RefusePlaces = "refuse"
 )
 
@@ -113,7 +113,7 @@ type Signing struct {
 type Token struct {
 	Issuer   string        // default "tidewaiter"
 	Lifetime time.Duration // default 5m
-	Reuse    bool          // default true: identical recent answers share a signature
+	Reuse    bool          // default true: identical requests get the same token for a short time
 
 	PushLifetime time.Duration // default 15m, or Lifetime if that is longer
 	MaxLifetime  MaxLifetimes
@@ -121,14 +121,14 @@ type Token struct {
 	Anonymous      bool     // default true: the policy decides about clients without credentials
 	Refusals       string   // Explain (default) or Specification
 	ShowRules      bool     // name the rule in a refusal
-	Hint           string   // the end of a refusal
+	Hint           string   // text at the end of each refusal
 	AllowedOrigins []string // origins of web pages that may request tokens
 }
 
 // MaxLifetimes are upper limits for the lifetime of tokens; 0 means no limit.
 type MaxLifetimes struct {
-	Anonymous, User, Robot, Workload time.Duration // of tokens of these principals
-	Delete                           time.Duration // of tokens that can delete
+	Anonymous, User, Robot, Workload time.Duration // for tokens of these principals
+	Delete                           time.Duration // for tokens that can delete
 }
 
 // Registry is a registry that trusts Tidewaiter's tokens.
@@ -161,9 +161,9 @@ func (r *Registry) DefaultLifetime(push bool) time.Duration {
 // Limits limit failed sign-ins and connections.
 type Limits struct {
 	Throttle             bool          // default true
-	MaxFailuresPerPair   int           // of a name and a source, before a delay; default 10
-	MaxFailuresPerSource int           // of all names; default 100
+	MaxFailuresPerPair   int           // failures without a delay, per name and source; default 10
+	MaxFailuresPerSource int           // failures without a delay, per source; default 100
 	MaxDelay             time.Duration // default 5m
 	UnknownPlaces        string        // slow (default) or RefusePlaces
-	Connections          int           // concurrent, of each listener; default 4000
+	Connections          int           // maximum for each listener; default 4000
 }

@@ -216,9 +216,9 @@ func (x crossChecks) createRoot() string {
 	return "create one with tidewaiter key new --dir " + text.Shell(filepath.Dir(x.c.Signing.Certificate))
 }
 
-// checkReadable checks that the file can be opened. It adds a warning if other users can change the
-// file, or can read a secret file. n is the node that names the file. If the name is empty,
-// checkReadable does nothing.
+// checkReadable checks that the file can be opened. It adds a warning if other users can change
+// the file, or can read a secret file. n is the node that names the file. If the file's name is
+// "", checkReadable does nothing.
 func (x crossChecks) checkReadable(n *yaml.Node, file string, secret bool) {
 	if file == "" {
 		return

@@ -25,9 +25,9 @@ type Hook struct {
 
 	Timeout       time.Duration // default 5s
 	MaxConcurrent int           // default 16
-	Find          bool          // only of a source: it can look up users without a password
-	Groups        bool          // only of a source: each answer must have a list of groups
-	Replace       bool          // only of the authorizer: it may grant what no rule denies
+	Find          bool          // only for a source: it can look up users without a password
+	Groups        bool          // only for a source: each answer must have a list of groups
+	Replace       bool          // only for the authorizer: it may grant what no rule denies
 
 	locatedSection
 }
@@ -55,9 +55,9 @@ func variableName() strictyaml.Type[string] {
 
 var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// hook returns the type of a webhook or exec section. The section has the keys that both kinds
-// have, and the given keys: those of webhook or exec, and those of a source or of the
-// authorizer.
+// hook returns the type of a webhook or exec section. The section has the keys that webhook and
+// exec share. In addition, it has kindKeys, the keys of only webhook or only exec, and useKeys,
+// the keys of a source or of the authorizer.
 func hook(kindKeys []*strictyaml.Key[Hook], useKeys ...*strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
 	keys := []*strictyaml.Key[Hook]{
 		strictyaml.On("name", sourceName(), func(h *Hook, v string) { h.Name = v }).Must().

@@ -24,7 +24,7 @@ import (
 const (
 	minToken = ruleset.MinLifetime
 	maxToken = ruleset.MaxLifetime
-	minLeaf  = time.Hour // a leaf is valid from an hour before its issue
+	minLeaf  = time.Hour // the validity of a leaf begins an hour before its issue
 	maxLeaf  = 90 * 24 * time.Hour
 
 	// leafMargin is added to twice the longest token lifetime. A leaf is renewed at half of its

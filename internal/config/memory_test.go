@@ -35,7 +35,7 @@ func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	lean := objects()
 	runtime.KeepAlive(c)
 	// A rule with one subject and one pattern is 6 objects: a name, two lists, their texts, and
-	// its compiled form. If the nodes of the rule were kept, there would be 20 objects.
+	// its compiled form. If the config also held the nodes of the rule, there would be 20 objects.
 	if whole > before+10*rules {
 		t.Errorf("a config with %d rules has %d objects", rules, whole-before)
 	}

@@ -28,8 +28,8 @@ func TestARenamedKeyNamesItsNewName(t *testing.T) {
 	}
 }
 
-// Webhook and exec sources were both called external before, so their principals share the stored
-// names.
+// In earlier versions, webhook and exec sources were both called "external", and principals were
+// stored under this name. So a webhook and an exec source cannot have the same name.
 func TestHooksWereOneKind(t *testing.T) {
 	for was, want := range map[string]string{
 		"identity: [{external: {name: a, url: 'https://a'}}]": `tidewaiter.yaml:2:13: the key "external" is now "webhook"`,

@@ -78,7 +78,7 @@ func (m *misspeller) try(path, text, wrong, right string) {
 	m.t.Errorf("%s%s: %q is accepted: %s\n%v", path, right, wrong, text, err)
 }
 
-// asNear reports whether one suggestion for the wrong word is as good as the right one. For
+// asNear reports whether another suggestion for the wrong word is as good as the right word. For
 // example, rles can mean roles or rules.
 func asNear(wrong, other, right string) bool {
 	return other != "" && (text.Nearest(wrong, []string{other, right}) == other ||

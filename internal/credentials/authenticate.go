@@ -85,7 +85,7 @@ func (c *Credentials) identify(ctx context.Context, v *verifiedCredential, p ide
 func (c *Credentials) check(ctx context.Context, v *verifiedCredential, p identity.Presented) (identity.Verified, error) {
 	now := c.writer.Now()
 	if admin.Expired(v.expires, now) {
-		return identity.Verified{}, errStale // takes as long as the refusal of an unknown token
+		return identity.Verified{}, errStale // refused as slowly as an unknown token
 	}
 	if admin.Expired(v.parentExpiry, now) {
 		return identity.Verified{}, errStale // possibly the parent was used since then

@@ -15,8 +15,9 @@ import (
 // when the password is changed in that source, or when the user is removed and added again
 // (chain.Generations). If the generation has changed, the token or session is invalid.
 //
-// The database stores an HMAC of the generation under the token's own secret, which is not
-// stored. So a reader of the database learns nothing about a password hash.
+// The database stores an HMAC of the generation. The key of the HMAC is the token's own secret,
+// and the database does not store this secret. So a reader of the database learns nothing about a
+// password hash.
 type basis struct {
 	secret identity.Secret
 	stored string
@@ -28,8 +29,9 @@ func newBasis(secret identity.Secret, stored string) *basis {
 }
 
 // matches reports whether the token was created with a password of this generation. If the source
-// has no generations, it returns true. If the token was created before its source had generations,
-// it has no fingerprint. Such a token becomes invalid when the source gets generations.
+// has no generations, matches returns true. If the token was created before its source had
+// generations, the token has no fingerprint. Such a token becomes invalid when the source gets
+// generations.
 func (b *basis) matches(generation string) bool {
 	if b == nil || generation == "" {
 		return true

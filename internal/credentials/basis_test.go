@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// A token that was exchanged for a password of another source becomes invalid when the password is
+// A token that was issued for a password of another source becomes invalid when the password is
 // changed in that source. This also applies to local passwords. Access tokens and their
 // descendants stay valid.
 func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {

@@ -20,10 +20,10 @@ type verifiedCredential struct {
 	owner        Owner             // of another source: looked up at each use
 	limits       []policy.Limit    // restrictions of the token
 	expires      time.Time         // zero: never
-	parentExpiry time.Time         // the expiry of an ancestor that is not used again; zero: never
+	parentExpiry time.Time         // when an ancestor expires if it is not used again; zero: never
 	token        string            // token id; "" for a password
 	basis        *basis            // nil: not bound to a password of another source
-	registry     string            // of a refresh token
+	registry     string            // the registry of a refresh token
 	purpose      Purpose
 	created      int64        // milliseconds
 	used         atomic.Int64 // time of the newest recorded use: milliseconds; 0: never
