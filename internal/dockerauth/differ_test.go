@@ -359,9 +359,9 @@ func actionsOf(names []string) (all scope.Actions) {
 
 // The import either refuses a list, or writes rules that never grant more than the list. This is
 // true for all lists, labels, groups and names. If no value has a special meaning in patterns,
-// rules and list make the same decisions. If the report promises the same decisions, they are
-// the same for all values. A longer run: go test ./internal/dockerauth -run Differ
-// -rapid.checks=8400
+// rules and list make the same decisions. If the report promises the same decisions, rules and
+// list make the same decisions for all values. A longer run: go test ./internal/dockerauth -run
+// Differ -rapid.checks=8400
 func TestNothingDiffersFromTheList(t *testing.T) {
 	for name, hostile := range map[string]bool{"plain": false, "hostile": true} {
 		t.Run(name, func(t *testing.T) {

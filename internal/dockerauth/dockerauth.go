@@ -1,18 +1,18 @@
 // Package dockerauth imports configurations of docker_auth.
 //
-// Import reads docker_auth's YAML and writes a tidewaiter.yaml that makes the same decisions.
-// In docker_auth's list the first entry that matches decides; Tidewaiter's rules have no order.
-// The function order translates the list into rules, exactly:
+// Import reads docker_auth's YAML and writes a tidewaiter.yaml that makes the same decisions. In
+// docker_auth's list, the first entry that matches decides. Tidewaiter's rules have no order. The
+// function "order" translates the list into rules exactly, for example:
 //
 //   - match: {account: "/.+/", name: "${account}/*"}     signed-in may do all with ${user}/*
 //     actions: ["*"]
 //   - match: {account: "/.+/"}                            signed-in may pull **
 //     actions: ["pull"]
 //
-// A part of the configuration without an exact translation is an error with its position, and then
-// nothing is written. A guess would silently grant or refuse something. docker_auth has some
-// behavior that users rarely intend. If such behavior is harmless, the import keeps it. The import
-// reports all such behavior as traps.
+// If a part of the configuration has no exact translation, Import returns an error with the
+// position of this part, and writes nothing. A guess would silently grant or refuse something.
+// docker_auth has some behavior that users rarely intend. If such behavior is harmless, the import
+// keeps it. The import reports all such behavior as traps.
 //
 // Some values come from outside the file: labels and accounts of a directory or a program.
 // docker_auth treats these values as patterns, but a rule treats them as text. So a rule with

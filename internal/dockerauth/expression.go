@@ -157,8 +157,9 @@ func (f flattener) join(heads, tails []piece) (all []piece) {
 	return all
 }
 
-// translateRepetition translates the repetitions .*, [^/]*, .+ and [^/]+, and classes that match
-// the same in names. It fails for other repetitions.
+// translateRepetition translates the repetitions .*, [^/]*, .+ and [^/]+. In place of the dot or
+// of [^/], it accepts a class that matches the same characters of names. It fails for other
+// repetitions.
 func translateRepetition(re *syntax.Regexp) ([]piece, bool) {
 	sub := re.Sub[0]
 	for sub.Op == syntax.OpCapture {

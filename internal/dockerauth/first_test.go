@@ -50,7 +50,7 @@ func (e listEntry) matches(r listRequest) bool {
 	if e.ip != nil {
 		network, err := netip.ParsePrefix(*e.ip)
 		if err != nil {
-			// docker_auth uses net.IPNet, which treats both forms as equal
+			// docker_auth uses net.IPNet. For it, an IPv4 address and its IPv6 form are equal.
 			addr := netip.MustParseAddr(*e.ip).Unmap()
 			network = netip.PrefixFrom(addr, addr.BitLen())
 		}

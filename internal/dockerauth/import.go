@@ -48,7 +48,7 @@ type credential struct{ name, hash string }
 
 // listing is a group with its members, or a claim of a user with its values.
 type listing struct {
-	of, name string // the user, for a claim
+	of, name string // of: the user who has the claim
 	values   []string
 }
 
@@ -169,8 +169,8 @@ func (i *importer) authz(n, acl *yaml.Node) {
 	}
 }
 
-// setRegistries determines the registries to configure. docker_auth has no list of them: it issues
-// tokens for any service.
+// setRegistries determines the registries to configure. docker_auth has no list of registries,
+// because it issues tokens for any service.
 func (i *importer) setRegistries(acl *yaml.Node) {
 	services := i.Services
 	for _, r := range i.out.rules {

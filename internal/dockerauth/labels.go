@@ -338,7 +338,7 @@ func (m *match) captureVariables(name string) map[string]string {
 		}
 	}
 	if len(values) == 0 {
-		return nil // then the function mark reports the variables ${account:N}
+		return nil // markVariables then reports the variables ${account:N}
 	}
 	return values
 }

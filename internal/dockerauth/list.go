@@ -157,7 +157,8 @@ func (i *importer) list(n *yaml.Node) {
 	}
 	list := i.translateEntries(all, false)
 	if len(list.problems) > 0 {
-		// For some entries, placeholders are not possible, but a separate rule for each user is.
+		// Some entries cannot be translated to a rule with placeholders, but can be translated to
+		// a separate rule for each user.
 		if again := i.translateEntries(all, true); len(again.problems) < len(list.problems) {
 			list = again
 		}

@@ -37,8 +37,8 @@ func replaceMarks(text string, replacement rune) string {
 	}, text)
 }
 
-// isReserved reports whether a character has a special meaning in this package: it is a mark, or
-// a marker such as anything.
+// isReserved reports whether a character has a special meaning in this package: it is a mark, or a
+// marker such as the constant "anything".
 func isReserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
 // markVariables replaces the variables of a pattern by their values, or by marks if they become

@@ -20,7 +20,7 @@ type pattern []part
 
 type part struct {
 	kind partKind
-	text string // of a word and a glob: as written; of a claim: its name
+	text string // for a word or a glob: the text itself; for a claim: its name
 }
 
 type partKind uint8
@@ -170,9 +170,9 @@ func (p part) isWithin(q part) bool {
 	return false
 }
 
-// globMatches reports whether a glob matches a text. The text can be a glob, too: then globMatches
-// reports whether the first glob includes the second, because only a * matches a *. Names have no
-// other special characters.
+// globMatches reports whether a glob matches a text. The text can also be a glob. Then globMatches
+// reports whether the first glob includes the second glob. This is correct, because only a * of
+// the first glob matches a * of the second glob. Names have no other special characters.
 func globMatches(glob, text string) bool {
 	matches, err := path.Match(glob, text)
 	return matches && err == nil

@@ -283,9 +283,9 @@ func (o *ordering) refuse(j int) {
 	simple, possible := w.simplify()
 	switch {
 	case !possible:
-		o.denied[j] = true // no deny is needed: earlier entries allow all its requests
+		o.denied[j] = true // no deny is needed, because earlier entries allow all requests in r
 	case covered && len(w.none) > 0 && (len(simple.none) > 0 || len(simple.all) > len(w.all)):
-		// The deny would need exceptions: conditions in the later allows are simpler.
+		// The deny would need exceptions. Conditions in the later allow rules are simpler.
 	default:
 		o.deny(j, r.pattern, simple)
 		o.denied[j] = true

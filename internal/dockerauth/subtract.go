@@ -152,8 +152,8 @@ func complement(text string, first bool) ([]string, bool) {
 	for _, other := range differingGlobs(reversed(tail), alphabet) {
 		others = append(others, reversed(other))
 	}
-	// The segment begins with head and ends with tail, but they overlap: ab*bc does not match
-	// abc.
+	// The segment begins with head and ends with tail, but head and tail overlap in it. For
+	// example, ab*bc does not match abc.
 	for over := 1; over <= min(len(head), len(tail)); over++ {
 		if strings.HasSuffix(head, tail[:over]) {
 			others = append(others, head+tail[over:])

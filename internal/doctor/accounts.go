@@ -14,10 +14,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// checkAccounts warns about names that are also in another source, where their password is never
-// used. It also warns about credentials that max_credential_lifetime ends early. If the database
-// cannot be read, checkAccounts does nothing, because the check of the database reports the
-// reason.
+// checkAccounts warns about names that are both in the accounts and in an htpasswd source
+// (DuplicateNames). It also warns about credentials that max_credential_lifetime ends early. If
+// the database cannot be read, checkAccounts does nothing, because the check of the database
+// reports the reason.
 func (c *checker) checkAccounts(ctx context.Context, set *sources.Set) {
 	own, inFile := c.cfg.Accounts(), strings.HasPrefix(c.cfg.Database, "sqlite:")
 	if own == nil || !inFile && own.MaxCredentialLifetime == 0 {

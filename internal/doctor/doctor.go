@@ -128,7 +128,8 @@ func (c *checker) checkRoot() {
 		}
 		for _, p := range root.Problems(form, c.now) {
 			shared := keyring.Shared(p)
-			// The user chooses a form for one version of the registry.
+			// The user has chosen a form of key ids that only some versions of the registry
+			// accept.
 			known := p.Kind == "key-id" && len(p.Refuse) < allRegistries
 			if reported[p.Text] || known || shared && c.cfg.Signing.SharedRoot {
 				continue
@@ -147,7 +148,8 @@ func (c *checker) checkRoot() {
 	}
 }
 
-// journalKey checks the key that signs the journal's checkpoints. The first start creates it.
+// journalKey checks the key that signs the journal's checkpoints. The first start creates this
+// key.
 func (c *checker) journalKey() {
 	path := c.cfg.Signing.JournalKey
 	_, err := notekey.Read(path)

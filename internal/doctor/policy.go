@@ -77,9 +77,9 @@ func unknownSubject(set *sources.Set, subject string) (problem, meant string) {
 	return fmt.Sprintf("no source has the group %q", name), meant
 }
 
-// checkClaims warns about rules that need a claim if no source provides the claim, or if every
-// source provides it with another type. For example, GitHub's run_attempt is the text "2". A
-// condition that compares it with the number 2 fails for every request: an allow rule with this
+// checkClaims warns about a rule that needs a claim if no source provides the claim with the type
+// that the rule needs. For example, GitHub's run_attempt is the text "2". A condition that
+// compares run_attempt with the number 2 fails for every request. So an allow rule with this
 // condition would never apply, and a deny rule would always apply.
 func (c *checker) checkClaims(set *sources.Set) {
 	for _, use := range c.cfg.ClaimUses {

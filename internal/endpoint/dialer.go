@@ -11,7 +11,7 @@ import (
 // Dialer connects only to addresses of the public internet, so that a URL cannot lead to a service
 // on this machine or in its network. It looks up the name itself, checks every answer, and
 // connects only to addresses that it has checked. If one of the addresses is refused, all of them
-// are refused: otherwise an attacker who controls the name could mix a public address with a
+// are refused. Otherwise an attacker who controls the name could mix a public address with a
 // private one. The check is repeated for each connection.
 type Dialer struct {
 	// Private permits all addresses, including loopback, link-local and private ones.
@@ -83,8 +83,8 @@ func (d *Dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 	return found, nil
 }
 
-// reserved are the networks that the methods of netip.Addr do not recognize. Several of them
-// contain an IPv4 address, which can be a private one.
+// reserved are the networks that the methods of netip.Addr do not recognize. In several of these
+// networks, an address contains an IPv4 address, and this IPv4 address can be private.
 var reserved = []struct {
 	network netip.Prefix
 	kind    string

@@ -47,8 +47,8 @@ func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (
 	return e, nil
 }
 
-// policies returns the policy with the given id and the current policy. If the policy with the
-// given id is not stored, the first result is nil.
+// policies returns two policies: the policy with the given id, and the current policy. If the
+// policy with the given id is not stored, the first result is nil.
 func policies(ctx context.Context, b *rulebook.Rulebook, id string) (decided, today *policy.Policy, err error) {
 	today = b.Policy()
 	if id == today.ID() {

@@ -29,7 +29,7 @@ type Evaluation struct {
 
 	Lifetime *issuer.Lifetime // lifetime of the token that would be issued; nil: no token
 	Entry    *journal.Entry   // the decision that was recorded; nil: a hypothetical request
-	Today    *ask.Explanation // the result of the current policy, if it is not the entry's policy
+	Today    *ask.Explanation // result of the current policy; nil if this policy made the decision
 }
 
 // Allowed reports whether the whole request was granted.

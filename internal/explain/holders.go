@@ -85,9 +85,10 @@ type hiddenCondition struct{ policy.Condition }
 
 func (hiddenCondition) String() string { return hidden }
 
-// ForOwners returns the answer for owners of a namespace about its repositories: everybody who may
-// perform the action, by any rule. ForOwners removes the name, place, condition and patterns of
-// rules outside the namespace, because they can contain information about other namespaces.
+// ForOwners returns the answer without the parts that owners of a namespace may not read. The
+// answer must be about a repository of the namespace. Its owners may see everybody who may perform
+// the action, by any rule. ForOwners removes the name, place, condition and patterns of rules
+// outside the namespace, because they can contain information about other namespaces.
 func (a Answer) ForOwners(namespace string) Answer {
 	grantee := func(g ask.Grantee) ask.Grantee {
 		if g.Pattern != "" && g.Rule.Origin.Namespace != namespace {

@@ -26,7 +26,7 @@ func NewPeriod(p *rulebook.Period) Period {
 type Past struct {
 	Policy *policy.Policy
 	Period *rulebook.Period // nil: the policy is the current policy
-	Note   string           // set if the policy of the time is not recorded
+	Note   string           // set if the policy at that time is not recorded
 }
 
 // PolicyAt returns the policy that was in force at the given time. The zero time stands for now.

@@ -55,9 +55,9 @@ type Limiter struct {
 	mu      sync.Mutex
 	free    Need
 	classes [2]*queue
-	streak  int           // turns of the first class in a row, while both classes waited
+	streak  int           // consecutive turns of the first class while both classes waited
 	turn    time.Duration // average time for which one request occupies the whole capacity
-	ended   int           // number of requests in the average turn, up to turnWeight
+	ended   int           // number of ended requests in this average, up to turnWeight
 }
 
 // Indexes of Limiter.classes.
@@ -70,7 +70,7 @@ const (
 	nameShare  = 8 // in a class, one name may have 1/nameShare of the queue
 	knownTurns = 3 // turns of the first class for each turn of the second
 
-	// crowdedShare defines when the queue is crowded: a new request would wait longer than
+	// crowdedShare defines when the queue is crowded: if a new request would wait longer than
 	// 1/crowdedShare of the longest permitted wait. With the default options, this is one second.
 	// Waits are longer than that in a flood, and shorter when many users start work at the same
 	// time.
