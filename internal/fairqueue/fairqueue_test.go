@@ -36,7 +36,7 @@ func TestRequestsAreServedInOrder(t *testing.T) {
 		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 1, Memory: 1000} // big runs alone
 		enter(t.Context(), l, small, "first", in)
 		enter(t.Context(), l, big, "big", in)
-		enter(t.Context(), l, small, "small", in) // there is capacity for small, but big is first
+		enter(t.Context(), l, small, "small", in) // "small" would fit, but "big" is first
 		if got, want := drain(in), []string{"first"}; !cmp.Equal(got, want) {
 			t.Errorf("in the limiter: %q, want %q", got, want)
 		}
@@ -114,7 +114,7 @@ func TestAFloodWaitsForItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &arrivals{t, New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: pickFirst}), make(chan string, 100)}
 		a.come("in the limiter", at("first", "192.0.2.1"))
-		for i := range 16 { // one source: providers assign at least a /64
+		for i := range 16 { // one source, because providers assign at least a /64
 			label := fmt.Sprint("flood ", i)
 			a.come(label, at(label, fmt.Sprintf("2001:db8::%x", i+1)))
 		}
@@ -493,10 +493,10 @@ func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 	}{
 		{sources: 1, places: 255, turn: 50 * time.Millisecond},
 		{sources: 19, places: 1, turn: 50 * time.Millisecond},
-		{sources: 20, places: 1, turn: 50 * time.Millisecond, want: true}, // one second of ten
+		{sources: 20, places: 1, turn: 50 * time.Millisecond, want: true}, // 1 s, a tenth of Wait
 		{sources: 5, places: 1, turn: 50 * time.Millisecond, known: true, want: true},
 		{sources: 127, places: 1, turn: time.Millisecond},
-		{sources: 128, places: 1, turn: time.Millisecond, want: true}, // half of the queue
+		{sources: 128, places: 1, turn: time.Millisecond, want: true}, // half of the 256 places
 		{sources: 4, places: 1, turn: 250 * time.Millisecond, want: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -524,7 +524,7 @@ func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 func TestDummiesAreDroppedAsOftenAsHashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := floodedLimiter(t, 256, 1)
-		for i := range 512 { // two for each place
+		for i := range 512 { // two dummies for each place
 			label := fmt.Sprint("dummy ", i)
 			a.comeDummy(label, Requester{Name: label, Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})})
 		}

@@ -8,11 +8,11 @@ import (
 // queue is one class of waiting requests: lines that take turns. The limiter's mu protects it.
 // The number of steps of a method does not depend on the number of waiting requests.
 //
-// A dummy place waits for its turn in its line, like a real place. But then nothing is computed
-// for it, so it uses no capacity and delays nobody.
+// A dummy place waits for its turn in its line, like a real place. But when its turn comes,
+// nothing is computed for the dummy. So the dummy uses no capacity and delays nobody.
 type queue struct {
 	length  int                 // places, without dummies
-	active  int                 // lines with a real place: so many turns come before a new request
+	active  int                 // lines with a real place; each has a turn before a new request
 	lines   map[lineKey]*line   // lines without places are removed
 	turns   list.List           // of *line; the front is next
 	lengths [][]*line           // active lines by number of places; the last element is not empty

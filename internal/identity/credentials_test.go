@@ -82,7 +82,9 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 			t.Errorf("%s is of the kind %d", name, got)
 		}
 		allocs := testing.AllocsPerRun(10, func() { identity.NewPresented("ann", secret) })
-		if allocs > 500 { // the race detector adds some; one for each byte would exceed the limit
+		// The limit includes allocations of the race detector. One allocation for each byte would
+		// exceed the limit.
+		if allocs > 500 {
 			t.Errorf("%s costs %v allocations", name, allocs)
 		}
 	}

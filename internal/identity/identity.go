@@ -49,7 +49,7 @@ var (
 //
 // The owner of the credential may see the reason, which contains no secret.
 type IncompleteError struct {
-	Claims bool   // the claims are incomplete, not the groups
+	Claims bool   // claims are possibly missing; false: groups are possibly missing
 	Reason string // the end of a sentence: "the token names more groups elsewhere (hasgroups)"
 }
 
@@ -112,7 +112,7 @@ type Presented struct {
 	Secret   Secret
 	Registry string     // service name
 	Remote   netip.Addr // the client's address; invalid: unknown
-	Peer     netip.Addr // the other end of the connection if Remote is unknown: a proxy
+	Peer     netip.Addr // if Remote is unknown: the proxy at the other end of the connection
 	Client   string
 
 	// KnownPlace means that the name has signed in from Remote before. The rate limiter sets it

@@ -48,10 +48,10 @@ type Budgeted interface {
 }
 
 // Explainer is a source that can explain why it does not accept a credential that cannot be
-// guessed. If the credential is meant for this source, Explain returns an ErrRejected. An example
-// is an ID token of the source's issuer with another audience. Otherwise Explain returns an
-// ErrUnknown, which can have a Reason. The chain calls Explain only if no source knows the
-// credential, because Explain needs as much time as a verification.
+// guessed. If the credential is meant for this source, Explain returns an ErrRejected. Otherwise
+// Explain returns an ErrUnknown, which can have a Reason. For example, an ID token of the source's
+// issuer is meant for the source, even if the token has another audience. The chain calls Explain
+// only if no source knows the credential, because Explain needs as much time as a verification.
 type Explainer interface {
 	Explain(ctx context.Context, c identity.Presented) error
 }

@@ -238,7 +238,8 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the credentials that each source got (-want +got):\n%s", diff)
 	}
-	// A token is random: there is no name to guess, so an invalid token costs no dummy hash.
+	// A token is random and contains no name to guess. So an invalid token costs no dummy
+	// hash.
 	if n := len(directory.Dummies()) + len(provider.Dummies()) + len(accounts.Dummies()); n != 1 {
 		t.Errorf("%d dummies were called, want one, for the password", n)
 	}

@@ -46,8 +46,8 @@ type gate struct {
 }
 
 // pass verifies credentials. For credentials that can be guessed, pass applies the limits before
-// the verification. For other credentials, it applies them only after the verification has failed.
-// Before the verification, these credentials can only be delayed (verifyInTurn).
+// the verification. For other credentials, pass applies the limits only after the verification has
+// failed. Before the verification, these other credentials can only be delayed (verifyInTurn).
 func (g gate) pass(ctx context.Context, c identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	if isGuessable(c.Kind) {
 		return g.guess(ctx, c, verify)

@@ -443,7 +443,7 @@ func heap() uint64 {
 func TestManyNamesDoNotHideOne(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 1e9})
 	d.guess(3, "ann", here)
-	for range 50_000 { // 24 for each slice of the table, which has space for 8
+	for range 50_000 { // 24 names for each slice of the table; a slice has space for 8
 		d.guess(1, fmt.Sprint("name ", rand.Uint64()), here)
 	}
 	if got := d.guess(1, "ann", here); got != "1s" {

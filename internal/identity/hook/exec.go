@@ -86,8 +86,8 @@ func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) 
 	return a, nil
 }
 
-// find returns unknown for every user, without starting the program: a program would read the
-// missing password as an empty password.
+// find reports every user as unknown and does not start the program, because a program would read
+// the missing password as an empty password.
 func (p *program) find(context.Context, FindQuestion) (Answer, error) {
 	return Answer{Answer: Unknown}, nil
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // FindQuestion is the request about a user who is not signing in: the owner of a refresh or access
-// token, or a user named on the command line. The response is an Answer. If a service does not
-// support FindQuestion, it sees a request without a name and a password, and must refuse it.
+// token, or a user named on the command line. The response is an Answer. A service that does not
+// support FindQuestion sees a request without a name and a password. The service must refuse this
+// request.
 type FindQuestion struct {
 	Find FindTarget `json:"find"`
 }

@@ -31,7 +31,7 @@ import (
 // Options are the settings of a Hook. Name, and either URL or Command, are required.
 type Options struct {
 	Name    string   // source of principals: "webhook:" + Name, or "exec:" + Name for a program
-	URL     string   // of a service; http only for this machine
+	URL     string   // URL of a service; http:// only for a service on this machine
 	Command []string // absolute path of a program and its arguments; no shell
 
 	Environment []string // names of environment variables to pass to the program
@@ -40,7 +40,7 @@ type Options struct {
 	Certificate, Key string // PEM files of the client certificate; "": none
 	BearerFile       string // file with the bearer token to send; read for each request
 
-	Timeout       time.Duration // for one request, including the wait for a slot; 0: 5 s
+	Timeout       time.Duration // time limit of a request, including the wait for a slot; 0: 5 s
 	MaxConcurrent int           // concurrent requests; 0: 16
 	Find          bool          // the service supports FindQuestion; programs do not
 	Groups        bool          // answers without a list of groups are incomplete

@@ -68,7 +68,7 @@ func newWebhook(o Options, problems *setting.Problems) *webhook {
 			MaxIdleConnsPerHost:    o.MaxConcurrent,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: maxHeader,
-			DisableCompression:     true, // so that the limit applies to the sent bytes
+			DisableCompression:     true, // so that maxAnswer applies to the bytes on the network
 			ForceAttemptHTTP2:      true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

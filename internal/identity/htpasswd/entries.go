@@ -30,7 +30,7 @@ const maxSample = 1024
 // entries has what was loaded from the file and the config. It never changes.
 type entries struct {
 	named  map[string]entry
-	sample []string // an even selection of all hashes
+	sample []string // some of the hashes, spread evenly over all hashes
 }
 
 type entry struct {

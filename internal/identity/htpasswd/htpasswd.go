@@ -66,11 +66,11 @@ type File struct {
 	seed    maphash.Seed
 
 	entries    atomic.Pointer[entries]
-	hadContent atomic.Bool // whether the text of the entries had any content
+	hadContent atomic.Bool // whether the text of the loaded file had any content
 
 	mu       sync.Mutex        // held while loading; guards the fields below
-	digest   [sha256.Size]byte // of the text of the entries
-	last     fileContent       // newest attempt, successful or not, without its text
+	digest   [sha256.Size]byte // digest of the text of the loaded file
+	last     fileContent       // the newest read, even if it failed; without the text
 	seen     fileState         // the file at the last poll
 	changing int               // consecutive polls that found a change
 	logged   string            // last logged error; "": none
@@ -142,7 +142,7 @@ func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 }
 
 // Find returns the principal with the given name. The id of a principal is its name. If the id
-// differs from the name, it belongs to another user, so Find returns ErrUnknown.
+// differs from the name, the id belongs to another user, so Find returns ErrUnknown.
 func (f *File) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	who, _, err := f.FindGeneration(ctx, name, id)
 	return who, err

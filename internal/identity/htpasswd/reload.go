@@ -17,8 +17,8 @@ import (
 const maxFile = 256 << 20
 
 // mtimeStep is the age from which the modification time of a file is reliable. Some file systems
-// have modification times with a precision of two seconds. So in a younger file, another change
-// can have the same modification time.
+// have modification times with a precision of two seconds. If a file is younger than this, a
+// further change can leave its modification time unchanged.
 const mtimeStep = 2 * time.Second
 
 // If maxChanging polls in a row find a changed file, the file is loaded although it still changes.

@@ -176,7 +176,7 @@ func TestAFileThatIsReplacedByRenameIsLoaded(t *testing.T) {
 	w.want("bob", 1)
 }
 
-func TestAFileBehindALinkIsLoaded(t *testing.T) { // as a Kubernetes secret is mounted
+func TestAFileBehindALinkIsLoaded(t *testing.T) { // Kubernetes mounts a secret behind a link
 	dir := t.TempDir()
 	one, two, link := filepath.Join(dir, "one"), filepath.Join(dir, "two"), filepath.Join(dir, "users")
 	past := time.Now().Add(-time.Hour)
@@ -266,7 +266,7 @@ func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	w.want("ann bob carl", 1)
 
 	looks := 0
-	for w.knownNames("carl") != "" { // a file that changes all the time must be loaded finally
+	for w.knownNames("carl") != "" { // a file that changes all the time must be loaded, too
 		w.change("ann:" + bcrypt4 + "\n#" + strings.Repeat("x", looks))
 		w.file.Look()
 		if looks++; looks > 10 {

@@ -20,9 +20,9 @@ import (
 // Subject is a source under test.
 type Subject struct {
 	Source  identity.Authenticator
-	Kind    identity.Kind   // kind of its credentials
+	Kind    identity.Kind   // kind of the source's credentials
 	Also    []identity.Kind // other kinds that the source treats in the same way
-	Name    string          // a user that it knows
+	Name    string          // a user that the source knows
 	Secret  string          // the secret of that user
 	Unknown string          // an unknown name; "": the source accepts every name and secret
 	Hidden  bool            // the source cannot find users without a secret

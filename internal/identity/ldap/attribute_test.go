@@ -53,8 +53,8 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	}
 }
 
-// If the attribute of a user is missing, the service account is possibly not allowed to see it.
-// Then groups of the user could be missing.
+// If the attribute of a user is missing, the service account is possibly not allowed to see the
+// attribute. Then groups of the user could be missing.
 func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		lines   []string

@@ -110,7 +110,7 @@ func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 		catalog bool
 		root    *client.Entry
 		found   string // the search that finds ann
-		missing string // the search of a hidden context
+		missing string // the search in a hidden naming context
 		want    string
 		heard   []string
 	}{

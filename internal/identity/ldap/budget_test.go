@@ -241,8 +241,8 @@ func (r *replicas) countAttempts(t *testing.T) (n int) {
 	return n
 }
 
-// Some attempts are counted only in memory. All replicas together must not count so many of these
-// attempts that they reach the directory's lockout threshold.
+// Some attempts are counted only in memory. The number of these attempts, summed over all
+// replicas, must stay below the directory's lockout threshold.
 func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -261,7 +261,7 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 				if got := r.signIn(0, "ann", "right", "198.51.100.7"); got != "in" {
 					t.Fatal(got)
 				}
-				r.clock.Pass(24 * time.Hour) // remembered for longer than attempts
+				r.clock.Pass(24 * time.Hour) // a sign-in is remembered for longer than an attempt
 			}
 			wrong := 0
 			for i := range 60 {
@@ -306,7 +306,8 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 	}
 }
 
-// The directory can have counted a password that was sent, even if it did not answer.
+// If a password was sent, the directory can have counted the password, even if the directory did
+// not answer.
 func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	f, o := directoryWithTemplate(t)
 	p := newProxy(t, f.Address)

@@ -46,7 +46,7 @@ func newResultCache(ttl time.Duration, now func() time.Time) *resultCache {
 	}
 }
 
-// key returns a key for a name and a password, from which nobody can derive the password.
+// key returns a key for a name and a password. Nobody can derive the password from the key.
 func (m *resultCache) key(kind byte, c identity.Presented) cache.Key {
 	return m.keys.Of(kind, c.Name, c.Secret.Reveal())
 }

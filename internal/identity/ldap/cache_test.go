@@ -125,7 +125,7 @@ func TestOutagesAreNotCached(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	between.setFault(refuse) // cached users do not notice
+	between.setFault(refuse) // cached users do not notice the fault
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 		t.Error(err)
 	}

@@ -30,7 +30,7 @@ type conn struct {
 	kind   kind
 	wire   *wire
 	ldap   *ldap.Conn
-	idle   time.Time // the time when it was put into the pool
+	idle   time.Time // when the connection was put into the pool
 
 	contexts     []string // naming contexts, see searchBases
 	contextsHold clock.Span
@@ -91,8 +91,8 @@ func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, err
 	return c, nil
 }
 
-// run calls f. The LDAP library does not support contexts: when ctx ends, run closes the
-// connection, so f fails.
+// run calls f. The LDAP library does not support contexts. So run closes the connection when ctx
+// ends, and then f fails.
 func (c *conn) run(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
