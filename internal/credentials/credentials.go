@@ -1,11 +1,11 @@
-// Package credentials manages the credentials that Tidewaiter issues. For a secret, it finds out
-// whether Tidewaiter issued it, who owns it, and which rights it has.
+// Package credentials manages the credentials that Tidewaiter issues. For a secret, the package
+// finds out whether Tidewaiter issued the secret, who owns it, and which rights it has.
 //
 // There are four kinds: access tokens of users, secrets of robots, refresh tokens and browser
 // sessions. The owner of a credential can be from any identity source. For example, users of a
 // directory can have access tokens. Package accounts manages the local users and robots. When
-// accounts changes an account, it calls this package to revoke credentials. It also implements the
-// interface Local, with which this package finds local owners.
+// package accounts changes an account, it calls this package to revoke credentials. Package
+// accounts also implements the interface Local, so that package credentials can find local owners.
 //
 // # Secrets
 //
@@ -23,12 +23,12 @@
 //
 // # Rights
 //
-// Users need no right to create, list and revoke their own access tokens. A restricted
-// credential (policy.Principal.Limits) permits creating tokens that are at least as restricted,
-// and revoking only itself. Other actors need tidewaiter:accounts, and
+// Users need no right to create, list and revoke their own access tokens. A user who presents a
+// restricted credential (policy.Principal.Limits) can create only tokens that are at least as
+// restricted, and can revoke only this credential. Other actors need tidewaiter:accounts, and
 // tidewaiter:administrators for the tokens of administrators. Tokens that a non-administrator
-// creates for somebody else are valid at registries only, so they never give their creator
-// rights over Tidewaiter.
+// creates for somebody else are valid at registries only, so they never give their creator rights
+// over Tidewaiter.
 //
 // # Caches
 //
@@ -104,7 +104,7 @@ type LocalOwner struct {
 	Principal *policy.Principal
 	Login     string    // "ann", "robot+ci"
 	Expires   time.Time // zero: never
-	Ended     string    // the reason why it cannot sign in: "it is disabled"; "": it can sign in
+	Ended     string    // why the owner cannot sign in: "it is disabled"; "": it can sign in
 	Hash      string    // of the password; "": none
 }
 

@@ -157,9 +157,9 @@ func TestNobodyPromotesThemselvesByAPasswordTheySet(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: a user would be an administrator if a group with a deny rule
-// did not prevent it. Somebody who may change accounts sets this user's password, and waits
-// until the user leaves the group.
+// Gitea CVE-2026-56654, variant: a user is in a group of administrators, and in a second group for
+// which a deny rule removes the rights. Somebody who may change accounts sets this user's
+// password, and waits until the user leaves the second group.
 func TestNobodyPromotesThemselvesWhenAUserLeavesAGroup(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

@@ -71,8 +71,8 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 		if err != nil {
 			return identity.Secret{}, err
 		}
-		// This comparison is usually fast: the password has just been compared, and Hashing
-		// remembers the result.
+		// This comparison is usually fast, because the password has just been compared, and
+		// Hashing remembers the result.
 		if err := c.o.Hashing.Compare(ctx, owner.Hash, presented.Secret.Reveal()); err != nil {
 			return identity.Secret{}, err
 		}
@@ -136,11 +136,11 @@ func (c *Credentials) checkExchanged(ctx context.Context, tx *sql.Tx, t *Token, 
 	return err
 }
 
-// evictTokens deletes the least recently used tokens if the owner has the maximum number. It
-// returns the number of deleted tokens. For example, a machine that signs in for each build
-// creates a token each time. When tokens are deleted, all processes clear their caches. So
-// evictTokens deletes a tenth of the tokens at once. Otherwise frequent sign-ins of one owner
-// would clear the caches all the time.
+// If the owner has the maximum number of tokens, evictTokens deletes the least recently used
+// tokens, and returns the number of deleted tokens. For example, an owner has many tokens if a
+// machine signs in for each build, because each sign-in creates a token. When tokens are deleted,
+// all processes clear their caches. So evictTokens deletes a tenth of the tokens at once.
+// Otherwise frequent sign-ins of one owner would clear the caches all the time.
 func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool, o Owner, purpose Purpose) (int, error) {
 	n, err := count(ctx, tx, o, purpose)
 	if err != nil || n < c.maxTokens {

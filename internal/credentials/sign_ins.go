@@ -106,7 +106,8 @@ func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (
 
 // storedSignIn is the JSON form in which the principal of a sign-in is stored.
 type storedSignIn struct {
-	// By is what Options.SignInSettings returned for the source at the time of the sign-in.
+	// By is the text that Options.SignInSettings returned for the source at the time of the
+	// sign-in.
 	By     string         `json:"by,omitempty"`
 	Groups []string       `json:"groups,omitempty"`
 	Claims map[string]any `json:"claims,omitempty"`

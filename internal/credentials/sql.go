@@ -70,8 +70,8 @@ func (c *Credentials) ancestors(ctx context.Context, q store.Querier, t *Token) 
 }
 
 // insertToken inserts a token. It returns ErrExists if the owner has an access token of that name.
-// The unique index is not sufficient: a source can have a former name, which the index treats as
-// another source.
+// The unique index is not sufficient, because a source can have a former name, and the index
+// treats the former name as another source.
 func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d secret.Digest) error {
 	if former := sourcename.Former(t.Owner.Source); t.Purpose == Access && former != t.Owner.Source {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",

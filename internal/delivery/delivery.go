@@ -17,11 +17,11 @@
 // failures in a row, all entries of the webhook wait. After five days without success, the webhook
 // is switched off. If only one entry fails for five days, it is skipped. The journal records that
 // a webhook was switched off or an entry was skipped. Memory does not grow with the number of
-// entries that wait: they stay in the journal. An entry that retention removes from the journal
-// before it was sent is not sent.
+// waiting entries, because they stay in the journal. If retention removes a waiting entry from the
+// journal, the entry is never sent.
 //
-// The state is in the database. Of all processes that share the database, one delivers: the holder
-// of the lease.
+// The state is in the database. Several processes can share the database. Only one of them
+// delivers entries: the holder of the lease.
 package delivery
 
 import (
@@ -41,7 +41,7 @@ import (
 // Webhook is an endpoint that receives entries, or a file. A file has a position and retries like
 // an endpoint.
 type Webhook struct {
-	Name    string // of the state in the database
+	Name    string // also the name of the state in the database
 	File    *File  // nil: the endpoint has a URL
 	URL     string
 	CA      string          // PEM file; "": the certificate authorities of the system
@@ -53,13 +53,14 @@ type Webhook struct {
 // Options are the settings of a Delivery. The zero value is ready to use.
 type Options struct {
 	Webhooks []Webhook
-	Source   string           // of the messages (CloudEvents); "": "tidewaiter"
+	Source   string           // source of the CloudEvents; "": "tidewaiter"
 	Now      func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: no log
 
 	// Transport sends the requests of a webhook. nil: HTTPS to addresses that the webhook permits.
 	Transport func(*Webhook) http.RoundTripper
-	// Jitter returns a number from 0 to 1, by which retries are spread. nil: random numbers.
+	// Jitter returns a number from 0 to 1. A larger number makes the delay of a retry longer. nil:
+	// random numbers.
 	Jitter func() float64
 }
 

@@ -76,7 +76,7 @@ func (r *receiver) RoundTrip(q *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: q}, nil
 }
 
-// tags returns the repositories and tags of the entries that were accepted, or of all.
+// tags returns the repositories and tags of the accepted entries, or of all received entries.
 func (r *receiver) tags(all bool) (list []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,8 +123,8 @@ func newFixture(t *testing.T, url string) *fixture {
 
 func (f *fixture) clock() time.Time { return f.now }
 
-// start begins to deliver. If the process that delivered before did not release its lease, it was
-// killed.
+// start starts a process that delivers. If the previous process did not release its lease, it
+// counts as killed, and start waits until its lease can be taken.
 func (f *fixture) start() {
 	f.t.Helper()
 	d, err := delivery.New(f.db, f.journal, delivery.Options{
@@ -306,7 +306,7 @@ func TestOneRefusedEntryDelaysOnlyItsRepository(t *testing.T) {
 		f.push(fmt.Sprintf("b:day%d", day), fmt.Sprintf("a:day%d", day))
 		f.round()
 	}
-	// Remove the entry about the skipped entry.
+	// Remove the entry which records that a:bad was skipped.
 	f.to.received = slices.DeleteFunc(f.to.received, func(r received) bool { return r.Subject == "ci" })
 	f.want(false, "a:1", "b:1", "b:2", "b:day0", "b:day1", "b:day2", "b:day3", "a:2", "a:day0", "a:day1", "a:day2", "a:day3", "b:day4", "a:day4", "b:day5", "a:day5")
 	if got := f.services(); !slices.Equal(got, []string{"webhook.skip"}) {

@@ -32,7 +32,7 @@ func namespacePatterns(names []string) (patterns []string) {
 // matcher is a Filter that is ready to use.
 type matcher struct {
 	Filter
-	names *policy.Principal // whose limits are the patterns; nil: any repository
+	names *policy.Principal // a principal whose limits are the patterns; nil: any repository
 }
 
 func newMatcher(f Filter) *matcher {
@@ -104,8 +104,8 @@ func repositories(e *journal.Entry) (names []string) {
 	return names
 }
 
-// orderKey returns what entries must have in common to be delivered in order: the registry and the
-// repository. Entries about no repository are delivered in order, too.
+// orderKey returns the registry and the first repository of an entry. Entries with the same key
+// are delivered in order. All entries about no repository have the key "".
 func orderKey(e *journal.Entry) string {
 	names := repositories(e)
 	if len(names) == 0 {

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// lookEvery is the time between two looks for new entries and changes.
+	// lookEvery is the time between two checks for new entries and changes.
 	lookEvery = 500 * time.Millisecond
 	// saveEvery is how often the state is written while entries are delivered.
 	saveEvery = time.Second
 	// beatEvery is how often the holder renews its lease.
 	beatEvery = 3 * time.Second
 	// A holder stops if it could not renew its lease for lostAfter. Another process takes the
-	// lease later: takenAfter after it saw the last renewal.
+	// lease later, when takenAfter has passed since that process saw the last renewal.
 	lostAfter  = 10 * time.Second
 	takenAfter = 20 * time.Second
 )
@@ -30,9 +30,9 @@ const (
 type lease struct {
 	d      *Delivery
 	holder string // this process; unique
-	beat   int64  // of this process, while it is the holder
+	beat   int64  // newest beat of this process, while it is the holder
 
-	seenHolder string // of another process
+	seenHolder string // the holder when the row was last read
 	seenBeat   int64
 	patience   clock.Span // when it is over, the lease may be taken
 
@@ -53,7 +53,7 @@ func (l *lease) acquire(ctx context.Context) bool {
 	err := l.d.db.Read().QueryRowContext(ctx, selectLease).Scan(&holder, &beat)
 	missing := errors.Is(err, sql.ErrNoRows)
 	if err != nil && !missing {
-		return false // a database without connection is logged elsewhere
+		return false // package app logs an outage of the database
 	}
 	if holder != l.seenHolder || beat != l.seenBeat {
 		l.seenHolder, l.seenBeat, l.patience = holder, beat, clock.For(now, takenAfter)

@@ -16,14 +16,14 @@ import (
 // Status is the state of a webhook.
 type Status struct {
 	*Webhook
-	Known    bool             // it has a position; if not, it begins at the journal's end
+	Known    bool             // the webhook has a position; false: it begins at the journal's end
 	Off      string           // why nothing is delivered; "": the webhook is on
-	Position journal.Position // entries up to here were delivered, except those that wait
-	Behind   int64            // number of entries of the journal, from the first one that waits
-	Oldest   time.Time        // of the first entry that waits; zero: none waits
+	Position journal.Position // entries up to this position were delivered or wait
+	Behind   int64            // number of journal entries, counted from the first waiting entry
+	Oldest   time.Time        // time of the first waiting entry; zero: none waits
 	Failures int64            // in a row
-	Failing  time.Time        // since the first of these failures
-	Next     time.Time        // of the next attempt; zero: now
+	Failing  time.Time        // time of the first of these failures
+	Next     time.Time        // time of the next attempt; zero: now
 	Waiting  int              // repositories that wait because one of their entries was refused
 }
 

@@ -39,13 +39,13 @@ func testWebhooksAreSwitchedAndRewound(t *testing.T, d storetest.Database) {
 	if off := f.status().Off; off != "disabled by operator:root" || len(delivery.Problems([]delivery.Status{f.status()})) > 0 {
 		t.Errorf("after disable: %q", off)
 	}
-	check(f.d.Resend(t.Context(), root, "ci", f.now)) // also while it is off
+	check(f.d.Resend(t.Context(), root, "ci", f.now)) // also works while the webhook is off
 	f.round()
 	f.want(true, "a:1", "a:2", "b:2")
 	check(f.d.Enable(t.Context(), root, "ci"))
 	f.start() // after a crash
 	f.want(true, "a:1", "a:2", "b:2", "a:2", "b:2", "a:3")
-	check(f.d.Resend(t.Context(), root, "ci", f.now.Add(24*time.Hour))) // nothing is that new
+	check(f.d.Resend(t.Context(), root, "ci", f.now.Add(24*time.Hour))) // no entry is that new
 	f.round()
 	f.want(true, "a:1", "a:2", "b:2", "a:2", "b:2", "a:3")
 	if s := f.status(); s.Behind != 0 || s.Off != "" {
@@ -76,7 +76,7 @@ func TestEnableSendsWhatWaits(t *testing.T) {
 	f.round()
 	accepted := f.to.tags(false)
 	slices.Sort(accepted)
-	if !slices.Equal(accepted, []string{"a:1", "b:1", "c:1", "ci:"}) { // and the change itself
+	if !slices.Equal(accepted, []string{"a:1", "b:1", "c:1", "ci:"}) { // and the change by Enable
 		t.Errorf("accepted %v", accepted)
 	}
 }

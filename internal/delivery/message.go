@@ -35,7 +35,8 @@ type shortEntry struct {
 	Time     time.Time        `json:"time"`
 	Registry string           `json:"registry,omitempty"`
 	Summary  string           `json:"summary"`
-	// Omitted is true: tidewaiter journal show ID prints the whole entry.
+	// Omitted is always true. It means that the message does not have the whole entry. The command
+	// "tidewaiter journal show ID" prints the whole entry.
 	Omitted bool `json:"omitted"`
 }
 
@@ -81,7 +82,8 @@ func typeOf(e *journal.Entry) string {
 	return string(e.Kind()) + "." + action
 }
 
-// subject returns what an entry is about: its first repository, or what was changed.
+// subject returns the subject of an entry: its first repository, or the target of its change or
+// service action.
 func subject(e *journal.Entry) string {
 	if names := repositories(e); len(names) > 0 {
 		return names[0]

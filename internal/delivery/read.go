@@ -16,7 +16,7 @@ const (
 // batch is a list of entries to send.
 type batch struct {
 	entries []journal.Entry
-	scanned journal.Position // no other entry up to here is selected
+	scanned journal.Position // entries has all selected entries up to this position
 	more    bool             // entries after scanned were not read yet
 }
 

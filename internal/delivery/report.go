@@ -12,14 +12,14 @@ import (
 // Attempt is an attempt to deliver an entry.
 type Attempt struct {
 	Time     time.Time
-	Position journal.Position // of the entry
+	Position journal.Position // position of the entry
 	Entry    journal.ID
-	Number   int64         // of the attempts for this entry, from 1
-	Status   int           // of the response; 0: no response
+	Number   int64         // number of this attempt among those for the entry, from 1
+	Status   int           // HTTP status of the response; 0: no response
 	Problem  string        // why the message was not accepted; "": it was accepted
-	Duration time.Duration // of the request
+	Duration time.Duration // duration of the request
 
-	number int64 // of all attempts of the webhook
+	number int64 // number among all attempts of the webhook
 }
 
 // log stores an attempt until it is written to the database.

@@ -24,7 +24,7 @@ func (d *Delivery) maintain(ctx context.Context, l *lease) bool {
 		return false
 	}
 	if err != nil {
-		return true // it is retried; an outage of the database is logged elsewhere
+		return true // the next call retries; package app logs an outage
 	}
 	d.wakeAll(ctx)
 	return true
@@ -101,7 +101,7 @@ func (w *worker) load(ctx context.Context, exists bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	changed := w.loaded && s.Revision != w.state.Revision
-	if changed { // only the administrator's change is newer in the database
+	if changed { // an administrator changed Off; all other fields in memory are newer
 		off, revision := s.Off, s.Revision
 		s = w.state.clone()
 		s.Off, s.Revision = off, revision

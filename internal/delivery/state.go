@@ -17,13 +17,13 @@ const (
 
 // state is what the database stores about a webhook.
 type state struct {
-	Revision int64  // of the changes by administrators
+	Revision int64  // number of changes by administrators
 	Off      string // why nothing is delivered; "": the webhook is on
-	// Position is the last entry that needs no more work here: it was delivered, is not selected,
-	// or waits in a backlog.
+	// Position is the position of the last examined entry. Each entry up to this position was
+	// delivered, is not selected, or waits in a backlog.
 	Position journal.Position
-	Failures int64     // in a row, of any entries
-	Failing  time.Time // since the first of these failures
+	Failures int64     // consecutive failures, of any entries
+	Failing  time.Time // time of the first of these failures
 	Next     time.Time // before this time, nothing is sent
 	Backlogs []backlog
 
@@ -34,8 +34,8 @@ type state struct {
 type backlog struct {
 	Key      string           `json:"key"`      // see orderKey
 	Position journal.Position `json:"position"` // earlier entries of the key were delivered
-	Failures int64            `json:"failures"` // of the first entry that waits
-	Failing  time.Time        `json:"failing"`  // since the first of these failures
+	Failures int64            `json:"failures"` // failures of the first waiting entry
+	Failing  time.Time        `json:"failing"`  // time of the first of these failures
 	Next     time.Time        `json:"next"`     // before this time, the entry is not sent
 }
 

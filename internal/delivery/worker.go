@@ -29,15 +29,15 @@ type worker struct {
 	transport http.RoundTripper
 	file      *lineFile      // nil: the entries are sent to the URL
 	wake      chan struct{}  // has a value when there can be work
-	failed    loglimit.Limit // of log lines about failures
+	failed    loglimit.Limit // limits log lines about failures
 
 	mu       sync.Mutex // guards the fields below
 	loaded   bool       // the state was read from the database
 	loads    int64      // how often the state had to be read
 	changed  bool       // the state is not written yet
 	state    state
-	attempts []Attempt // that are not written yet, less than 2*maxLogged
-	number   int64     // of the newest attempt
+	attempts []Attempt // attempts that are not written yet, fewer than 2*maxLogged
+	number   int64     // number of the newest attempt
 }
 
 func newWorker(d *Delivery, hook *Webhook) (*worker, error) {
@@ -149,8 +149,8 @@ func (w *worker) step(ctx context.Context) (wait time.Duration) {
 	return wait
 }
 
-// advance sends a batch of the entries after the position of the webhook. Entries of repositories
-// that wait are left to their backlogs.
+// advance sends a batch of the entries after the position of the webhook. It leaves the entries of
+// waiting repositories to the backlogs.
 func (w *worker) advance(ctx context.Context, s state) (wait time.Duration) {
 	b, err := w.read(ctx, s.Position, 0, func(e *journal.Entry) bool { return s.backlog(orderKey(e)) == nil })
 	if err != nil {
@@ -175,7 +175,8 @@ func (w *worker) advance(ctx context.Context, s state) (wait time.Duration) {
 	return idle
 }
 
-// retry sends a batch of the entries of a backlog. It removes the backlog when none of them waits.
+// retry sends a batch of the entries of a backlog. It removes the backlog when no entry of the
+// backlog waits.
 func (w *worker) retry(ctx context.Context, s state, l backlog) (wait time.Duration) {
 	b, err := w.read(ctx, l.Position-1, s.Position, func(e *journal.Entry) bool { return orderKey(e) == l.Key })
 	if err != nil {

@@ -135,7 +135,7 @@ func Canonical(text string) string {
 	return d.String()
 }
 
-// Warning returns why a text that looks like a name cannot be parsed, or "".
+// Warning returns the reason why a text that looks like a name cannot be parsed, or "".
 func Warning(text string) string {
 	name, rest, found := strings.Cut(text, "=")
 	if !found || !namingTypes[typeName(strings.TrimSpace(name))] {

@@ -181,7 +181,7 @@ func berLength(n int) string {
 	return fmt.Sprintf("81%02x", n)
 }
 
-// leastFold returns the first of the letters that differ only by case.
+// leastFold returns the first letter of all letters that differ from r only by case.
 func leastFold(r rune) rune {
 	least := r
 	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
@@ -295,8 +295,8 @@ func TestCanonicalParts(t *testing.T) {
 	}
 }
 
-// CanonicalPart does not change a part of a canonical name: otherwise a search for this part
-// would not find the name.
+// CanonicalPart does not change a part of a canonical name. Otherwise a search for this part would
+// not find the name.
 func TestEveryPartOfACanonicalNameIsCanonical(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := drawName(t, "name")
