@@ -142,8 +142,8 @@ func ordered(all []catalog.Repository, sort catalog.Sort) []catalog.Repository {
 	return all
 }
 
-// A cursor has the last examined place, which the reader may not be allowed to see. Neither the
-// text of a cursor nor its length reveals this place.
+// A cursor has the last examined place. The reader may not be allowed to see the repository at
+// this place. Neither the text of a cursor nor its length reveals this place.
 func TestPropertyCursorsRevealNoName(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := open(t, d.Ready(t), 100)

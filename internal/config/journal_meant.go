@@ -11,7 +11,7 @@ import (
 var noLimit = []string{"forever", "unlimited", "infinite", "infinity", "never", "always", "none", "no", "off"}
 
 // meantAge returns the age that an invalid age probably stands for, or "". A number without a unit
-// means days, and 3m means months: a journal is not kept for minutes.
+// means days. In 3m, the m means months, because nobody keeps a journal for minutes.
 func meantAge(s string) string {
 	number, unit := numberAndUnit(s)
 	days := 1

@@ -103,8 +103,8 @@ func fileKeys() []*strictyaml.Key[journalFile] {
 	return append(keys, filterKeys(func(f *journalFile) *entryFilter { return &f.Filter }, "[event, decision, change, service]")...)
 }
 
-// putWebhookKeys stores the keys of a webhook. It ignores invalid keys, which checkSigningSecret
-// has reported.
+// putWebhookKeys stores the keys of a webhook. It ignores invalid keys, because checkSigningSecret
+// has reported them.
 func putWebhookKeys(w *webhook, secrets []writtenSecret) {
 	for _, s := range secrets {
 		if key, err := signature.Parse(s.secret.Reveal()); err == nil {

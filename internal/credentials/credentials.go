@@ -105,7 +105,7 @@ type LocalOwner struct {
 	Login     string    // "ann", "robot+ci"
 	Expires   time.Time // zero: never
 	Ended     string    // why the owner cannot sign in: "it is disabled"; "": it can sign in
-	Hash      string    // of the password; "": none
+	Hash      string    // hash of the password; "": none
 }
 
 // Purpose is the purpose of a Token: access, robot, refresh or session.
@@ -132,10 +132,10 @@ type Token struct {
 	ID       string
 	Purpose  Purpose
 	Owner    Owner
-	Name     string         // of an access token: "laptop"
+	Name     string         // name of an access token: "laptop"
 	Limits   []policy.Limit // its restrictions; empty: all rights of its owner
-	Registry string         // of a refresh token: the only registry for which it is valid
-	Client   string         // of a refresh token or a session: the client that requested it
+	Registry string         // the only registry for which a refresh token is valid
+	Client   string         // the client that requested a refresh token or a session
 	Parent   string         // id of the token that created this token; "": none
 	stored   time.Time      // the expiry without Options.MaxLifetime
 	basis    string         // fingerprint of a password generation (basis.go)

@@ -12,9 +12,9 @@ const CredentialPassword = "password"
 
 // kind has the properties that depend on the purpose of a token.
 type kind struct {
-	letter      byte          // in its secret
+	letter      byte          // letter of the kind in a secret
 	presentedAs identity.Kind // how it is presented
-	prefix      string        // of its name or id in identity.Verified.Credential
+	prefix      string        // before the name or id in identity.Verified.Credential
 }
 
 var kinds = map[Purpose]kind{

@@ -27,7 +27,7 @@ func (c *Credentials) ReissueRobotSecret(ctx context.Context, tx *sql.Tx, revoke
 		return nil, err
 	}
 	if len(secrets) != 1 {
-		return nil, errUsed // or rotated
+		return nil, errUsed // used or rotated
 	}
 	return c.reissue(ctx, tx, revokes, &secrets[0], d)
 }

@@ -343,8 +343,8 @@ func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: a deny rule for a group prevents that a user is an administrator.
-// Only administrators may remove the user from the group.
+// Gitea CVE-2026-56654, variant: without a deny rule for a group, a user would be an
+// administrator. Only administrators may remove the user from the group.
 func TestNobodyPromotesThemselvesByLeaving(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -725,8 +725,8 @@ func TestOldPasswordGetsNoRefreshToken(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-20779, -58426, -58421: code replay. A setup secret can be used only once: one
-// transaction checks and deletes it.
+// Gitea CVE-2026-20779, -58426, -58421: code replay. A setup secret can be used only once, because
+// one transaction checks and deletes the secret.
 func TestSetupSecretIsUsedOnce(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, h *harness) {
 		secret, _, err := h.SetupSecret(t.Context())

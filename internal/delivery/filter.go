@@ -14,7 +14,7 @@ import (
 // every entry.
 type Filter struct {
 	Kinds   []journal.Kind
-	Actions []string // of events, requests, changes and the service: push, user.add
+	Actions []string // actions of entries, such as push and user.add
 	// Repositories are patterns as in rules. An entry about no repository does not match.
 	Repositories []string
 	// Namespaces are names of namespaces. Repositories of the namespaces match, even if no pattern

@@ -21,7 +21,7 @@ type Status struct {
 	Position journal.Position // entries up to this position were delivered or wait
 	Behind   int64            // number of journal entries, counted from the first waiting entry
 	Oldest   time.Time        // time of the first waiting entry; zero: none waits
-	Failures int64            // in a row
+	Failures int64            // consecutive failures
 	Failing  time.Time        // time of the first of these failures
 	Next     time.Time        // time of the next attempt; zero: now
 	Waiting  int              // repositories that wait because one of their entries was refused
@@ -96,7 +96,7 @@ func (d *Delivery) Attempts(ctx context.Context, name string, limit int) ([]Atte
 	return list, d.db.Explain(err)
 }
 
-// Test sends a test message, which is about no entry, to a webhook, and returns the result. It
+// Test sends a test message to a webhook and returns the result. The message is about no entry. It
 // does not change the state of the webhook.
 func (d *Delivery) Test(ctx context.Context, by admin.Actor, name string) (Attempt, error) {
 	w, err := d.find(name)

@@ -29,7 +29,7 @@ const (
 
 // result is the result of an attempt to send a message.
 type result struct {
-	status     int           // of the response; 0: no response
+	status     int           // HTTP status of the response; 0: no response
 	problem    string        // why the message was not accepted; "": it was accepted
 	gone       bool          // the endpoint asks for no more messages
 	retryAfter time.Duration // how long the endpoint asks to wait; 0: unknown

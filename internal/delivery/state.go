@@ -15,7 +15,7 @@ const (
 	deadAfter = 2
 )
 
-// state is what the database stores about a webhook.
+// state is the stored state of a webhook.
 type state struct {
 	Revision int64  // number of changes by administrators
 	Off      string // why nothing is delivered; "": the webhook is on

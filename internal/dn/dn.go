@@ -1,9 +1,9 @@
 // Package dn compares distinguished names: do two texts name the same entry of a directory?
 //
 // A distinguished name (RFC 4514) has many spellings. CN=Ops\2C EU,OU=Groups and cn=ops\, eu,
-// ou=groups are the same name. A rule can name a group by its DN, and must apply to the group
-// in any spelling: a deny rule that does not match would grant access. So all code compares
-// names in one canonical form, and only this package produces this form.
+// ou=groups are the same name. A rule can name a group by its DN, and must apply to the group in
+// any spelling. Otherwise a deny rule might not match, and access would be granted. So all code
+// compares names in one canonical form, and only this package produces this form.
 //
 // The canonical form has short, lower-case attribute types, sorted attributes in each part, and
 // the fewest escapes. Values of types that are known to ignore case are in lower case with

@@ -315,8 +315,7 @@ func TestEveryPartOfACanonicalNameIsCanonical(t *testing.T) {
 	})
 }
 
-// inValue reports whether text, which is the beginning of a canonical name, ends inside a
-// value.
+// inValue reports whether text ends inside a value. The text is the beginning of a canonical name.
 func inValue(text string) bool {
 	in := false
 	for i := 0; i < len(text); i++ {

@@ -25,9 +25,10 @@ type piece struct {
 	begins, ends bool
 }
 
-// translate returns texts that together match the same names as the regular expression, which can
-// match any part of a name. In a text, * is any text within a segment, and the segment \x00 is any
-// number of segments. If there are no such texts or too many, translate fails.
+// translate returns texts that together match the same names as the regular expression. The
+// regular expression can match any part of a name. In a text, * is any text within a segment, and
+// the segment \x00 is any number of segments. If there are no such texts or too many, translate
+// fails.
 func translate(expression string) ([]string, bool) {
 	re, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil {

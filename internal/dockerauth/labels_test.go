@@ -11,8 +11,8 @@ import (
 )
 
 // docker_auth treats the values of labels as patterns. If the values are in the file, rules and
-// list make the same decisions. If values from outside the file decide what an entry refuses, the
-// import refuses the list.
+// list make the same decisions. If an entry refuses requests depending on values from outside the
+// file, the import refuses the list.
 func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 	const everybody = `
   - {match: {account: "/.+/"}, actions: ["*"]}`

@@ -38,7 +38,7 @@ const (
 // everything matches every name: one segment, followed by any number of segments.
 var everything = pattern{{kind: star}, {kind: deep}}
 
-// area is a pattern with conditions, which must all be true.
+// area is a pattern with conditions. All conditions must be true.
 type area struct {
 	pattern pattern
 	when    []literal

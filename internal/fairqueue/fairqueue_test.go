@@ -121,8 +121,8 @@ func TestAFloodWaitsForItself(t *testing.T) {
 		if got, want := drain(a.in), []string{"in the limiter"}; !cmp.Equal(got, want) {
 			t.Fatalf("at first: %q, want %q", got, want)
 		}
-		// The next request of this source drops a request of the same source, whose line is the
-		// longest.
+		// The line of this source is the longest. So the next request of this source drops a
+		// request of the same source.
 		a.come("flood 16", at("flood 16", "2001:db8::1"))
 		a.come("ann", at("ann", "192.0.2.7"))
 		a.come("bob", at("bob", "192.0.2.8"))

@@ -136,7 +136,7 @@ type Verified struct {
 	Principal  *policy.Principal
 	Credential string    // for the journal: "password", "token:laptop"; never a secret
 	Until      time.Time // when the credential expires; zero: never
-	Generation string    // of the password, see chain.Generations; "": unknown
+	Generation string    // generation of the password (chain.Generations); "": unknown
 }
 
 // Authenticator is an identity source. Authenticate may be called from any goroutine and
@@ -158,8 +158,8 @@ type Source struct {
 // Finder finds a principal without a credential. It is used for refresh tokens and for the command
 // explain. ErrUnknown means that there is no such principal now, and the chain asks the next
 // source. ErrRejected means that the source knows the name, but the principal cannot sign in.
-// After ErrRejected, no other source is asked: a principal of the same name in another source must
-// not replace a principal that was disabled in this source.
+// After ErrRejected, no other source is asked, because a principal of the same name in another
+// source must not replace a principal that was disabled in this source.
 type Finder interface {
 	Find(ctx context.Context, name, id string) (*policy.Principal, error)
 }

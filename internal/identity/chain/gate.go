@@ -93,7 +93,7 @@ func (g gate) countRefusal(scope uint64, secret string, c identity.Presented, er
 // database query are verified one at a time.
 func (g gate) verifyInTurn(ctx context.Context, c identity.Presented, scope uint64, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind == identity.IDToken {
-		return verify(ctx, c) // only a signature check, no query
+		return verify(ctx, c) // the verification is only a signature check, without a query
 	}
 	turn, err := g.limiter.Turn(ctx, c.Secret.Reveal(), c.CountedAt())
 	if err != nil && !errors.Is(err, identity.ErrRateLimited) {

@@ -174,7 +174,7 @@ func TestNobodyIsLockedOutByOthers(t *testing.T) {
 		t.Fatal(got)
 	}
 	d.guess(1000, "ann", elsewhere)
-	for i := range 3000 { // and with many addresses
+	for i := range 3000 { // and one guess from each of 3000 addresses
 		d.guess(1, "ann", fmt.Sprintf("203.0.%d.%d", i/250, i%250))
 	}
 	for _, tt := range []struct{ who, name, secret, from, want string }{

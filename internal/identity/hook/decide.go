@@ -54,12 +54,12 @@ type DecidedScope struct {
 	Granted []string `json:"granted"` // a part of open; "*": all of it
 }
 
-// Decide asks the peer about the decision d of the policy. Without Replace, the question has
-// the actions that the policy grants, and the peer can only remove actions. With Replace, the
-// question has all actions that no rule denies and that the credential's restrictions allow. If
-// the peer changes the result for an action, the cause of the new result has the name of the
-// Hook. If no action can be granted, the peer is not called. An error is an outage: the caller
-// must then grant nothing.
+// Decide asks the peer about the decision d of the policy. Without Replace, the question has the
+// actions that the policy grants, and the peer can only remove actions. With Replace, the question
+// has all actions that no rule denies and that the credential's restrictions allow. If the peer
+// changes the result for an action, the cause of the new result has the name of the Hook. If no
+// action can be granted, the peer is not called. An error is an outage, so the caller must grant
+// nothing.
 func (h *Hook) Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
 	open := make([]scope.Actions, len(d.Results))
 	for i := range d.Results {

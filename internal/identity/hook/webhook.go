@@ -60,7 +60,7 @@ func newWebhook(o Options, problems *setting.Problems) *webhook {
 		}
 	}
 	s.client = &http.Client{
-		Transport: &http.Transport{ // no proxy: passwords are sent only to the configured service
+		Transport: &http.Transport{ // no proxy, so that passwords reach only the service
 			DialContext:            (&net.Dialer{Timeout: o.Timeout}).DialContext,
 			TLSClientConfig:        config,
 			TLSHandshakeTimeout:    o.Timeout,

@@ -27,7 +27,7 @@ const maxProblems = 100
 // maxSample is the maximum number of hashes that Dummy chooses from.
 const maxSample = 1024
 
-// entries has what was loaded from the file and the config. It never changes.
+// entries has the entries that were loaded from the file and the config. It never changes.
 type entries struct {
 	named  map[string]entry
 	sample []string // some of the hashes, spread evenly over all hashes
@@ -144,7 +144,7 @@ func (f *File) parser(text []byte) *parser {
 
 // Line is one entry of a file, for import.
 type Line struct {
-	Number int // from 1
+	Number int // number of the line, from 1
 	Name   string
 	Hash   identity.Secret
 }

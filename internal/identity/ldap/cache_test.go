@@ -35,7 +35,7 @@ func (f *fake) count(what string) (n int) {
 	return n
 }
 
-// Many pulls must not cause many binds: an accepted password is not checked again for a while.
+// Many pulls must not cause many binds. So an accepted password is not checked again for a while.
 func TestAcceptedPasswordIsCached(t *testing.T) {
 	clock := clocktest.Noon()
 	f := staffedDirectory(t)

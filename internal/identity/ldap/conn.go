@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// kind is what a connection is used for. The kinds are separate, so that a search never runs with
-// the rights of the previously bound user.
+// kind is the use of a connection. The kinds are separate, so that a search never runs with the
+// rights of the previously bound user.
 type kind uint8
 
 const (
@@ -201,7 +201,7 @@ const pageSize = 200
 // searchResult is the result of searchAll.
 type searchResult struct {
 	entries    []*ldap.Entry
-	references []string // to other servers, which can have further entries
+	references []string // references to other servers; these servers can have further entries
 }
 
 // searchAll reads all entries, page by page. If there are more entries than the given limit, it
