@@ -94,7 +94,7 @@ func (r *report) isCounted(own string) bool {
 }
 
 // references returns the objects to which the manifest of a push or pull refers. It omits the
-// manifests of an index, because they are themselves manifests of the repository.
+// manifests that an index lists, because the repository has each of them as a separate manifest.
 func (r *report) references() references {
 	var b references
 	for _, d := range r.References {

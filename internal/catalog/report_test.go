@@ -41,8 +41,8 @@ func event(minutes int, text string) notification.Event {
 	return e
 }
 
-// Each row has events and the content of the catalog after them. The events arrive in any order
-// and in any batches.
+// Each row has events and the content of the catalog after these events. The events arrive in any
+// order and in any batches.
 func TestTheCatalogFollowsEvents(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
@@ -156,8 +156,8 @@ func TestATagMovesInTheBatchOfADelete(t *testing.T) {
 	})
 }
 
-// The catalog has the size of a manifest and of a repository, and who pushed, pulled and deleted
-// them last.
+// For a manifest and for a repository, the catalog has the size, and the actors of the last push,
+// pull and delete.
 func TestAManifest(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := open(t, d.Ready(t), 2)

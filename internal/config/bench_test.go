@@ -37,8 +37,8 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// writeKeys writes two files into dir. Load accepts them as a signing root, because it does not
-// read their content.
+// writeKeys writes two files into dir. Load accepts the files as a signing root, because Load does
+// not read their content.
 func writeKeys(t testing.TB, dir string) {
 	t.Helper()
 	for _, name := range []string{"cert.pem", "privatekey.pem"} {

@@ -21,7 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// crossChecks compares sections with each other and with the files that they name.
+// crossChecks compares sections with each other, and with the files that the sections name.
 type crossChecks struct {
 	d    *strictyaml.Decoder
 	root *yaml.Node

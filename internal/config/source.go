@@ -48,7 +48,7 @@ func (s Source) Name() string {
 // Hook returns Webhook or Exec, or nil if the source is of another kind.
 func (s Source) Hook() *Hook { return cmp.Or(s.Webhook, s.Exec) }
 
-// Accounts returns the settings of the accounts, or nil if they are not a source.
+// Accounts returns the settings of the accounts, or nil if the accounts are not a source.
 func (c *Config) Accounts() *Accounts {
 	for _, s := range c.Identity {
 		if s.Accounts != nil {

@@ -27,8 +27,8 @@
 // restricted credential (policy.Principal.Limits) can create only tokens that are at least as
 // restricted, and can revoke only this credential. Other actors need tidewaiter:accounts, and
 // tidewaiter:administrators for the tokens of administrators. Tokens that a non-administrator
-// creates for somebody else are valid at registries only, so they never give their creator rights
-// over Tidewaiter.
+// creates for somebody else are valid at registries only, so these tokens never give their creator
+// rights over Tidewaiter.
 //
 // # Caches
 //

@@ -32,8 +32,8 @@ func (c *Credentials) checkLifetime(end time.Time) error {
 }
 
 // CutShort counts the access tokens and robot secrets that become invalid before their own expiry,
-// because of MaxLifetime. The second result counts only those that are already invalid. The
-// command check prints both counts.
+// because of MaxLifetime. The second result counts only the credentials that are already invalid.
+// The command check prints both counts.
 func (c *Credentials) CutShort(ctx context.Context) (cut, ended int, err error) {
 	defer admin.Wrap(&err, "counting tokens that are cut short")
 	if c.o.MaxLifetime <= 0 {

@@ -73,8 +73,8 @@ func typeOf(kind string) string {
 	return kind
 }
 
-// registryLimits returns the given limits if they have no rights over Tidewaiter itself, and
-// otherwise an error. If the given list is empty, the returned limits allow everything at
+// registryLimits returns the given limits. If the limits contain rights over Tidewaiter itself, it
+// returns an error instead. If the given list is empty, the returned limits allow everything at
 // registries. This function is for tokens that a non-administrator creates for somebody else. The
 // creator knows the secret, so the token must never have its owner's rights over Tidewaiter, even
 // if the owner becomes an administrator later.

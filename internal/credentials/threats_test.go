@@ -789,9 +789,9 @@ func TestPasswordChangeDuringAnExchange(t *testing.T) {
 	})
 }
 
-// Anyone who may change accounts can revoke a leaked token, even a token of an administrator. They
-// get no rights by revoking it, and administrators can still take the right to change accounts
-// away from them.
+// Anyone who may change accounts can revoke a leaked token, even a token of an administrator. The
+// revocation gives no rights to anybody. Administrators can still take the right to change
+// accounts away from the person who revoked the token.
 func TestHelpdeskRevokesALeakedTokenOfAnAdministrator(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

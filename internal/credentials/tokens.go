@@ -255,8 +255,8 @@ func (c *Credentials) Tokens(ctx context.Context, by admin.Actor, owner Owner, p
 	return admin.List(ctx, c.writer.DB.Read(), page, c.scanToken, func(t *Token) string { return t.ID }, query, args...)
 }
 
-// completeOwner looks up the id of a local owner. Other sources are not queried, because they
-// could be down, and the owner could be deleted there.
+// completeOwner looks up the id of a local owner. Other sources are not queried, because a source
+// could be down, or could have deleted the owner.
 func (c *Credentials) completeOwner(ctx context.Context, o Owner) (Owner, error) {
 	if o.ID != "" || o.Source != "" && o.Source != admin.AccountsSource {
 		if o.Source == "" {
@@ -276,10 +276,10 @@ func (c *Credentials) completeOwner(ctx context.Context, o Owner) (Owner, error)
 // the token of somebody else. The last secret of a robot can be revoked too.
 //
 // Actors who may change accounts may also revoke tokens of administrators, although they may not
-// change administrators otherwise. So they can stop a leaked token when no administrator is
-// available. They get no rights by revoking it, and the journal records their name. No
-// administrator is locked out: administrators can still sign in with their passwords, create other
-// tokens, and take the right to change accounts away from anyone who abuses it.
+// change administrators otherwise. So these actors can stop a leaked token when no administrator
+// is available. The revocation gives no rights to the actor, and the journal records the actor's
+// name. No administrator is locked out: administrators can still sign in with their passwords,
+// create other tokens, and take the right to change accounts away from anyone who abuses it.
 func (c *Credentials) Revoke(ctx context.Context, by admin.Actor, id string) (err error) {
 	defer admin.Wrap(&err, "revoking token %.80q", id)
 	return c.Change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {

@@ -36,9 +36,9 @@ func (f filled) substitute() string {
 	})
 }
 
-// variant has the patterns of an entry, with one combination of values for the variables in them.
-// For a user with the groups dev and ops, the pattern ${labels:group}/* has two variants. The
-// entry matches a request if one of its variants matches the request.
+// variant has the patterns of an entry, with one combination of values for the variables in these
+// patterns. For a user with the groups dev and ops, the pattern ${labels:group}/* has two
+// variants. The entry matches a request if one of its variants matches the request.
 type variant struct {
 	accounts                     []string // the variant applies to these accounts; nil: to all
 	account, kind, name, service *filled

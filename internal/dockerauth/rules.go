@@ -475,7 +475,7 @@ func merge(rules []rule) []rule {
 }
 
 // combine adds each rule to an earlier rule of the same entry, if both rules have the same effect
-// and condition, and the function canCombine returns true for them.
+// and condition, and the function canCombine returns true for both rules.
 func combine(rules []rule, canCombine func(a, b rule) bool, add func(into *rule, r rule)) (combined []rule) {
 	for _, r := range rules {
 		same := func(c rule) bool {

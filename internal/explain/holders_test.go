@@ -13,8 +13,8 @@ import (
 )
 
 // Names of rules and files, conditions and patterns can contain information about other
-// namespaces. So an answer for owners must not contain them. Owners see only that there is a
-// condition.
+// namespaces. So an answer for owners must not contain these texts. Owners see only that there is
+// a condition.
 func TestOwnersSeeOnlyTheRulesOfTheirNamespace(t *testing.T) {
 	condition, err := when.NewCompiler().Compile(`claims.canary == "canary"`)
 	if err != nil {

@@ -68,8 +68,8 @@ func TestResolvePrincipal(t *testing.T) {
 	}
 }
 
-// Removing grants or rules from an evaluation must not change the policy's results, because
-// they are shared.
+// Removing grants or rules from an evaluation must not change the policy's results, because these
+// results are shared.
 func TestRemovingGrantsAndRulesCopiesTheResults(t *testing.T) {
 	rule := &policy.Rule{Name: "team"}
 	results := []policy.Result{{

@@ -79,8 +79,8 @@ func TestSmallRequestsEnterWhenABigOneGivesUp(t *testing.T) {
 // pickFirst replaces Options.Random in tests: it always picks the first candidate.
 func pickFirst(int) int { return 0 }
 
-// arrivals lets requests enter one after the other and records the order in which they were
-// admitted or refused.
+// arrivals lets requests enter one after the other and records the order in which the requests
+// were admitted or refused.
 type arrivals struct {
 	t       *testing.T
 	limiter *Limiter

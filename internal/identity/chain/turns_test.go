@@ -64,7 +64,8 @@ func flood(s *slowSource) (show func(ctx context.Context, kind identity.Kind, se
 }
 
 // Anybody can invent tokens with a correct checksum. After an address has exceeded its limit, its
-// tokens are looked up one at a time. So they occupy at most one connection of the database.
+// tokens are looked up one at a time. So the lookups occupy at most one connection of the
+// database.
 func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session} {
 		synctest.Test(t, func(t *testing.T) {

@@ -23,8 +23,8 @@ type FindTarget struct {
 }
 
 // Find asks the service about a user by name and, if id is not empty, by id. Without Options.Find,
-// every user is unknown. Such users get no refresh or access tokens, because they could not be
-// found later.
+// every user is unknown. Such users get no refresh or access tokens, because the service could not
+// look up these users later.
 func (h *Hook) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := h.FindGeneration(ctx, name, id)
 	return p, err

@@ -6,8 +6,8 @@
 //
 // Names are case-sensitive. The id of a principal is its name, because a line has no other id. So
 // if a user is removed and added again with the same name, the policy treats both as the same
-// principal. Tokens that were issued for the old password end nevertheless, because they are bound
-// to its hash.
+// principal. But tokens that were issued for the old password become invalid, because these tokens
+// are bound to the hash of the old password.
 package htpasswd
 
 import (
