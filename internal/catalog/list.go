@@ -65,7 +65,7 @@ const (
 // Repositories returns a page of the repositories that have manifests. The second result is
 // Page.After for the next page, or "" after the last page. There can be a next page even if this
 // page is short. If a repository is pushed, pulled or resized between the requests for two pages,
-// both pages can have the repository, or neither page.
+// both pages can have the repository, or neither of them.
 func (r *Reader) Repositories(ctx context.Context, q Query) (found []Repository, next string, err error) {
 	q.Sort = cmp.Or(q.Sort, ByName)
 	if q.Filter == nil {

@@ -275,11 +275,12 @@ func (c *Credentials) completeOwner(ctx context.Context, o Owner) (Owner, error)
 // restricted credential may revoke itself. Actors who may not change accounts get ErrNotFound for
 // the token of somebody else. The last secret of a robot can be revoked too.
 //
-// Actors who may change accounts may also revoke tokens of administrators, although they may not
-// change administrators otherwise. So these actors can stop a leaked token when no administrator
-// is available. The revocation gives no rights to the actor, and the journal records the actor's
-// name. No administrator is locked out: administrators can still sign in with their passwords,
-// create other tokens, and take the right to change accounts away from anyone who abuses it.
+// Actors who may change accounts may also revoke tokens of administrators. This is the only change
+// to administrators that such actors may make. So these actors can stop a leaked token when no
+// administrator is available. The revocation gives no rights to the actor, and the journal records
+// the actor's name. No administrator is locked out: administrators can still sign in with their
+// passwords, create other tokens, and take the right to change accounts away from anyone who
+// abuses it.
 func (c *Credentials) Revoke(ctx context.Context, by admin.Actor, id string) (err error) {
 	defer admin.Wrap(&err, "revoking token %.80q", id)
 	return c.Change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {

@@ -93,8 +93,8 @@ func canonicalPiece(text string, fold, isLast bool) (string, bool) {
 	return escape(foldValue(value.String())) + space, utf8.ValidString(value.String())
 }
 
-// indexUnescaped returns the index of the first character of the text that is one of the signs and
-// is not escaped, or -1.
+// indexUnescaped returns the index of the first unescaped character of the text that is one of the
+// signs, or -1.
 func indexUnescaped(text, signs string) int {
 	for i := 0; i < len(text); i++ {
 		if text[i] == '\\' {

@@ -46,8 +46,8 @@ type fileContent struct {
 	digest [sha256.Size]byte
 }
 
-// mayHaveChanged reports whether the file possibly changed after it was read although its
-// modification time is the same.
+// mayHaveChanged reports whether the file possibly changed after it was read, without a change of
+// its modification time.
 func (r fileContent) mayHaveChanged() bool {
 	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < mtimeStep
 }
@@ -105,8 +105,8 @@ func (f *File) Run(ctx context.Context) error {
 }
 
 // poll loads a changed file as soon as two polls in a row find the same state. The reason is that
-// the htpasswd program writes in place: half of a file can be valid although half of the users are
-// missing. If the file changes at each of maxChanging polls, it is loaded nevertheless.
+// the htpasswd program writes in place. A half-written file can be valid, although half of the
+// users are missing. If the file changes at each of maxChanging polls, it is loaded nevertheless.
 func (f *File) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -126,9 +126,8 @@ func (c *conn) bind(dn, secret string) error {
 		// An empty DN or password is an anonymous bind and would succeed.
 		return identity.Rejected("the password is empty")
 	}
-	// The control requests the state of the password policy. The state is needed because
-	// OpenLDAP accepts a bind after a password reset, although it then allows only a change of
-	// the password.
+	// The control requests the state of the password policy. The state is needed because, after a
+	// password reset, OpenLDAP accepts a bind but then allows only a change of the password.
 	answer, err := c.ldap.SimpleBind(&ldap.SimpleBindRequest{
 		Username: dn, Password: secret, Controls: []ldap.Control{ldap.NewControlBeheraPasswordPolicy()},
 	})
