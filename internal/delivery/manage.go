@@ -96,8 +96,8 @@ func (d *Delivery) Attempts(ctx context.Context, name string, limit int) ([]Atte
 	return list, d.db.Explain(err)
 }
 
-// Test sends a test message to a webhook and returns the result. The message is about no entry. It
-// does not change the state of the webhook.
+// Test sends a test message to a webhook and returns the result. The message is about no entry.
+// Test does not change the state of the webhook.
 func (d *Delivery) Test(ctx context.Context, by admin.Actor, name string) (Attempt, error) {
 	w, err := d.find(name)
 	if err != nil {
