@@ -229,7 +229,8 @@ func TestEventsAreRecordedUnderLoad(t *testing.T) {
 	}
 }
 
-// Each group about sign-ins runs with a few sign-ins. It checks only the counts, not the times.
+// The test runs each group of measurements of sign-ins, with only a few sign-ins. It checks the
+// counts, but not the times.
 func TestGroupsOnSignInsReport(t *testing.T) {
 	m := newMeasurement(t, settings{tries: 2})
 	for i, c := range sprayCases(4) {

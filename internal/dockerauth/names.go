@@ -168,8 +168,8 @@ func hasMisplacedVariable(source string) bool {
 	if err != nil {
 		return true
 	}
-	// Add a group around the mark. The parsed expression stays the same if the mark is plain
-	// text, and changes if the mark is one of several characters, such as in a class.
+	// Add a group around the mark. If the mark is plain text, the parsed expression stays the
+	// same. If the mark is one of several characters, for example in a class, it changes.
 	two, err := syntax.Parse(strings.ReplaceAll(alone, string(markLast), "(?:"+string(markLast)+")"), syntax.Perl)
 	return err != nil || one.String() != two.String() || splitsMark(one)
 }

@@ -105,7 +105,7 @@ func awaitLock(t *testing.T, db *store.DB) {
 }
 
 // PostgreSQL stops under load and comes back. Every acknowledged entry is in the journal
-// exactly once. Every other entry failed with a clear error or was counted. After the outage
+// exactly once. All remaining entries failed with a clear error or were counted. After the outage
 // everything works again.
 func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 	server := storetest.NewServer(t)

@@ -268,9 +268,10 @@ func (d *Decoder) reportUnknown(name, value *yaml.Node, rows []Row) {
 	}
 }
 
-// findRow searches the rows, and the rows below them, for the row whose own keys include the most
-// keys of a section. It returns the path of this row, and how many keys of the section the row
-// has. If several rows have equally many, the path is "".
+// findRow compares a section with the rows and the rows below them. It finds the row that has the
+// most keys of the section, not counting the keys of rows below it. It returns the path of this
+// row, and how many keys of the section the row has. If several rows have equally many, the path
+// is "".
 func findRow(rows []Row, section *yaml.Node) (path string, most int) {
 	most = -1
 	for _, r := range rows {

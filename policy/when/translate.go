@@ -128,7 +128,7 @@ func describeUnexpected(e *Error, what string, ended, question bool) {
 	e.Suggestion = operatorFor[strings.ToLower(what)]
 	switch {
 	case what == "<EOF>" && question:
-		e.Text = "unexpected end of the condition: expected a : and a value"
+		e.Text = "unexpected end of the condition: expected \":\" and a value"
 	case what == "<EOF>":
 		e.Text = "unexpected end of the condition: expected a value"
 	case ended:

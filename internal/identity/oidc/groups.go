@@ -70,7 +70,7 @@ func (t template) incompleteReason(claims map[string]any) string {
 			for _, of := range v {
 				_, isObject := of.(map[string]any)
 				if !isObject && of != true { // false can mean: not a member
-					return fmt.Sprintf("the claim %s is an object whose keys would be groups, but its values are not objects or true", piece.claim.text)
+					return fmt.Sprintf("the claim %s is an object whose keys would be groups, but each of its values must be an object or true", piece.claim.text)
 				}
 			}
 		}

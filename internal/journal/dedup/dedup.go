@@ -39,7 +39,7 @@ const (
 
 // key is a row of journal_events.
 type key struct {
-	at   int64 // microseconds since 1970, or an epoch
+	at   int64 // microseconds since 1970, or the number of an epoch
 	hash int64
 }
 
