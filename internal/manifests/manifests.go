@@ -21,10 +21,13 @@ import (
 	"slices"
 	"time"
 
+	godigest "github.com/opencontainers/go-digest"
+
 	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/registryapi"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // minAge is a time since the last push. A manifest that was pushed more recently is not deleted.
@@ -123,8 +126,12 @@ func (o *Options) lastPush(ctx context.Context, repository string) (catalog.Even
 
 // RollBack sets a tag of a repository to a manifest that the registry has. It returns the digest of
 // the manifest that the tag had before; "": none. If the tag has the manifest already, RollBack
-// changes nothing.
+// changes nothing. The digest must be in full: a registry would also accept the name of a tag in
+// its place, and the journal would then have this name in place of the digest.
 func RollBack(ctx context.Context, o *Options, repository, tag, digest string) (before string, err error) {
+	if _, err := godigest.Parse(digest); err != nil {
+		return "", fmt.Errorf("%s is not a digest, such as sha256: and 64 hexadecimal digits", text.QuoteShort(digest))
+	}
 	now, err := o.Reader.Head(ctx, repository, tag)
 	if err != nil && !errors.Is(err, registryapi.ErrNotFound) {
 		return "", err

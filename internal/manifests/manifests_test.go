@@ -410,6 +410,11 @@ func TestATagIsRolledBack(t *testing.T) {
 	if before, err = manifests.RollBack(t.Context(), &f.options, "team/app", "new", digestOf("first")); before != "" || err != nil {
 		t.Error(before, err)
 	}
+	for _, wrong := range []string{"new", "", "sha256:00", digestOf("first") + "0"} {
+		if _, err := manifests.RollBack(t.Context(), &f.options, "team/app", "latest", wrong); err == nil || !strings.Contains(err.Error(), "is not a digest") {
+			t.Errorf("the digest %q: %v", wrong, err)
+		}
+	}
 	if _, err := manifests.RollBack(t.Context(), &f.options, "team/app", "latest", digestOf("gone")); !errors.Is(err, registryapi.ErrNotFound) || !strings.Contains(err.Error(), "any more") {
 		t.Error(err)
 	}
