@@ -91,7 +91,7 @@ type API struct {
 	mux         *http.ServeMux
 	huma        huma.API
 	protection  *http.CrossOriginProtection
-	feeds       chan struct{}          // has a value for each client that follows the journal
+	feeds       feedCounts             // of the clients that follow the journal
 	description func() ([]byte, error) // /openapi.json
 }
 
@@ -101,7 +101,7 @@ func New(o Options) *API {
 	if o.Stopping == nil {
 		o.Stopping = context.Background()
 	}
-	return &API{Options: o, feeds: make(chan struct{}, maxFeeds)}
+	return &API{Options: o}
 }
 
 // registerRoutes takes about 10 ms, because huma inspects the types of all requests and responses.

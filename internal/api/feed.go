@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -26,7 +27,43 @@ const (
 	// maxFeeds is the maximum number of simultaneous feeds. The number is limited because each
 	// feed needs memory for a block of the journal.
 	maxFeeds = 64
+	// maxOwnFeeds is the maximum for one caller, so that one caller cannot use all feeds.
+	maxOwnFeeds = 4
 )
+
+// feedCounts counts the feeds of each caller.
+type feedCounts struct {
+	mu    sync.Mutex
+	all   int
+	count map[string]int
+}
+
+// begin counts a new feed. It returns an error if there are too many. Call end when the feed ends.
+func (c *feedCounts) begin(caller string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.count[caller] >= maxOwnFeeds:
+		return refuse(http.StatusTooManyRequests, "%d of your clients follow the journal already, and more are not permitted: end one of them", maxOwnFeeds)
+	case c.all >= maxFeeds:
+		return refuse(http.StatusServiceUnavailable, "too many clients follow the journal: try again in a minute")
+	}
+	if c.count == nil {
+		c.count = make(map[string]int)
+	}
+	c.all++
+	c.count[caller]++
+	return nil
+}
+
+func (c *feedCounts) end(caller string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.count[caller]--; c.count[caller] == 0 {
+		delete(c.count, caller)
+	}
+}
 
 type followEntries struct {
 	After       int64  `query:"after" minimum:"0" doc:"Begin after this position; absent: at the end of the journal"`
@@ -41,7 +78,7 @@ func (a *API) feedRoutes() {
 	op := operation("follow-entries", "GET /journal/feed", "Follow the journal",
 		"New entries are sent as server-sent events, at most half a second after they were written. Their ids are positions. "+
 			"The response ends after 25 seconds with an event that has only an id. A client then connects again with this id in Last-Event-ID, as browsers do, and misses nothing. "+
-			"Rights are checked again when the policy changes and at each connection. "+
+			"Rights are checked again when the policy changes and at each connection. A caller can have four feeds at once. "+
 			"Owners of a namespace who may not read the journal get the entries about their namespace, without addresses and other sign-in data.")
 	op.Responses = map[string]*huma.Response{"200": {Content: map[string]*huma.MediaType{
 		"text/event-stream": {Schema: &huma.Schema{Type: "string", Description: "Events with the fields id (the position) and data (the JSON of an entry)"}},
@@ -75,13 +112,12 @@ func (a *API) followEntries(ctx context.Context, caller admin.Actor, in *followE
 	} else if callOf(ctx).request.URL.Query().Has("after") {
 		f.position = min(journal.Position(in.After), last)
 	}
-	select {
-	case a.feeds <- struct{}{}:
-	default:
-		return nil, refuse(http.StatusServiceUnavailable, "too many clients follow the journal: try again in a minute")
+	name := caller.String()
+	if err := a.feeds.begin(name); err != nil {
+		return nil, err
 	}
 	return &feedResponse{Body: func(hc huma.Context) {
-		defer func() { <-a.feeds }()
+		defer a.feeds.end(name)
 		hc.SetHeader("Content-Type", "text/event-stream")
 		hc.SetHeader("X-Accel-Buffering", "no") // nginx sends each event at once
 		_, w := humago.Unwrap(hc)

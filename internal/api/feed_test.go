@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
 // stream is a client that follows the journal.
@@ -113,6 +116,44 @@ func TestTheJournalCanBeFollowed(t *testing.T) {
 		if about, id := s.event(); about != "" || id != "" {
 			t.Errorf("after the end: %q %q", about, id)
 		}
+	})
+}
+
+// One caller cannot use all feeds.
+func TestThreatOneCallerHasFewFeeds(t *testing.T) {
+	h := newHarness(t, storetest.SQLite().Ready(t))
+	h.addMember("carol", admin.Auditors)
+	h.addMember("dave", admin.Auditors)
+	_, secret := h.createToken("carol", "t")
+	carol := bearer(secret)
+	status := func() int {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", h.url+"/api/v1/journal/feed", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		carol(r)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		return response.StatusCode
+	}
+	var last *stream
+	for range 4 {
+		last = h.follow(t, "/journal/feed", carol)
+	}
+	if code := status(); code != http.StatusTooManyRequests {
+		t.Errorf("the fifth feed: %d", code)
+	}
+	_, secret = h.createToken("dave", "t")
+	h.follow(t, "/journal/feed", bearer(secret))
+	last.close()
+	await.Until(t, "the end of a feed", func(context.Context) error {
+		if code := status(); code != http.StatusOK {
+			return fmt.Errorf("after the end of a feed: %d", code)
+		}
+		return nil
 	})
 }
 
