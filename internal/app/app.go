@@ -165,7 +165,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 		a.accounts, err = a.newAccounts(cfg)
 	}
 	if err == nil {
-		next.delivery, err = a.newDelivery(cfg)
+		next.delivery, err = a.newDelivery(ctx, cfg)
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.journal.Close(ctx), a.db.Close())
@@ -207,7 +207,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	}
 	next, err := a.build(cfg)
 	if err == nil {
-		next.delivery, err = a.newDelivery(cfg)
+		next.delivery, err = a.newDelivery(ctx, cfg)
 	}
 	if err == nil {
 		a.readShadow(cfg)

@@ -13,9 +13,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// newDelivery returns the delivery to the webhooks of a config.
-func (a *App) newDelivery(cfg *config.Config) (*delivery.Delivery, error) {
-	return NewDelivery(cfg, a.db, a.journal, delivery.Options{Now: a.now, Log: a.log})
+// newDelivery returns the delivery to the webhooks of a config. New webhooks get all entries that
+// are written from now on.
+func (a *App) newDelivery(ctx context.Context, cfg *config.Config) (*delivery.Delivery, error) {
+	d, err := NewDelivery(cfg, a.db, a.journal, delivery.Options{Now: a.now, Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Begin(ctx); err != nil {
+		a.log.Warn("new webhooks begin later, because their positions cannot be stored now", "error", err)
+	}
+	return d, nil
 }
 
 // NewDelivery returns the delivery to the webhooks and files of a config. The options need no

@@ -202,6 +202,28 @@ func (f *fixture) want(all bool, want ...string) {
 	}
 }
 
+// A service receives events before its workers have read their state.
+func TestANewWebhookGetsAllEntriesSinceItsBeginning(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		f := newFixture(t, d.New(t))
+		f.push("team/app:before")
+		f.driver.Release(t.Context())
+		f.hook.Name = "new"
+		begun, err := delivery.New(f.db, f.journal, delivery.Options{Webhooks: []delivery.Webhook{f.hook}, Now: f.clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second call changes nothing
+			if err := begun.Begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			f.push("team/app:after")
+		}
+		f.start()
+		f.want(true, "team/app:after")
+	})
+}
+
 func TestEntriesAreDeliveredInOrder(t *testing.T) { storetest.Each(t, testEntriesAreDeliveredInOrder) }
 
 func testEntriesAreDeliveredInOrder(t *testing.T, d storetest.Database) {

@@ -46,9 +46,28 @@ func (d *Delivery) wakeAll(ctx context.Context) {
 	}
 }
 
-// load reads the states that administrators have changed. In its first call, it reads all states.
-// A new webhook begins at the end of the journal.
-func (d *Delivery) load(ctx context.Context) error {
+// Begin stores the position of new webhooks: the end of the journal. So a new webhook gets all
+// entries that are written after Begin has returned. If Begin fails, Run does this later.
+func (d *Delivery) Begin(ctx context.Context) error {
+	if len(d.workers) == 0 {
+		return nil
+	}
+	revisions, err := d.revisions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range d.workers {
+		if _, exists := revisions[w.Name]; !exists {
+			if err := w.create(ctx); err != nil {
+				return fmt.Errorf("storing the position of the new webhook %s: %w", w.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// revisions returns the revision of each webhook that has a state in the database.
+func (d *Delivery) revisions(ctx context.Context) (map[string]int64, error) {
 	revisions := make(map[string]int64)
 	_, err := store.Collect(ctx, d.db.Read(), func(r store.Row) (struct{}, error) {
 		var name string
@@ -58,7 +77,16 @@ func (d *Delivery) load(ctx context.Context) error {
 		return struct{}{}, err
 	}, selectChanges)
 	if err != nil {
-		return d.db.Explain(err)
+		return nil, d.db.Explain(err)
+	}
+	return revisions, nil
+}
+
+// load reads the states that administrators have changed. In its first call, it reads all states.
+func (d *Delivery) load(ctx context.Context) error {
+	revisions, err := d.revisions(ctx)
+	if err != nil {
+		return err
 	}
 	for _, w := range d.workers {
 		revision, exists := revisions[w.Name]
@@ -78,15 +106,7 @@ func (d *Delivery) load(ctx context.Context) error {
 // load reads the state of a webhook, and creates it if it does not exist.
 func (w *worker) load(ctx context.Context, exists bool) error {
 	if !exists {
-		last, err := w.d.journal.Last(ctx)
-		if err != nil {
-			return err
-		}
-		err = w.d.db.Write(ctx, "", func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, insertState, w.Name, last)
-			return err
-		})
-		if err != nil {
+		if err := w.create(ctx); err != nil {
 			return err
 		}
 	}
@@ -115,6 +135,18 @@ func (w *worker) load(ctx context.Context, exists bool) error {
 	w.changed = w.changed || changed || resend >= 0
 	w.notify()
 	return nil
+}
+
+// create stores the state of a new webhook. The webhook begins at the end of the journal.
+func (w *worker) create(ctx context.Context) error {
+	last, err := w.d.journal.Last(ctx)
+	if err != nil {
+		return err
+	}
+	return w.d.db.Write(ctx, "", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, insertState, w.Name, last)
+		return err
+	})
 }
 
 // forget makes the next load read the whole state, because the one in memory is wrong: another
