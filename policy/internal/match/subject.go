@@ -152,8 +152,8 @@ var otherKinds = map[string]string{
 	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
 }
 
-// issuers lists words at the beginning of many names of workloads. The author of a rule may use
-// such a word as a kind by mistake: github:team/app instead of workload:github:team/app.
+// issuers lists words at the beginning of many names of workloads. The author of a rule may
+// confuse such a word with a kind: github:team/app instead of workload:github:team/app.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
 func unknownSubject(written, word, name string, named bool) *SyntaxError {
