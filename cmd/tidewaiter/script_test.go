@@ -7,12 +7,14 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
@@ -76,7 +78,29 @@ func runScripts(t *testing.T, folder string, customize func(*testscript.Params))
 	if customize != nil {
 		customize(&p)
 	}
+	checkNotCutShort(t, folder)
 	testscript.Run(t, p)
+}
+
+// cutsShort finds commands of testscript that end a script, so that its other lines are not run,
+// and the test passes. The command stop does not stop a process; signal does.
+var cutsShort = regexp.MustCompile(`(?m)^(\[.*\] *)?(stop|skip)\b.*$`)
+
+func checkNotCutShort(t *testing.T, folder string) {
+	t.Helper()
+	scripts, err := filepath.Glob(filepath.Join(folder, "*.txtar"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("%s: %d scripts, %v", folder, len(scripts), err)
+	}
+	for _, script := range scripts {
+		archive, err := txtar.ParseFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line := cutsShort.Find(archive.Comment); line != nil {
+			t.Errorf("%s: %q ends the script, and the lines after it are not run; to end a process: signal NAME TERM", script, line)
+		}
+	}
 }
 
 // checkCount checks the number of arguments of a script's command.
