@@ -87,14 +87,26 @@ func findProgram(ts *testscript.TestScript, name string) string {
 }
 
 // contextKey is the key under which a script stores a context that ends shortly before the timeout
-// of go test. This context is the only time limit of a script that waits for a process. When the
-// context ends, the process is killed, and the script fails and prints the output of the process.
+// of go test. When the context ends, the process for which a script waits is killed. Then the
+// script fails and prints the output of the process.
 type contextKey struct{}
 
-// killAtEnd kills the process when the context under contextKey ends. So a script that waits for
-// the process does not wait any longer. The caller must call stop after it has waited.
-func (p *process) killAtEnd(ts *testscript.TestScript) (stop func() bool) {
-	return context.AfterFunc(ts.Value(contextKey{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
+// silence is how long a script waits for a process that writes nothing. No line of the product
+// comes later than this, even on a slow machine. So a script that waits for a line that was
+// already written fails after this time, and not at the timeout of go test.
+const silence = 2 * time.Minute
+
+// killAtEnd kills the process when the context under contextKey ends, or when the process is
+// silent. The caller calls wrote each time that the process wrote something, and stop after it has
+// waited.
+func (p *process) killAtEnd(ts *testscript.TestScript) (wrote, stop func()) {
+	kill := func() { _ = p.cmd.Process.Kill() }
+	end := context.AfterFunc(ts.Value(contextKey{}).(context.Context), kill)
+	quiet := time.AfterFunc(silence, func() {
+		_, _ = fmt.Fprintf(p, "[the script waited, and nothing was written for %s]\n", silence)
+		kill()
+	})
+	return func() { quiet.Reset(silence) }, func() { end(); quiet.Stop() }
 }
 
 // waitForLine waits for a line that matches the pattern. It searches only lines after the previous
@@ -102,7 +114,8 @@ func (p *process) killAtEnd(ts *testscript.TestScript) (stop func() bool) {
 func waitForLine(ts *testscript.TestScript, neg bool, args []string) {
 	checkCount(ts, neg, args, 2, 2)
 	p, pattern := findProcess(ts, args[0]), regexp.MustCompile("(?m)"+args[1])
-	defer p.killAtEnd(ts)()
+	wrote, stop := p.killAtEnd(ts)
+	defer stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -116,9 +129,14 @@ func waitForLine(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 		if p.exited {
-			ts.Fatalf("%s ended (%v) without %s:\n%s", args[0], p.err, args[1], p.text.String())
+			earlier := ""
+			if pattern.Match(p.text.Bytes()[:p.read]) {
+				earlier = " (a line up to the previous match has it)"
+			}
+			ts.Fatalf("%s ended (%v) without %s%s:\n%s", args[0], p.err, args[1], earlier, p.text.String())
 		}
 		p.grown.Wait()
+		wrote()
 	}
 }
 
@@ -131,11 +149,13 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 func ended(ts *testscript.TestScript, neg bool, args []string) {
 	checkCount(ts, neg, args, 2, 2)
 	p := findProcess(ts, args[0])
-	defer p.killAtEnd(ts)()
+	wrote, stop := p.killAtEnd(ts)
+	defer stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for !p.exited {
 		p.grown.Wait()
+		wrote()
 	}
 	writeFile(ts, args[0], p.text.String())
 	if code := strconv.Itoa(p.cmd.ProcessState.ExitCode()); code != args[1] {
