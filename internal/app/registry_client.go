@@ -35,5 +35,5 @@ func NewRegistryClient(cfg *config.Config, service, subject string, rate float64
 		Keys: keys, KeyID: r.KeyID, Algorithm: r.Algorithm, Name: cfg.Token.Issuer, Service: service, Subject: subject,
 		CatalogByPull: r.Preset == config.Zot, Now: now,
 	}
-	return registryapi.New(registryapi.Options{Service: service, URL: r.URL, CA: r.CA, Sign: issuer.Sign, Rate: rate, Now: now})
+	return registryapi.New(registryapi.Options{Service: service, URL: r.URL, CA: r.CA, Plain: r.Plain, Sign: issuer.Sign, Rate: rate, Now: now})
 }

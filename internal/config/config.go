@@ -136,6 +136,7 @@ type Registry struct {
 	Service       string
 	URL           string
 	CA            string          // a PEM file; "": the system's
+	Plain         bool            // commands may call http:// on other machines
 	KeyID         token.KeyID     // default x5c
 	Algorithm     token.Algorithm // default Signing.Algorithm
 	Lifetime      time.Duration   // default Token.Lifetime

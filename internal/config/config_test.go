@@ -130,7 +130,7 @@ registries:
     algorithm: EdDSA
     lifetime: 1m
     notifications: { secret_file: secret }
-  - { service: Docker registry, refusals: explain, notifications: { secret_env: NOTIFY } }
+  - { service: Docker registry, plain: true, refusals: explain, notifications: { secret_env: NOTIFY } }
   - { service: on, notifications: { secret: "0123456789abcdef" } }
   - { service: "null" }
 notifications: { open: true }
@@ -242,7 +242,7 @@ func TestEveryKey(t *testing.T) {
 		},
 		Registries: []Registry{
 			{Service: "0777", URL: "http://localhost:5000", KeyID: token.Libtrust, Algorithm: token.EdDSA, Lifetime: time.Minute, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: identity.NewSecret("file-secret-0123456789")},
-			{Service: "Docker registry", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Explain, Notifications: identity.NewSecret("environment-secret")},
+			{Service: "Docker registry", Plain: true, KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Explain, Notifications: identity.NewSecret("environment-secret")},
 			{Service: "on", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: identity.NewSecret("0123456789abcdef")},
 			{Service: "null", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification},
 		},

@@ -277,9 +277,11 @@ func registryKeys() []*strictyaml.Key[Registry] {
 		strictyaml.On("preset", oneOf(Zot), func(r *Registry, v string) { r.Preset = v }).
 			Says("The kind of registry. Leave it out for distribution's `registry`. `zot` sets the defaults `key_id: thumbprint` and `push_lifetime: 1h`, and accepts the scope with which zot requests its catalog. See [zot](zot.md)."),
 		strictyaml.On("url", webAddress(), func(r *Registry, v string) { r.URL = v }).
-			Says("The URL of the registry. `tidewaiter catalog reconcile` and other commands that call the registry connect to it."),
+			Says("The URL of the registry. `tidewaiter catalog reconcile` and other commands that call the registry connect to it. If it is `http://` and not on this machine, they need `plain: true`."),
 		strictyaml.On("ca", strictyaml.FilePath("file"), func(r *Registry, v string) { r.CA = v }).
 			Says("A PEM file with the CA certificates to verify the registry at `url`. The default is the system's CA certificates."),
+		strictyaml.On("plain", strictyaml.True, func(r *Registry, v bool) { r.Plain = v }).
+			Says("Let commands connect to an `http://` URL that is not on this machine. Their tokens can delete and replace manifests, and anyone on the network path can read these tokens."),
 		strictyaml.On("key_id", oneOf(token.X5C, token.Libtrust, token.Thumbprint, token.Thumbprint30), func(r *Registry, v token.KeyID) { r.KeyID = v }).Or("x5c").
 			Says("How tokens identify their key. `x5c` works with every registry. `libtrust` is for registry 2.8 and older versions, `thumbprint` for 3.1, `thumbprint-3.0` for 3.0. With `libtrust`, `thumbprint` and `thumbprint-3.0`, the root's own key signs."),
 		strictyaml.On("algorithm", oneOf(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA), func(r *Registry, v token.Algorithm) { r.Algorithm = v }).

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 )
@@ -22,6 +23,12 @@ const (
 func Local(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
+// Safe reports whether nobody on the network can read or change the requests to a URL and its
+// answers: the scheme is https, or it is http and the host is this machine.
+func Safe(u *url.URL) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && Local(u.Hostname())
 }
 
 // Roots returns the certificate authorities of a PEM file. If file is "", it returns nil, which

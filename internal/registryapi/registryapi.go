@@ -52,6 +52,9 @@ type Options struct {
 	Service string // the registry's service name, for errors
 	URL     string // of the registry: https://registry.example.com
 	CA      string // a PEM file; "": the certificate authorities of the system
+	// Plain permits http:// to other machines. Anyone on the network path can then read the tokens,
+	// and delete or replace manifests with them.
+	Plain bool
 	// Sign returns a token with the given rights, and the time until which the registry accepts the
 	// token. A push needs the rights pull and push.
 	Sign func(rights scope.Scope) (signed string, until time.Time, err error)
@@ -84,6 +87,10 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("the URL of registry %s is invalid", o.Service)
 	case strings.Trim(u.Path, "/") != "":
 		return nil, fmt.Errorf("the URL of registry %s has a path, which is not supported", o.Service)
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("the URL of registry %s must begin with https://", o.Service)
+	case !endpoint.Safe(u) && !o.Plain:
+		return nil, fmt.Errorf("tokens would travel unencrypted to registry %s: use https:// in its url, or an address of this machine (or plain: true to allow it)", o.Service)
 	}
 	roots, err := endpoint.Roots(o.CA)
 	if err != nil {

@@ -181,14 +181,29 @@ func TestAHostileRegistry(t *testing.T) {
 }
 
 func TestURLsOfRegistries(t *testing.T) {
-	for _, tt := range []struct{ url, want string }{
-		{"", "add url to the registry"},
-		{"https://r.example.com/registry", "has a path"},
-		{"https:///v2", "is invalid"},
+	const unencrypted = "tokens would travel unencrypted"
+	for _, tt := range []struct {
+		url   string
+		plain bool
+		want  string // part of the error; "": none
+	}{
+		{"", false, "add url to the registry"},
+		{"https://r.example.com/registry", false, "has a path"},
+		{"https:///v2", false, "is invalid"},
+		{"ftp://r.example.com", true, "must begin with https://"},
+		{"//r.example.com", true, "must begin with https://"},
+		{"http://r.example.com", false, unencrypted},
+		{"HTTP://10.0.0.1:5000", false, unencrypted},
+		{"http://localhost.example.com", false, unencrypted},
+		{"http://r.example.com", true, ""},
+		{"http://localhost:5000", false, ""},
+		{"http://127.0.0.1:5000", false, ""},
+		{"http://[::1]:5000", false, ""},
+		{"https://r.example.com", false, ""},
 	} {
-		_, err := registryapi.New(registryapi.Options{Service: "r", URL: tt.url})
-		if err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%q: %v", tt.url, err)
+		_, err := registryapi.New(registryapi.Options{Service: "r", URL: tt.url, Plain: tt.plain})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q, plain %t: %v", tt.url, tt.plain, err)
 		}
 	}
 }

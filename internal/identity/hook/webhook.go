@@ -38,7 +38,7 @@ func newWebhook(o Options, problems *setting.Problems) *webhook {
 		wrong("url", "not a URL such as https://auth.example.com/sign-in")
 	case u.User != nil:
 		wrong("url", "the URL contains a name or password; use bearer_file for a secret")
-	case u.Scheme == "http" && !endpoint.Local(u.Hostname()):
+	case !endpoint.Safe(u):
 		wrong("url", "passwords would travel unencrypted: use https://, or an address of this machine")
 	}
 	roots, err := endpoint.Roots(o.CA)

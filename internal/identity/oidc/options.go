@@ -202,7 +202,7 @@ func (s *settings) checkIssuer() *url.URL {
 	case !discovered:
 	case err != nil || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
 		s.problem("issuer", -1, "%q is not an https URL, so keys cannot be discovered: %s", shorten(issuer), s.whereKeys())
-	case u.Scheme == "http" && !isSafe(u) && u.Hostname() != "":
+	case u.Scheme == "http" && !endpoint.Safe(u) && u.Hostname() != "":
 		s.problem("issuer", -1, "use https, because anyone who can change the keys in transit can sign tokens; or %s", s.whereKeys())
 	default:
 		return s.address("issuer", issuer)
@@ -233,15 +233,10 @@ func (s *settings) address(field, text string) *url.URL {
 		s.problem(field, -1, "the URL has no host")
 	case u.Fragment != "" || strings.HasSuffix(text, "#") || field == "issuer" && (u.RawQuery != "" || u.ForceQuery):
 		s.problem(field, -1, "the URL has a query or fragment")
-	case !isSafe(u):
+	case !endpoint.Safe(u):
 		s.problem(field, -1, "use https, because anyone who can change the keys in transit can sign tokens")
 	default:
 		return u
 	}
 	return nil
-}
-
-// isSafe reports whether responses from u cannot be changed in transit.
-func isSafe(u *url.URL) bool {
-	return u.Scheme == "https" || u.Scheme == "http" && endpoint.Local(u.Hostname())
 }

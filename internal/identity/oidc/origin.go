@@ -152,7 +152,7 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 		return nil, fmt.Errorf("reading %s: the document is for the issuer %q, not for %q", at.Redacted(), shorten(document.Issuer), r.name)
 	}
 	keys, err := url.Parse(document.Keys)
-	if err != nil || keys.Hostname() == "" || keys.User != nil || !isSafe(keys) || r.issuer.Scheme == "https" && keys.Scheme != "https" {
+	if err != nil || keys.Hostname() == "" || keys.User != nil || !endpoint.Safe(keys) || r.issuer.Scheme == "https" && keys.Scheme != "https" {
 		return nil, fmt.Errorf("reading %s: its jwks_uri is not an https URL", at.Redacted())
 	}
 	r.remember(keys)
