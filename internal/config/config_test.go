@@ -200,11 +200,12 @@ func TestEveryKey(t *testing.T) {
 	}}, files{
 		path("etc/tidewaiter.yaml"): allKeys, path("etc/hook"): sharedKey + "\n", path("etc/ca.pem"): "",
 		path("etc/tls/cert.pem"): "", path("/tls/key.pem"): "", path("etc/root.pem"): "", path("root.key"): "", path("etc/users"): "",
-		path("etc/secret"):        "file-secret-0123456789\n",
-		path("etc/more/a.yaml"):   "roles: { pusher: [pull, push] }\n",
-		path("etc/more/b.yaml"):   "rules:\n  - { name: four, subjects: [anyone], repositories: [public/*], role: pusher }\n",
-		path("etc/more/.#a.yaml"): "left by an editor",
-		path("etc/last.yaml"):     "\n\nrules: [ { name: five, effect: deny, subjects: [anonymous], catalog: true, actions: [\"*\"] } ]",
+		path("etc/secret"):            "file-secret-0123456789\n",
+		path("etc/more/a.yaml"):       "roles: { pusher: [pull, push] }\n",
+		path("etc/more/b.yaml"):       "rules:\n  - { name: four, subjects: [anyone], repositories: [public/*], role: pusher }\n",
+		path("etc/more/.#a.yaml"):     "left by an editor",
+		path("etc/log/journal.jsonl"): "",
+		path("etc/last.yaml"):         "\n\nrules: [ { name: five, effect: deny, subjects: [anonymous], catalog: true, actions: [\"*\"] } ]",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -244,6 +244,9 @@ func (x crossChecks) registries() {
 	for i, r := range x.c.Registries {
 		n := x.nodeAt("registries", i)
 		x.checkReadable(strictyaml.At(n, "ca"), r.CA, false)
+		if u, err := url.Parse(r.URL); err == nil && strings.Trim(u.Path, "/") != "" {
+			x.d.Warn(strictyaml.At(n, "url"), "commands cannot connect to a registry whose URL has a path: remove %s", text.QuoteShort(u.Path))
+		}
 		for k, other := range x.c.Registries[:i] {
 			line := x.nodeAt("registries", k).Line
 			if r.Service != "" && other.Service == r.Service {

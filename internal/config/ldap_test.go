@@ -108,7 +108,7 @@ func TestProblemsOfLDAP(t *testing.T) {
 		{"bases without quotes", "name: corp, servers: [ldaps://a], user: {base: [o=y, ou=people,dc=example,dc=com, o=x]}", `put a DN with commas in quotes in a list (did you mean "\"ou=people,dc=example,dc=com\""?)`},
 		{"no bases", "name: corp, servers: [ldaps://a], user: {base: []}", "the list is empty, which could mean none or all; add items, or leave out the key"},
 		{"no server", "name: corp, servers: [], user: {base: o=x}", "the list is empty, which could mean none or all; add items, or leave out the key"},
-		{"an invalid name", `name: "a:b", servers: [ldaps://a], user: {base: o=x}`, `"a:b" is not a valid source name: use up to 63 letters, digits, - and _`},
+		{"an invalid name", `name: "a:b", servers: [ldaps://a], user: {base: o=x}`, `"a:b" is not a valid name: use up to 63 letters, digits, - and _`},
 		{"an invalid number", whole + ", pool: many", `"many" is not a number from 1 to 1000`},
 		{"too few", whole + ", pool: 0", `"0" is not a number from 1 to 1000`},
 		{"too long", whole + ", timeout: 1h", `"1h" is not between 1s and 1m`},

@@ -173,7 +173,7 @@ func TestProblems(t *testing.T) {
 			`2:56: another source is called "htpasswd", in line 2`}},
 		{"no passwords", "identity: [ { htpasswd: { name: a } } ]", []string{`2:25: file or entries is required`}},
 		{"a source with an invalid name", "identity: [ { htpasswd: { name: \"ldap:x\", file: users } } ]", []string{
-			`2:33: "ldap:x" is not a valid source name: use up to 63 letters, digits, - and _`}},
+			`2:33: "ldap:x" is not a valid name: use up to 63 letters, digits, - and _`}},
 		{"invalid entries, which are not repeated", "identity: [ { htpasswd: { entries: [hunter2, \"ann:hunter2\", \":$2y$x\"] } } ]", []string{
 			`2:37: an entry must be a name, a colon and a hash`,
 			"2:46: the entry of \"ann\" has no bcrypt or argon2id hash; create one with `tidewaiter hash-password` or `htpasswd -B`",

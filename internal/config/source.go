@@ -101,7 +101,7 @@ func checkSource(d *strictyaml.Decoder, n *yaml.Node, s *Source) {
 func sourceName() strictyaml.Type[string] {
 	return strictyaml.Scalar("name", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		if !sourcePattern.MatchString(s) {
-			d.Problem(n, "%s is not a valid source name: use up to 63 letters, digits, - and _", text.QuoteShort(s))
+			d.Problem(n, "%s is not a valid name: use up to 63 letters, digits, - and _", text.QuoteShort(s))
 			return "", false
 		}
 		return s, true

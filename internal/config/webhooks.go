@@ -2,12 +2,15 @@ package config
 
 import (
 	"errors"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/delivery/signature"
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -126,6 +129,12 @@ func checkSigningSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
 func checkWebhook(d *strictyaml.Decoder, n *yaml.Node, w *webhook) {
 	if strings.HasPrefix(w.URL, "http:") && !w.Private {
 		d.Problem(strictyaml.At(n, "url"), "messages would travel unencrypted: use https://, or private_addresses: true for an endpoint in your network")
+		return
+	}
+	if u, err := url.Parse(w.URL); err == nil && !w.Private {
+		if kind := endpoint.NotPublic(u.Hostname()); kind != "" {
+			d.Warn(strictyaml.At(n, "url"), "no message can be sent, because the host is %s: to permit it, set private_addresses: true", kind)
+		}
 	}
 }
 
@@ -169,6 +178,7 @@ func (x crossChecks) webhooks() {
 			x.d.Problem(x.nodeAt("webhooks", i, "name"), "another webhook is called %s, in line %d", text.QuoteShort(w.Name), x.nodeAt("webhooks", first).Line)
 		}
 		x.checkReadable(x.nodeAt("webhooks", i, "ca"), w.CA, false)
+		x.checkActions(x.nodeAt("webhooks", i, "actions"), w.Filter)
 	}
 	names := make(map[string]bool)
 	for _, w := range x.c.Webhooks {
@@ -183,11 +193,52 @@ func (x crossChecks) webhooks() {
 		if slices.ContainsFunc(x.c.Journal.Files[:i], same) {
 			x.d.Problem(x.nodeAt("journal", "files", i, "path"), "another item of the list has the same path")
 		}
+		x.checkAppendable(x.nodeAt("journal", "files", i, "path"), f.Path)
+		x.checkActions(x.nodeAt("journal", "files", i, "actions"), f.Filter)
 	}
 	if len(x.c.Journal.Files) > maxWebhooks {
 		x.d.Problem(x.nodeAt("journal", "files"), "there are %d files; at most %d are possible", len(x.c.Journal.Files), maxWebhooks)
 	}
 	if len(x.c.Webhooks) > maxWebhooks {
 		x.d.Problem(x.nodeAt("webhooks"), "there are %d webhooks; at most %d are possible", len(x.c.Webhooks), maxWebhooks)
+	}
+}
+
+// checkAppendable checks that entries can be appended to a file. A missing folder is a warning,
+// because entries wait until the folder exists.
+func (x crossChecks) checkAppendable(n *yaml.Node, file string) {
+	if file == "" {
+		return
+	}
+	database, sqlite := strings.CutPrefix(x.c.Database, "sqlite:")
+	if sqlite && (file == database || strings.HasPrefix(file, database+"-") || strings.HasPrefix(file, database+".")) {
+		x.d.Problem(n, "this file belongs to the database: give another file")
+		return
+	}
+	if slices.Contains(x.d.Files, file) {
+		x.d.Problem(n, "this file belongs to the config: give another file")
+		return
+	}
+	if _, err := x.d.Check(file); errors.Is(err, strictyaml.ErrFolder) {
+		x.d.Problem(n, "%v", err)
+	} else if _, err := x.d.List(filepath.Dir(file)); err != nil {
+		x.d.Warn(n, "entries wait until the folder exists: %v", err)
+	}
+}
+
+// eventActions are the actions of the events that registries report, as in package notification.
+var eventActions = []string{"push", "pull", "mount", "delete"}
+
+// checkActions adds a warning for each action that no entry of the filter's kinds has. n is the
+// list of actions.
+func (x crossChecks) checkActions(n *yaml.Node, f entryFilter) {
+	has := func(kind string) bool { return slices.Contains(f.Kinds, kind) }
+	for i, action := range f.Actions {
+		switch dotted := strings.Contains(action, "."); {
+		case dotted && !has("change") && !has("service"):
+			x.d.Warn(strictyaml.At(n, i), "no entry of these kinds has the action %s: add change or service to kinds", text.QuoteShort(action))
+		case !dotted && len(f.Kinds) == 1 && has("event") && !slices.Contains(eventActions, action):
+			x.d.Warn(strictyaml.At(n, i), "registries report only the actions %s, but not %s", strings.Join(eventActions, ", "), text.QuoteShort(action))
+		}
 	}
 }

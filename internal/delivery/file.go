@@ -73,7 +73,8 @@ func (f *lineFile) openFile() error {
 	return nil
 }
 
-// completeSize returns the size of a file without an incomplete last line.
+// completeSize returns the size of a file without an incomplete last line. A file of another
+// purpose, such as a database, is an error: removing the end of such a file would destroy it.
 func completeSize(f *os.File) (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -81,6 +82,13 @@ func completeSize(f *os.File) (int64, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return 0, fmt.Errorf("%s is not a regular file", f.Name())
+	}
+	first := make([]byte, 1)
+	if _, err := f.ReadAt(first, 0); err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	if first[0] != '{' && first[0] != 0 { // 0: the file is empty, or a crash of the machine left zeros
+		return 0, notLines(f)
 	}
 	const step = 4096
 	part := make([]byte, step)
@@ -93,10 +101,14 @@ func completeSize(f *os.File) (int64, error) {
 			return begin + int64(i) + 1, nil
 		}
 		if end = begin; info.Size()-end > maxTorn {
-			return 0, fmt.Errorf("%s does not have lines of JSON; give another file", f.Name())
+			return 0, notLines(f)
 		}
 	}
 	return 0, nil
+}
+
+func notLines(f *os.File) error {
+	return fmt.Errorf("%s does not have lines of JSON; give another file", f.Name())
 }
 
 // rotate renames the file and the files that were renamed before, and opens a new file.

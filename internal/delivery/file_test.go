@@ -93,6 +93,25 @@ func TestAnIncompleteLineIsRemoved(t *testing.T) {
 	}
 }
 
+// A mistyped path must not destroy a database, a key or a config.
+func TestAFileOfAnotherPurposeIsNotChanged(t *testing.T) {
+	for _, text := range []string{"SQLite format 3\x00 \n page", "-----BEGIN PRIVATE KEY-----\nMIGH", "# a config\nlisten:", "\n"} {
+		f := newFixture(t, "sqlite::memory:")
+		path := withFile(f, 0, 0)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.push("a:1")
+		f.round()
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Errorf("%q became %q, %v", text, got, err)
+		}
+		if s := f.status(); s.Behind == 0 || s.Failures == 0 {
+			t.Errorf("%q: the status is %+v", text, s)
+		}
+	}
+}
+
 func TestFilesAreRotated(t *testing.T) {
 	f := newFixture(t, "sqlite::memory:")
 	path := withFile(f, 1000, 2)

@@ -55,6 +55,18 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	return nil, failed
 }
 
+// NotPublic says why a Dialer refuses a host that is an IP address or localhost. It returns "" for
+// all other hosts, because it does not look up names.
+func NotPublic(host string) string {
+	if Local(host) {
+		return "an address of this machine"
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return notPublic(a.Unmap())
+	}
+	return ""
+}
+
 // maxAddresses limits the addresses of one name.
 const maxAddresses = 16
 

@@ -86,7 +86,7 @@ func New(o Options) (*Client, error) {
 	case err != nil || u.Host == "":
 		return nil, fmt.Errorf("the URL of registry %s is invalid", o.Service)
 	case strings.Trim(u.Path, "/") != "":
-		return nil, fmt.Errorf("the URL of registry %s has a path, which is not supported", o.Service)
+		return nil, fmt.Errorf("the URL of registry %s has a path, which is not supported: remove %s from url", o.Service, u.Path)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("the URL of registry %s must begin with https://", o.Service)
 	case !endpoint.Safe(u) && !o.Plain:
